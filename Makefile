@@ -1,0 +1,41 @@
+# Everything a newcomer needs: `make quickstart`, `make test`. The rest is for those who change the code.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: quickstart test test-slow lint types format bench clean help
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "llactr needs Python 3.11 or newer, found %s: set PYTHON=/path/to/python3.11" % sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -c constraints.txt -e '.[cpu]'
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP) install --quiet -c constraints.txt -e '.[cpu,test]'
+	@touch $@
+
+quickstart: $(VENV)/.installed ## install, run the main job on MovieLens-100K, print where the report is
+	$(BIN)/llactr quickstart
+
+test: $(VENV)/.installed-test ## install with the test extra and run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test ## ruff, without changing anything
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-test ## mypy, strict
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-test ## ruff, changing what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment and the default workspace
+	rm -rf $(VENV) .llactr

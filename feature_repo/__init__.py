@@ -1,0 +1,1 @@
+"""The Feast repository; its objects are in `definitions`."""

@@ -1,0 +1,113 @@
+"""The configuration of a run: one YAML with a section a step, every key optional; command-line flags win over it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from llactr.ctr import BACKBONES, BackboneName, EnhancementConfig, check_backbone
+from llactr.errors import InputError
+from llactr.semantics import EncoderConfig, FinetuneConfig
+
+__all__ = ["ArmName", "EvaluateConfig", "RunConfig", "SemanticsConfig", "TrainJobConfig", "load_config"]
+
+ArmName = Literal["plain", "enhanced", "permuted", "random"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SemanticsConfig(_Section):
+    """The language model and its tuning; `tune: false` uses it as published."""
+
+    encoder: EncoderConfig = EncoderConfig()
+    tune: bool = True
+    finetune: FinetuneConfig = FinetuneConfig()
+
+
+class TrainJobConfig(_Section):
+    """One model. `settings` and `training` hold what differs from the backbone's defaults."""
+
+    backbone: BackboneName = "deepfm"
+    arm: Literal["plain", "enhanced"] = "enhanced"
+    seed: int = Field(default=0, ge=0)
+    enhancement: EnhancementConfig = EnhancementConfig()
+    settings: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+
+
+class EvaluateConfig(_Section):
+    """Which backbones and arms are compared, over how many paired seeds."""
+
+    backbones: tuple[BackboneName, ...] = Field(default=("fm", "deepfm"), min_length=1)
+    arms: tuple[ArmName, ...] = ("plain", "enhanced", "permuted", "random")
+    seeds: int = Field(default=3, ge=1)
+    enhancement: EnhancementConfig = EnhancementConfig()
+    settings: dict[BackboneName, dict[str, Any]] = {}
+    training: dict[BackboneName, dict[str, Any]] = {}
+
+
+class RunConfig(_Section):
+    """All sections."""
+
+    semantics: SemanticsConfig = SemanticsConfig()
+    train: TrainJobConfig = TrainJobConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+
+def load_config(path: Path | None, **flags: dict[str, Any]) -> RunConfig:
+    """The configuration in a YAML file (all defaults without one), with flags over it; a flag of None was not given.
+
+    Args:
+        path: the YAML file.
+        flags: section -> its flags. `model` and `device` go to the encoder, other semantics flags to the tuning.
+
+    Raises:
+        InputError: the file is missing, is not YAML, or has unknown keys or values out of range.
+    """
+    content = _read(path) if path else {}
+    for section, given in flags.items():
+        chosen = {name: value for name, value in given.items() if value is not None}
+        part = content.setdefault(section, {}) or {}
+        content[section] = part
+        if section == "semantics":
+            for name, value in chosen.items():
+                home = "encoder" if name in {"model", "device"} else "finetune"
+                part.setdefault(home, {})[name] = value
+        else:
+            part.update(chosen)
+    _check_backbones(content)
+    try:
+        return RunConfig.model_validate(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        source = f"{path}: " if path else ""
+        raise InputError(f"the configuration is not valid: {source}{place}: {problem['msg']}") from None
+
+
+def _check_backbones(content: dict[str, Any]) -> None:
+    """Backbones by name, `all` for the six; an unknown one is refused with the list of those there are."""
+    train = content.get("train") or {}
+    if "backbone" in train:
+        check_backbone(train["backbone"])
+    evaluate = content.get("evaluate") or {}
+    if "backbones" in evaluate:
+        names = [name for name in evaluate["backbones"] if name != "all" and check_backbone(name)]
+        evaluate["backbones"] = BACKBONES if "all" in evaluate["backbones"] else tuple(dict.fromkeys(names))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"no configuration at {path}: give a YAML file with the sections semantics, train, evaluate") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"the configuration {path} cannot be read: {' '.join(str(error).split())}") from None
+    if content is not None and not isinstance(content, dict):
+        raise InputError(f"the configuration {path} holds {type(content).__name__}, expected sections with keys")
+    return content or {}

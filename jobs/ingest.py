@@ -1,0 +1,53 @@
+"""`llactr ingest`: fetches and checks the data, writes the offline tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobs.step import Job, StepOutcome
+from llactr.datasets import fetch, ingest_key, write_offline_tables
+from llactr.errors import SpecError
+from llactr.spec import load_spec
+
+__all__ = ["describe", "find_spec", "run"]
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def find_spec(name: str) -> Path:
+    """The spec file meant by a path, or by the name of one in `examples/`.
+
+    Raises:
+        SpecError: it is neither.
+    """
+    path = Path(name)
+    example = EXAMPLES / f"{name}.yaml"
+    if path.suffix in {".yaml", ".yml"} or path.exists():
+        return path
+    if example.exists():
+        return example
+    known = ", ".join(sorted(file.stem for file in EXAMPLES.glob("*.yaml")))
+    raise SpecError(f"no dataset spec {name!r}: give the path of a YAML file, or one of {known}")
+
+
+def run(job: Job, spec_name: str, *, data_folder: Path | None = None) -> StepOutcome:
+    """Ingests the dataset of a spec; its files are those in `data_folder`, else the recipe's, else beside the spec."""
+    path = find_spec(spec_name)
+    spec = load_spec(path)
+    folder = data_folder or path.parent
+    with job.measured("ingest", dataset=spec.name, folder=job.workspace.dataset(spec.name)) as step:
+        if spec.recipe:
+            folder = fetch(spec.recipe, folder=data_folder, cache=job.workspace.root / "downloads")
+        if not step.unchanged(ingest_key(spec, folder)):
+            summary = write_offline_tables(spec, job.workspace, folder)
+            step.done(summary.model_dump(mode="json"), f"{summary.rows:,} rows, {summary.positives:.1%} positive")
+    return step.outcome
+
+
+def describe(outcome: StepOutcome) -> str:
+    """The outcome in a sentence."""
+    facts = outcome.result
+    return (
+        f"{facts['dataset']}: {facts['rows']:,} rows ({facts['dropped']:,} dropped by the label rule), "
+        f"{facts['users'] or 0:,} users, {facts['items'] or 0:,} items, {facts['positives']:.1%} positive"
+    )

@@ -1,0 +1,172 @@
+"""`llactr train`: builds the point-in-time training set and trains one backbone, plain or enhanced, into a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jobs.config import ArmName, TrainJobConfig
+from jobs.console import Advance
+from jobs.dataset import dataset_hash, dataset_spec, release_hash
+from jobs.step import Job, StepOutcome
+from llactr.ctr import (
+    BackboneName,
+    Bundle,
+    CTRModel,
+    EnhancementConfig,
+    EpochRecord,
+    ModelConfig,
+    TrainConfig,
+    TrainingSet,
+    TrainResult,
+    measure,
+    predict,
+    train,
+)
+from llactr.errors import InputError
+from llactr.semantics import permuted, random_like
+from llactr.store import read_field_vectors, training_rows
+
+__all__ = ["build_model", "describe", "join", "run"]
+
+
+def join(job: Job, dataset: str) -> tuple[StepOutcome, TrainingSet]:
+    """The dataset's point-in-time training set: joined, split, transformed and kept as an artifact."""
+    spec = dataset_spec(job.workspace, dataset)
+
+    def work(draft: Path, advance: Advance) -> dict[str, Any]:
+        advance(0, 0, "point-in-time join")
+        rows = training_rows(job.workspace, spec)
+        built = TrainingSet.build(
+            spec, rows, lambda version: read_field_vectors(job.workspace, dataset, version, spec.field_names)
+        )
+        built.save(draft)
+        split = built.data.split
+        advance(1, 1, f"{rows.num_rows:,} rows, {built.transform.layout.total_rows:,} features")
+        return {
+            "rows": rows.num_rows,
+            "features": built.transform.layout.total_rows,
+            "versions": [vectors.version for vectors in built.vectors],
+            "split": {name: len(getattr(split, name)) for name in ("train", "validation", "test")},
+        }
+
+    outcome = job.step(
+        "join",
+        lambda key: job.workspace.artifact("training_sets", f"{dataset}-{key[:12]}"),
+        dataset=dataset,
+        config={},
+        inputs={"dataset": dataset_hash(job.workspace, dataset), "releases": release_hash(job.workspace, dataset)},
+        work=work,
+    )
+    return outcome, TrainingSet.load(outcome.folder)
+
+
+def build_model(
+    training_set: TrainingSet,
+    backbone: BackboneName,
+    arm: ArmName,
+    *,
+    enhancement: EnhancementConfig,
+    settings: dict[str, Any],
+    seed: int,
+) -> CTRModel:
+    """A fresh model of one arm; a placebo is the enhanced model with vectors that mean nothing, drawn by the seed."""
+    chosen = None if arm == "plain" else enhancement
+    config = _checked(lambda: ModelConfig(backbone=backbone, settings=settings, enhancement=chosen), "settings")  # type: ignore[arg-type]
+    vectors = training_set.vectors
+    if arm in {"permuted", "random"}:
+        placebo = permuted if arm == "permuted" else random_like
+        vectors = tuple(placebo(one, seed) for one in vectors)
+    field_vectors = None if arm == "plain" else TrainingSet(training_set.data, training_set.transform, vectors).field_vectors()
+    return CTRModel(config, training_set.transform.layout, field_vectors, seed=seed)
+
+
+def train_config(backbone: BackboneName, seed: int, changes: dict[str, Any]) -> TrainConfig:
+    """The backbone's training defaults with changes."""
+    return _checked(lambda: TrainConfig.of(backbone, **{**changes, "seed": seed}), "training")
+
+
+def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
+    """Trains one model and keeps it as a bundle, pinned to its semantics version."""
+    spec = dataset_spec(job.workspace, dataset)
+    train_config(config.backbone, config.seed, config.training)  # refuses bad settings before the join
+    joined, training_set = join(job, dataset)
+
+    def work(draft: Path, advance: Advance) -> dict[str, Any]:
+        settings = train_config(config.backbone, config.seed, config.training)
+        model = build_model(
+            training_set,
+            config.backbone,
+            config.arm,
+            enhancement=config.enhancement,
+            settings=config.settings,
+            seed=config.seed,
+        )
+
+        def shown(record: EpochRecord) -> None:
+            advance(record.epoch, 0, f"epoch {record.epoch}: validation AUC {record.validation_auc:.4f}")
+
+        result = train(model, training_set.data, settings, progress=shown)
+        metrics = _metrics(model, training_set, result)
+        bundle = Bundle.of(
+            model,
+            spec=spec,
+            transform=training_set.transform,
+            vectors=training_set.vectors,
+            version=training_set.version,
+            metrics=metrics,
+        )
+        bundle.save(draft)
+        advance(1, 1, f"{config.backbone} {config.arm}: test AUC {metrics['test']['auc']:.4f}")
+        return {
+            "backbone": config.backbone,
+            "arm": config.arm,
+            "semantics_version": training_set.version,
+            "metrics": metrics,
+            "training": settings.model_dump(mode="json"),
+            "curve": result.summary()["history"],
+        }
+
+    return job.step(
+        "train",
+        lambda key: job.workspace.artifact("bundles", f"{dataset}-{config.backbone}-{config.arm}-{key[:12]}"),
+        dataset=dataset,
+        config=config.model_dump(mode="json"),
+        inputs={"training_set": joined.key},
+        work=work,
+    )
+
+
+def _metrics(model: CTRModel, training_set: TrainingSet, result: TrainResult) -> dict[str, Any]:
+    data = training_set.data
+    test = data.split.test
+    scores = predict(model, data.ids[test], data.version[test])
+    found = measure(data.label[test], scores)
+    return {
+        "validation": {"auc": result.validation.auc, "logloss": result.validation.logloss},
+        "test": {"auc": found.auc, "logloss": found.logloss, "rows": found.rows, "clicks": found.clicks},
+        "epochs": len(result.history),
+        "best_epoch": result.best_epoch,
+        "cpu_seconds": result.cpu_seconds,
+    }
+
+
+def _checked(make: Any, section: str) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return make()
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise InputError(f"the configuration is not valid: {section}: {place}: {problem['msg']}") from None
+
+
+def describe(outcome: StepOutcome) -> str:
+    """The outcome in a sentence."""
+    facts = outcome.result
+    test = facts["metrics"]["test"]
+    return (
+        f"{facts['backbone']} {facts['arm']}: test AUC {test['auc']:.4f}, logloss {test['logloss']:.4f} "
+        f"on {test['rows']:,} rows, bundle {outcome.folder}"
+    )

@@ -1,0 +1,51 @@
+"""What every backbone is: embeddings in, one logit per row out.
+
+Letters: B rows, F fields, D embedding dim, P pairs of fields.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from llactr.ctr.pairs import PairWeights
+
+__all__ = ["Backbone", "perceptron"]
+
+
+class Backbone(nn.Module):
+    """A CTR model without its embedding table.
+
+    `linear` says whether it wants first-order weights; `field_major` how it wants the embeddings to lie in memory.
+    """
+
+    linear: ClassVar[bool]
+    field_major: ClassVar[bool]
+
+    def forward(self, embedded: Tensor, *, first_order: Tensor | None, pairs: PairWeights | None) -> Tensor:
+        """Logits of a batch.
+
+        Args:
+            embedded: (B, F, D) the fields' embeddings.
+            first_order: (B,) sum of first-order weights; None where `linear` is False.
+            pairs: weights of field pairs whose sum over <e_i, e_j> is added to the logit; None for none. A backbone
+                that has a sum over pairs already takes them into it.
+
+        Returns:
+            (B,) logits.
+        """
+        raise NotImplementedError
+
+
+def perceptron(input_dim: int, hidden_units: tuple[int, ...], *, output_dim: int | None, dropout: float) -> nn.Sequential:
+    """Linear, ReLU and dropout for each hidden layer, then a linear layer to `output_dim` unless it is None."""
+    layers: list[nn.Module] = []
+    for units in hidden_units:
+        layers += [nn.Linear(input_dim, units), nn.ReLU()]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+        input_dim = units
+    if output_dim is not None:
+        layers.append(nn.Linear(input_dim, output_dim))
+    return nn.Sequential(*layers)

@@ -1,0 +1,33 @@
+"""Field-weighted FM: logit = bias + sum_k <u_k, e_k> + sum_{i<j} r_ij <e_i, e_j> (Pan et al. 2018, FiLV)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from llactr.ctr.backbones.base import Backbone
+from llactr.ctr.pairs import PairWeights, pair_count, weighted_pairs
+
+__all__ = ["FwFM"]
+
+
+class FwFM(Backbone):
+    """One symmetric F x F matrix times the embeddings; further pair weights are added to r at no cost."""
+
+    linear = False
+    field_major = True
+
+    def __init__(self, *, field_count: int, dim: int) -> None:
+        super().__init__()
+        second = nn.Linear(pair_count(field_count), 1)  # its initialisation is the reference's
+        self.pair_weight = nn.Parameter(second.weight.detach()[0].clone())  # (P,)
+        self.bias = nn.Parameter(second.bias.detach()[0].clone())
+        self.linear_weight = nn.Parameter(nn.Linear(field_count * dim, 1).weight.detach().view(field_count, 1, dim).clone())
+
+    def forward(self, embedded: Tensor, *, first_order: Tensor | None, pairs: PairWeights | None) -> Tensor:
+        """See `Backbone.forward`."""
+        weights = self.pair_weight.unsqueeze(0)
+        weights, version = (weights, None) if pairs is None else (weights + pairs.vectors, pairs.version)
+        by_field = embedded.transpose(0, 1)  # (F, B, D)
+        linear = torch.bmm(by_field, self.linear_weight.mT).sum(0).squeeze(1)  # (B,)
+        return linear + weighted_pairs(embedded, PairWeights(weights, version)) + self.bias

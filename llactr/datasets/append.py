@@ -1,0 +1,161 @@
+"""Late-arriving rows and corrections: new part files beside those that are there."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from llactr.datasets.events import CREATED_TIMESTAMP, EventReader, read_entities
+from llactr.datasets.ingest import BEFORE_FIRST_EVENT, table_files, write_description, write_events
+from llactr.datasets.sources import source_files
+from llactr.datasets.summary import IngestSummary, summarize
+from llactr.errors import DataError, NotReadyError
+from llactr.manifest import file_hash, read_manifest
+from llactr.spec import DatasetSpec, EntityOwner, load_spec
+from llactr.sql import connect, parquet_scan, quote_identifier
+from llactr.transforms import EVENT_TIMESTAMP
+from llactr.workspace import Workspace
+
+__all__ = ["append_offline_tables"]
+
+
+def append_offline_tables(
+    spec: DatasetSpec, workspace: Workspace, data_folder: Path, *, written: datetime | None = None
+) -> IngestSummary:
+    """Adds what a data folder holds to the offline tables of a dataset, as new part files.
+
+    Rows that are there already are left out, so that a second call adds nothing. Of an entity with timestamps, a row
+    for a known key and event time is a correction: it carries a later created timestamp, and the earlier row stays.
+
+    Args:
+        spec: the spec that the dataset was ingested with.
+        workspace: where the dataset is.
+        data_folder: holds at least one of the spec's sources; those that it lacks get no new rows.
+        written: created timestamp (UTC) of entity rows that do not say it themselves; by default now.
+
+    Raises:
+        NotReadyError: the dataset has not been ingested.
+        DataError: the spec differs, a source does not fit it, events lie before the first one, or a row of an entity
+            without timestamps contradicts the one that is there.
+    """
+    manifest = _manifest(spec, workspace)
+    folder = workspace.offline_table(spec.name, "events").parent
+    base = datetime.fromisoformat(manifest["start"])
+    known = {name: files for name in ("events", "user", "item") if (files := table_files(folder / name))}
+    given = {
+        name: source_files(source, name, data_folder)
+        for name, source in spec.sources.items()
+        if _is_there(spec, name, data_folder)
+    }
+    if not given:
+        raise DataError(f"the folder {data_folder} holds none of the sources {', '.join(map(repr, spec.sources))}")
+    dropped = int(manifest["summary"]["dropped"])
+    with _draft(folder) as draft:
+        if spec.events in given:
+            reader = EventReader(spec, data_folder)
+            write_events(reader, draft, known=known["events"])
+            dropped += reader.dropped
+            _refuse_earlier(draft / "events", base)
+        for owner, entity in spec.entities.items():
+            if entity.source in given:
+                rows = read_entities(
+                    spec,
+                    owner,
+                    data_folder,
+                    static_time=base - BEFORE_FIRST_EVENT,
+                    written=(written or datetime.now(UTC)).astimezone(UTC),
+                )
+                rows = _new_rows(spec, owner, rows, known[owner])
+                (draft / owner).mkdir()
+                pq.write_table(rows, draft / owner / "part.parquet", compression="zstd")
+        new_rows = _take_over(draft, folder)
+    tables = {name: table_files(folder / name) for name in known}
+    added = {str(path): file_hash(path) for files in given.values() for path in files}
+    summary = summarize(spec, tables, dropped=dropped, new_rows=new_rows, inputs=manifest["inputs"])
+    if any(new_rows.values()):
+        history = [*manifest.get("appended", []), {"inputs": added, "new_rows": new_rows}]
+        write_description(spec, workspace, summary, manifest["key"], appended=history)
+    return summary
+
+
+def _manifest(spec: DatasetSpec, workspace: Workspace) -> dict[str, Any]:
+    folder = workspace.dataset(spec.name)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise NotReadyError(f"dataset {spec.name!r} is not in this workspace: run 'llactr ingest' first")
+    if load_spec(folder / "spec.yaml") != spec:
+        raise DataError(f"dataset {spec.name!r} was ingested with another spec: ingest it again, without appending")
+    return manifest
+
+
+def _is_there(spec: DatasetSpec, name: str, data_folder: Path) -> bool:
+    try:
+        return bool(source_files(spec.sources[name], name, data_folder))
+    except DataError:
+        return False
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    draft = folder / f".append.{uuid.uuid4().hex[:8]}"
+    draft.mkdir()
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _refuse_earlier(folder: Path, base: datetime) -> None:
+    for path in table_files(folder):
+        times = pq.ParquetFile(path).read(columns=[EVENT_TIMESTAMP]).column(0)
+        if len(times) and times[0].as_py() < base:
+            raise DataError(
+                f"the new events begin at {times[0].as_py().isoformat()}, before the dataset's first one at "
+                f"{base.isoformat()}: ingest everything again, without appending"
+            )
+
+
+def _new_rows(spec: DatasetSpec, owner: EntityOwner, rows: pa.Table, known: list[Path]) -> pa.Table:
+    """The rows that no known row equals, the created timestamp aside unless the source gives it."""
+    entity = spec.entities[owner]
+    compared = [name for name in rows.column_names if name != CREATED_TIMESTAMP or entity.created is not None]
+    names = [quote_identifier(name) for name in compared]
+    same = " AND ".join(f"old.{name} IS NOT DISTINCT FROM new.{name}" for name in names)
+    key = quote_identifier(entity.join_key)
+    with connect() as connection:
+        connection.register("new_rows", rows)
+        query = (
+            f"SELECT new.* FROM new_rows new WHERE NOT EXISTS (SELECT 1 FROM {parquet_scan(known)} old WHERE {same})"
+        )
+        found = connection.execute(f"{query} ORDER BY {key}, {EVENT_TIMESTAMP}, {CREATED_TIMESTAMP}").to_arrow_table()
+        found = found.cast(rows.schema)
+        if entity.timestamp is None and len(found):
+            connection.register("found_rows", found)
+            changed = connection.execute(
+                f"SELECT {key} FROM found_rows SEMI JOIN {parquet_scan(known)} USING ({key}) ORDER BY 1 LIMIT 1"
+            ).fetchone()
+            if changed is not None:
+                raise DataError(
+                    f"{owner} {changed[0]!r} is there already with other values, and the spec gives {owner} no "
+                    "'timestamp' to tell them apart: ingest everything again, or give the entity a timestamp"
+                )
+    return found
+
+
+def _take_over(draft: Path, folder: Path) -> dict[str, int]:
+    """Moves the draft's parts beside the old ones, under names that sort behind them; how many rows each brought."""
+    new_rows = {}
+    for path in sorted(draft.glob("*/*.parquet")):
+        table = folder / path.parent.name
+        new_rows[table.name] = pq.read_metadata(path).num_rows
+        if new_rows[table.name]:
+            path.rename(table / f"part-{len(table_files(table)):05d}-{uuid.uuid4().hex[:8]}.parquet")
+    return new_rows

@@ -1,0 +1,168 @@
+"""Sources -> offline tables: directories of Parquet files that grow by new files."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from llactr.datasets.events import EventReader, event_schema, read_entities
+from llactr.datasets.sources import source_files
+from llactr.datasets.summary import IngestSummary, summarize
+from llactr.errors import DataError
+from llactr.manifest import content_hash, file_hash, write_manifest
+from llactr.spec import DatasetSpec, dump_spec
+from llactr.sql import connect, parquet_scan, quote_identifier, quote_literal
+from llactr.transforms import EVENT_TIMESTAMP
+from llactr.workspace import Workspace
+
+__all__ = ["ingest_key", "input_hashes", "table_files", "write_offline_tables"]
+
+FIRST_PART = "part-00000.parquet"
+BEFORE_FIRST_EVENT = timedelta(days=1)
+"""How long before the first event the rows of an entity without timestamps hold."""
+
+
+def input_hashes(spec: DatasetSpec, data_folder: Path) -> dict[str, str]:
+    """sha256 of each source file, by its path relative to the data folder where it lies in there.
+
+    Raises:
+        DataError: a source has no file.
+    """
+    hashes = {}
+    for name, source in sorted(spec.sources.items()):
+        for path in source_files(source, name, data_folder):
+            inside = path.relative_to(data_folder) if path.is_relative_to(data_folder) else path
+            hashes[str(inside)] = file_hash(path)
+    return hashes
+
+
+def ingest_key(spec: DatasetSpec, data_folder: Path) -> str:
+    """Content hash of the spec and its source files: what the offline tables depend on."""
+    return content_hash({"spec": spec.model_dump(mode="json"), "inputs": input_hashes(spec, data_folder)})
+
+
+def table_files(folder: Path) -> list[Path]:
+    """The Parquet files of an offline table, in the order in which they came."""
+    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+
+
+def write_offline_tables(spec: DatasetSpec, workspace: Workspace, data_folder: Path) -> IngestSummary:
+    """Reads a spec's sources, checks them, and writes the offline tables `events`, `user` and `item`.
+
+    What was there before is replaced once the new tables are complete; when something is wrong it stays untouched.
+    Events stream from the source to Parquet and are sorted by DuckDB, which spills; entities are held in memory.
+
+    Args:
+        spec: the dataset's spec.
+        workspace: where the tables go.
+        data_folder: the folder that the spec's source paths are relative to.
+
+    Returns:
+        what was written, in figures; it is in the dataset's manifest as well.
+
+    Raises:
+        DataError: a source is missing or does not fit the spec.
+    """
+    _check_identifier(spec, workspace)
+    inputs = input_hashes(spec, data_folder)
+    key = ingest_key(spec, data_folder)
+    target = workspace.offline_table(spec.name, "events").parent
+    with workspace.writing(target) as draft:
+        reader = EventReader(spec, data_folder)
+        write_events(reader, draft)
+        tables = {"events": table_files(draft / "events")}
+        static_time = _first_event(tables["events"]) - BEFORE_FIRST_EVENT
+        for owner, entity in spec.entities.items():
+            if entity.source is not None:
+                rows = read_entities(spec, owner, data_folder, static_time=static_time)
+                (draft / owner).mkdir()
+                pq.write_table(rows, draft / owner / FIRST_PART, compression="zstd")
+                tables[owner] = table_files(draft / owner)
+        new_rows = {name: sum(pq.read_metadata(path).num_rows for path in files) for name, files in tables.items()}
+        summary = summarize(spec, tables, dropped=reader.dropped, new_rows=new_rows, inputs=inputs)
+        _check_labels(summary, spec)
+    write_description(spec, workspace, summary, key)
+    return summary
+
+
+def write_events(reader: EventReader, draft: Path, *, known: Sequence[Path] = ()) -> None:
+    """Writes a spec's events into `draft/events`, in event order; ties keep the order of the source.
+
+    Args:
+        reader: the events.
+        draft: a fresh folder.
+        known: events that are there already; a row that equals one of them is left out.
+    """
+    unsorted = draft / "unsorted.parquet"
+    schema = event_schema(reader.spec)
+    with pq.ParquetWriter(unsorted, schema, compression="lz4") as writer:
+        for table in reader.batches():
+            writer.write_table(table)
+    if reader.row_count == reader.dropped:
+        dropped = f", its label rule drops all {reader.dropped}" if reader.dropped else ""
+        raise DataError(
+            f"the events source {reader.spec.events!r} has no rows{dropped}: give it some, or mend the label rule"
+        )
+    names = [quote_identifier(name) for name in schema.names]
+    unknown = ""
+    if known:
+        same = " AND ".join(f"old.{name} IS NOT DISTINCT FROM new.{name}" for name in names)
+        unknown = f"WHERE NOT EXISTS (SELECT 1 FROM {parquet_scan(known)} old WHERE {same}) "
+    (draft / "events").mkdir()
+    part = quote_literal(str(draft / "events" / FIRST_PART))
+    with connect(temporary=draft / "spilled") as connection:
+        connection.execute(
+            f"COPY (SELECT {', '.join(names)} FROM {parquet_scan(unsorted, row_numbers=True)} new {unknown}"
+            f"ORDER BY {EVENT_TIMESTAMP}, file_row_number) TO {part} (FORMAT parquet, COMPRESSION zstd)"
+        )
+    shutil.rmtree(draft / "spilled", ignore_errors=True)
+    unsorted.unlink()
+
+
+def _first_event(files: list[Path]) -> datetime:
+    first = pq.ParquetFile(files[0]).read_row_group(0, columns=[EVENT_TIMESTAMP]).column(0)[0]
+    moment: datetime = first.as_py()
+    return moment
+
+
+def _check_identifier(spec: DatasetSpec, workspace: Workspace) -> None:
+    for other in workspace.datasets():
+        if other != spec.name and re.sub("[^a-z0-9]", "_", other) == spec.identifier:
+            raise DataError(
+                f"dataset {spec.name!r} would share its feature names with {other!r}, which is in this workspace: "
+                "rename one of them"
+            )
+
+
+def _check_labels(summary: IngestSummary, spec: DatasetSpec) -> None:
+    if summary.positives in (0.0, 1.0):
+        raise DataError(
+            f"all {summary.rows} labels are {summary.positives:g}: a model needs both, "
+            f"check the label rule of column {spec.label.column!r}"
+        )
+
+
+def write_description(spec: DatasetSpec, workspace: Workspace, summary: IngestSummary, key: str, **facts: Any) -> None:
+    """Writes the dataset's `spec.yaml` and `manifest.json`, each of them atomically."""
+    folder = workspace.dataset(spec.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / ".spec.yaml.draft"
+    draft.write_text(dump_spec(spec), encoding="utf-8")
+    draft.replace(folder / "spec.yaml")
+    write_manifest(
+        folder,
+        step="ingest",
+        key=key,
+        config=spec.model_dump(mode="json"),
+        start=summary.start.isoformat(),
+        end=summary.end.isoformat(),
+        inputs=summary.inputs,
+        summary=summary.model_dump(mode="json"),
+        **facts,
+    )

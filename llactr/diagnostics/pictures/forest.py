@@ -1,0 +1,71 @@
+"""Differences with their intervals, one row a pair of arms: is the whole interval on one side of zero?"""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from llactr.diagnostics.comparison import Comparison, Difference, in_words
+from llactr.diagnostics.pictures.canvas import ARM_COLOURS, INK, LINE, MUTED, Picture, drawing, plain_axes
+
+__all__ = ["forest_picture"]
+
+_WIDTH, _LEFT, _ROW, _TOP, _BOTTOM = 344, 118, 34, 20, 38
+
+
+def forest_picture(comparison: Comparison, *, name: str = "forest") -> Picture:
+    """Test AUC differences of a comparison: mean, 95 % interval, and every seed as a dot."""
+    rows = [found for found in comparison.differences if found.metric == "auc"]
+    spoken = "; ".join(f"{found.arm} minus {found.baseline} {in_words(found)}" for found in rows)
+    picture = Picture.blank(
+        name, label=f"Test AUC differences of {comparison.backbone}: {spoken}.",
+        width=_WIDTH, height=_TOP + _ROW * len(rows) + _BOTTOM,
+    )  # fmt: skip
+    with drawing():
+        axes = picture.axes(_LEFT, _TOP, _WIDTH - _LEFT - 20, _ROW * len(rows))
+        plain_axes(axes)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        low, high = _range(rows)
+        axes.set_xlim(low, high)
+        for y in range(1, len(rows)):
+            axes.axhline(y - 0.5, color=LINE, linewidth=0.6, zorder=0)
+        axes.axvline(0, color=MUTED, linewidth=1.2, zorder=1)
+        for y, found in enumerate(rows):
+            _row(axes, y, found)
+        axes.set_yticks(range(len(rows)), [f"{found.arm} − {found.baseline}" for found in rows], color=INK, fontsize=9.5)
+        axes.tick_params(axis="y", pad=6)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter(FuncFormatter(_tick))
+        axes.set_xlabel("difference in test AUC", fontsize=9.5, labelpad=4)
+        for shift, words, align in ((-5, "← worse", "right"), (5, "better →", "left")):
+            axes.annotate(
+                words, (0, -0.5), xytext=(shift, 5), textcoords="offset points", ha=align, va="bottom", fontsize=9.5,
+                color=MUTED,
+            )  # fmt: skip
+    return picture
+
+
+def _row(axes: Axes, y: int, found: Difference) -> None:
+    colour = ARM_COLOURS[found.arm]
+    if found.low is not None and found.high is not None:
+        axes.plot([found.low, found.high], [y, y], color=colour, linewidth=2.4, solid_capstyle="butt", zorder=2)
+        for end in (found.low, found.high):
+            axes.plot([end, end], [y - 0.13, y + 0.13], color=colour, linewidth=2, zorder=2)
+    axes.plot(found.per_seed, [y + 0.28] * len(found.per_seed), "o", color=colour, markersize=3, alpha=0.55, zorder=2)
+    marker = "D" if found.baseline == "plain" else "s"
+    axes.plot([found.mean], [y], marker, color=colour, markersize=7, zorder=3)
+
+
+def _range(rows: list[Difference]) -> tuple[float, float]:
+    """Ends of the axis: every interval and zero. A very wide one (two seeds) is cut, so that means stay apart."""
+    values = [value for found in rows for value in (found.mean, *found.per_seed)]
+    widest = 12 * max(abs(value) for value in values) or 0.001
+    ends = [end for found in rows for end in (found.low, found.high) if end is not None]
+    low = max(min(0.0, *values, *ends), -widest)
+    high = min(max(0.0, *values, *ends), widest)
+    room = 0.06 * (high - low) or 0.001
+    return low - room, high + room
+
+
+def _tick(value: float, _: object = None) -> str:
+    return "0" if abs(value) < 1e-12 else f"{value:+.4f}".rstrip("0").replace("-", "−")

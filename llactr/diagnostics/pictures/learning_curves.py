@@ -1,0 +1,66 @@
+"""Learning curves: a thin line for each seed, a thick one for the mean of an arm, a dot where weights were kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Literal
+
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from llactr.diagnostics.pictures.canvas import ARM_COLOURS, LINE, MUTED, Picture, drawing, plain_axes
+from llactr.diagnostics.report_data import Curve
+
+__all__ = ["curve_picture"]
+
+_DASHES = {"plain": "-", "enhanced": "-", "permuted": (0, (5, 2)), "random": (0, (1.5, 1.5))}
+_WIDTH, _HEIGHT = 344, 232
+
+
+def curve_picture(
+    curves: Sequence[Curve], *, measure: Literal["train_loss", "validation_auc"], name: str = "curve"
+) -> Picture:
+    """One measure over the epochs, for all arms and seeds of one backbone."""
+    title = "training loss" if measure == "train_loss" else "validation AUC"
+    arms = [arm for arm in ARM_COLOURS if any(curve.arm == arm for curve in curves)]
+    picture = Picture.blank(
+        name, label=f"{title.capitalize()} by epoch for {', '.join(arms)}.", width=_WIDTH, height=_HEIGHT
+    )
+    with drawing():
+        axes = picture.axes(42, 26, _WIDTH - 42 - 8, _HEIGHT - 26 - 33)
+        plain_axes(axes)
+        axes.grid(axis="y", color=LINE, linewidth=0.6)
+        axes.set_axisbelow(True)
+        for arm in arms:
+            runs = [curve for curve in curves if curve.arm == arm]
+            for run in runs:
+                values = getattr(run, measure)
+                axes.plot(range(1, len(values) + 1), values, color=ARM_COLOURS[arm], linewidth=0.7, alpha=0.4)
+                if measure == "validation_auc" and run.best_epoch and run.best_epoch <= len(values):
+                    best = values[run.best_epoch - 1]
+                    axes.plot([run.best_epoch], [best], "o", color=ARM_COLOURS[arm], markersize=3.5, alpha=0.8)
+            mean = _mean_by_epoch([getattr(run, measure) for run in runs])
+            style = _DASHES[arm]
+            axes.plot(range(1, len(mean) + 1), mean, color=ARM_COLOURS[arm], linewidth=2, linestyle=style)
+            if len(mean) == 1:
+                axes.plot([1], mean, "o", color=ARM_COLOURS[arm], markersize=5)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.ticklabel_format(axis="y", useOffset=False)
+        axes.tick_params(labelsize=9.5)
+        axes.set_xlabel("epoch", fontsize=9.5, color=MUTED)
+        handles = [Line2D([], [], color=ARM_COLOURS[arm], linewidth=2, linestyle=_DASHES[arm]) for arm in arms]
+        axes.legend(
+            handles, arms, loc="lower left", bbox_to_anchor=(-0.03, 1.0), ncols=4, frameon=False, fontsize=9.5,
+            handlelength=1.6, handletextpad=0.4, columnspacing=1.0, borderpad=0.2,
+        )  # fmt: skip
+    return picture
+
+
+def _mean_by_epoch(runs: Sequence[Sequence[float]]) -> list[float]:
+    """Mean over the runs that reached an epoch with all seeds; beyond it the thin lines stand alone."""
+    epochs = [[value for value in row if value is not None] for row in zip_longest(*runs)]
+    whole = [row for row in epochs if len(row) == len(runs)]
+    return [math.fsum(row) / len(row) for row in whole]

@@ -1,0 +1,83 @@
+"""One self-contained `report.html`: pictures inline, styles inline, no script, nothing fetched.
+
+Everything taken from data is escaped by the template; pictures escape their own labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from llactr.diagnostics import words
+from llactr.diagnostics.headline import headline, overheads, tone_of, trust
+from llactr.diagnostics.pictures import (
+    Picture,
+    confusion_picture,
+    curve_picture,
+    forest_picture,
+    similarity_picture,
+)
+from llactr.diagnostics.report_data import ReportData
+
+__all__ = ["render_report", "write_report"]
+
+_NARROW = 400  # pictures of at most this natural width may be shrunk to a phone; wider ones scroll
+
+
+@dataclass(frozen=True)
+class _Inline:
+    svg: Markup
+    width: int
+    wide: bool
+
+
+def render_report(data: ReportData) -> str:
+    """The report as one HTML page; the same data give the same bytes."""
+    loader = PackageLoader("llactr.diagnostics", "templates")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update({**words.FILTERS, "tone": tone_of})
+    style, _, _ = loader.get_source(environment, "report.css")
+    return environment.get_template("report.html").render(
+        data=data,
+        style=Markup(style),
+        head=headline(data),
+        trust=trust(data),
+        overheads=overheads(data),
+        pictures={picture.name: _inline(picture) for picture in _pictures(data)},
+    )
+
+
+def write_report(data: ReportData, path: Path) -> Path:
+    """Renders the report into a file, which is replaced as a whole; returns the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(render_report(data), encoding="utf-8", newline="\n")
+    return draft.replace(path)
+
+
+def _pictures(data: ReportData) -> list[Picture]:
+    found = []
+    for i, comparison in enumerate(data.comparisons):
+        found.append(forest_picture(comparison, name=f"forest-{i}"))
+    for i, backbone in enumerate(dict.fromkeys(curve.backbone for curve in data.curves)):
+        curves = [curve for curve in data.curves if curve.backbone == backbone]
+        found.append(curve_picture(curves, measure="train_loss", name=f"loss-{i}"))
+        found.append(curve_picture(curves, measure="validation_auc", name=f"auc-{i}"))
+    if data.semantics is not None:
+        for kind, measured in (("raw", data.semantics.raw), ("centered", data.semantics.centered)):
+            label = f"Heat map of the {kind} cosines of {len(measured.fields)} fields; the table below has the values."
+            found.append(similarity_picture(measured.fields, measured.matrix, name=f"cosine-{kind}", label=label))
+    if data.accuracy is not None:
+        for kind, counts in (("before", data.accuracy.confusion_before), ("after", data.accuracy.confusion_after)):
+            label = f"Confusion of {len(data.accuracy.fields)} fields {kind} tuning; the table below has the counts."
+            found.append(confusion_picture(data.accuracy.fields, counts, name=f"confusion-{kind}", label=label))
+    return found
+
+
+def _inline(picture: Picture) -> _Inline:
+    return _Inline(Markup(picture.inline()), picture.width, picture.width > _NARROW)

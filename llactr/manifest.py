@@ -1,0 +1,73 @@
+"""The manifest beside every artifact: what went in, what came out, which versions, which seeds, how long it took."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+__all__ = ["MANIFEST", "content_hash", "file_hash", "package_versions", "read_manifest", "write_manifest"]
+
+MANIFEST = "manifest.json"
+_PACKAGES = (
+    "llactr", "torch", "feast", "duckdb", "pyarrow", "transformers", "sentence-transformers", "peft", "faiss-cpu", "faiss-gpu"
+)  # fmt: skip
+
+
+def content_hash(content: object) -> str:
+    """sha256 of a JSON-like object, independent of the order of keys; 64 hex digits."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file's bytes, read in pieces; 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the installed packages that results depend on, read without importing them."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write_manifest(folder: Path, *, step: str, key: str, config: dict[str, Any], **facts: Any) -> dict[str, Any]:
+    """Writes `manifest.json` into a folder and returns it.
+
+    Args:
+        folder: the artifact's folder, usually still a draft.
+        step: the job's name.
+        key: content hash of everything that the artifact depends on; equal keys mean equal artifacts.
+        config: the resolved configuration.
+        facts: inputs (name -> hash), outputs, metrics, seeds, seconds: anything JSON can hold.
+    """
+    manifest = {
+        "step": step,
+        "key": key,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config": config,
+        "packages": package_versions(),
+        **facts,
+    }
+    text = json.dumps(manifest, indent=2, ensure_ascii=False, default=str)
+    draft = folder / f".{MANIFEST}.draft"
+    draft.write_text(text + "\n", encoding="utf-8")
+    draft.replace(folder / MANIFEST)
+    return manifest
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest in a folder, or None where there is none or it is damaged (the step is then redone)."""
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

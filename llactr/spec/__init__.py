@@ -1,0 +1,36 @@
+"""The dataset spec: what the tables are, what a click is, and what each field means."""
+
+from llactr.spec.load import dump_spec, load_spec
+from llactr.spec.model import (
+    CategoricalField,
+    DatasetSpec,
+    EntityOwner,
+    EntitySpec,
+    Field,
+    LabelRule,
+    MultiValuedField,
+    NumericField,
+    Owner,
+    SourceSpec,
+    SplitSpec,
+    TimestampPartField,
+    TimestampSpec,
+)
+
+__all__ = [
+    "CategoricalField",
+    "DatasetSpec",
+    "EntityOwner",
+    "EntitySpec",
+    "Field",
+    "LabelRule",
+    "MultiValuedField",
+    "NumericField",
+    "Owner",
+    "SourceSpec",
+    "SplitSpec",
+    "TimestampPartField",
+    "TimestampSpec",
+    "dump_spec",
+    "load_spec",
+]

@@ -1,0 +1,32 @@
+"""The feature store: definitions made from specs, releases, training rows, and the online reader."""
+
+from llactr.store.definitions import definitions
+from llactr.store.materialize import MaterializedView, materialize
+from llactr.store.online import OnlineReader
+from llactr.store.open import REPOSITORY, apply, open_store, prepare
+from llactr.store.registry import NothingAppliedError, repository_workspace
+from llactr.store.releases import Release, current_release, release, releases
+from llactr.store.training import SEMANTICS_VERSION, events_table, training_rows
+from llactr.store.vectors import read_field_vectors, write_field_vectors
+
+__all__ = [
+    "REPOSITORY",
+    "SEMANTICS_VERSION",
+    "MaterializedView",
+    "NothingAppliedError",
+    "OnlineReader",
+    "Release",
+    "apply",
+    "current_release",
+    "definitions",
+    "events_table",
+    "materialize",
+    "open_store",
+    "prepare",
+    "read_field_vectors",
+    "release",
+    "releases",
+    "repository_workspace",
+    "training_rows",
+    "write_field_vectors",
+]

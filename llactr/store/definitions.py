@@ -1,0 +1,176 @@
+"""The Feast objects of a workspace, made from the specs of its ingested datasets.
+
+| object | join keys | holds |
+|---|---|---|
+| view `field_semantics` | dataset, field, semantics_version | the vector of a field, for every version written |
+| view `semantics_release` | dataset | the version that is current from a moment on |
+| view `<dataset>__user`, `<dataset>__item` | the entity's join key | the fields of users, of items |
+| service `<dataset>__ctr` | all of these | what one row of a training set, or one request, needs |
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeAlias
+
+from feast import Entity, FeatureService, FeatureView, FileSource, ValueType
+from feast import Field as Feature
+from feast.data_format import ParquetFormat
+from feast.types import Array, FeastType, Float32, Float64, String, UnixTimestamp
+
+from llactr.errors import InputError, NotReadyError, SpecError
+from llactr.spec import DatasetSpec, Field, NumericField, TimestampPartField, load_spec
+from llactr.store.names import CREATED_TIMESTAMP, PhysicalNames
+from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE
+from llactr.transforms import EVENT_TIMESTAMP
+from llactr.workspace import Workspace
+
+__all__ = ["FeastObject", "dataset_definitions", "definitions", "load_specs", "semantics_definitions"]
+
+FeastObject: TypeAlias = "Entity | FeatureView | FeatureService"
+
+FOREVER = timedelta(days=200 * 365)
+"""Features here never expire. Feast's own way to say so, a ttl of 0, makes a first `materialize-incremental` read the
+last 52 weeks only, which leaves out all of an older data set without a word."""
+
+
+def definitions(workspace: Workspace) -> list[FeastObject]:
+    """All entities, views and services of a workspace, a pure function of its specs; nothing is written.
+
+    Raises:
+        NotReadyError: no dataset has been ingested.
+        SpecError: two datasets, or two columns, have names that Feast or DuckDB cannot tell apart.
+    """
+    _check_path(workspace.root)
+    specs = load_specs(workspace)
+    if not specs:
+        raise NotReadyError(
+            f"no dataset has been ingested into the workspace {workspace.root}: run 'llactr ingest' first"
+        )
+    of_identifier: dict[str, str] = {}
+    for spec in specs:
+        other = of_identifier.setdefault(spec.identifier, spec.name)
+        if other != spec.name:
+            raise SpecError(
+                f"datasets {other!r} and {spec.name!r} would both be called {spec.identifier!r} in Feast: rename one"
+            )
+    objects = semantics_definitions(workspace)
+    release = next(o for o in objects if isinstance(o, FeatureView) and o.name == SEMANTICS_RELEASE)
+    for spec in specs:
+        objects += dataset_definitions(workspace, spec, release=release)
+    return objects
+
+
+def _check_path(root: Path) -> None:
+    if set("*?[") & set(str(root)) or any("=" in part for part in root.parts):
+        raise InputError(
+            f"the workspace path {root} holds one of * ? [ =, which DuckDB takes for patterns or partitions: rename it"
+        )
+
+
+def load_specs(workspace: Workspace) -> list[DatasetSpec]:
+    """The resolved specs of a workspace's ingested datasets, by name."""
+    return [load_spec(workspace.dataset(name) / "spec.yaml") for name in workspace.datasets()]
+
+
+def semantics_definitions(workspace: Workspace) -> list[FeastObject]:
+    """What all datasets share: field vectors by version, and releases."""
+    entities = {
+        "dataset": Entity(name="dataset", value_type=ValueType.STRING, description="A dataset, by its spec's name"),
+        "field": Entity(name="field", value_type=ValueType.STRING, description="A field, by its name in the spec"),
+        "semantics_version": Entity(
+            name="semantics_version",
+            value_type=ValueType.STRING,
+            description="Content hash of encoder, adapter, prompt and descriptions",
+        ),
+    }
+    vectors = FeatureView(
+        name=FIELD_SEMANTICS,
+        description="What the language model makes of a field's description; vectors of one version belong together",
+        entities=list(entities.values()),
+        ttl=FOREVER,
+        schema=[
+            *(Feature(name=name, dtype=String) for name in entities),
+            Feature(name="vector", dtype=Array(Float32), description="unit norm"),
+            Feature(name="description", dtype=String),
+            Feature(name="encoder", dtype=String),
+        ],
+        source=_source(FIELD_SEMANTICS, workspace.semantics_table(FIELD_SEMANTICS)),
+    )
+    releases = FeatureView(
+        name=SEMANTICS_RELEASE,
+        description="Which semantics version is current for a dataset",
+        entities=[entities["dataset"]],
+        ttl=FOREVER,
+        schema=[Feature(name="dataset", dtype=String), Feature(name="semantics_version", dtype=String)],
+        source=_source(SEMANTICS_RELEASE, workspace.semantics_table(SEMANTICS_RELEASE)),
+    )
+    return [*entities.values(), vectors, releases]
+
+
+def dataset_definitions(workspace: Workspace, spec: DatasetSpec, *, release: FeatureView) -> list[FeastObject]:
+    """One dataset's entities, its views, and the service that joins them with the release."""
+    names = PhysicalNames(spec)
+    objects: list[FeastObject] = []
+    views = []
+    for owner, entity_spec in spec.entities.items():
+        key = names.join_key(owner)
+        entity = Entity(
+            name=names.view(owner), join_keys=[key], value_type=ValueType.STRING, description=f"{owner} of {spec.name}"
+        )
+        objects.append(entity)
+        fields = names.stored_fields(owner)
+        if not fields:
+            continue
+        renamed = {
+            field.name: names.features[field.name] for field in fields if names.features[field.name] != field.name
+        }
+        if key != entity_spec.join_key:
+            renamed[entity_spec.join_key] = key
+        view = FeatureView(
+            name=names.view(owner),
+            description=f"fields of {spec.name} that belong to the {owner}",
+            entities=[entity],
+            ttl=FOREVER,
+            schema=[
+                Feature(name=key, dtype=String),
+                *(
+                    Feature(
+                        name=names.features[f.name],
+                        dtype=_feature_type(f),
+                        description=f.description,
+                        tags={"field": f.name},
+                    )
+                    for f in fields
+                ),
+            ],
+            source=_source(names.view(owner), workspace.offline_table(spec.name, owner), renamed),
+            tags={"dataset": spec.name},
+        )
+        views.append(view)
+        objects.append(view)
+    service = FeatureService(
+        name=names.service,
+        features=[*views, release],
+        description=f"what the CTR model reads of {spec.name}",
+        tags={"dataset": spec.name},
+    )
+    return [*objects, service]
+
+
+def _source(name: str, directory: Path, field_mapping: dict[str, str] | None = None) -> FileSource:
+    return FileSource(
+        name=f"{name}__table",
+        path=str(directory),
+        file_format=ParquetFormat(),
+        timestamp_field=EVENT_TIMESTAMP,
+        created_timestamp_column=CREATED_TIMESTAMP,
+        field_mapping=field_mapping or {},
+    )
+
+
+def _feature_type(field: Field) -> FeastType:
+    if isinstance(field, NumericField):
+        return Float64
+    return UnixTimestamp if isinstance(field, TimestampPartField) else String

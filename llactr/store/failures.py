@@ -1,0 +1,40 @@
+"""What the stores throw, in one sentence of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+
+import duckdb
+import pyarrow as pa
+from feast.errors import FeastError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from ibis.common.exceptions import IbisError
+
+from llactr.errors import StoreError
+
+__all__ = ["store_failures"]
+
+_THROWN: tuple[type[Exception], ...] = (
+    FeastError, duckdb.Error, IbisError, sqlite3.Error, pa.ArrowException, DecodeError,
+    OSError, ValueError, KeyError, TypeError,
+)  # fmt: skip
+try:
+    from redis.exceptions import RedisError
+except ImportError:  # an optional store
+    pass
+else:
+    _THROWN = (*_THROWN, RedisError)
+
+
+@contextlib.contextmanager
+def store_failures(doing: str, *, then: str) -> Iterator[None]:
+    """Turns what Feast and its stores throw into a StoreError that says what was being done and what to do next."""
+    try:
+        yield
+    except _THROWN as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise StoreError(
+            f"the feature store failed while {doing} ({type(error).__name__}: {reason}): {then}"
+        ) from error

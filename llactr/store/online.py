@@ -1,0 +1,210 @@
+"""Reads what the online service needs from Feast's online store, in the types that training rows have.
+
+`get_online_features` spends most of its time on building responses; the provider's `online_read` is the same contract
+one level below: entity keys in, protobuf values out, one call per view.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast import FeatureStore, FeatureView
+from feast.errors import FeatureViewNotFoundException
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import NULL_TIMESTAMP_INT_VALUE
+
+from llactr.errors import DataError, NotReadyError
+from llactr.spec import DatasetSpec, EntityOwner, Field
+from llactr.store.failures import store_failures
+from llactr.store.names import PhysicalNames
+from llactr.store.open import open_store
+from llactr.store.raw import raw_values
+from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE
+from llactr.store.vectors import assemble_field_vectors
+from llactr.transforms import EVENT_TIMESTAMP, normalize_key, raw_column, raw_type
+from llactr.workspace import Workspace
+
+if TYPE_CHECKING:
+    from llactr.semantics import FieldVectors
+
+__all__ = ["OnlineReader"]
+
+Row = dict[str, Value] | None
+
+
+class OnlineReader:
+    """Features, field vectors and the current release of one dataset, from the online store.
+
+    The views are looked up once, here: make a new reader after an apply that changed them. Reads may run in several
+    threads.
+
+    Args:
+        workspace: an applied and materialized workspace.
+        spec: the dataset's resolved spec.
+        config: see `open_store`.
+
+    Raises:
+        NotReadyError: the dataset's views are not registered.
+        StoreError: the registry cannot be read.
+    """
+
+    def __init__(self, workspace: Workspace, spec: DatasetSpec, *, config: Path | None = None) -> None:
+        self.spec = spec
+        self._names = PhysicalNames(spec)
+        self._store = open_store(workspace, config=config)
+        self._views = {
+            owner: self._view(self._names.view(owner)) for owner in spec.entities if self._names.stored_fields(owner)
+        }
+        self._releases = self._view(SEMANTICS_RELEASE)
+        self._vectors = self._view(FIELD_SEMANTICS)
+        self._lock = threading.Lock()
+        self._provider: Any = None
+
+    @property
+    def store(self) -> FeatureStore:
+        """The feature store that is read."""
+        return self._store
+
+    def features(self, requests: pa.Table) -> pa.Table:
+        """The raw table of some requests: the same columns, types and values as training rows, without a label.
+
+        Distinct entities are read once, in one call per view. An entity that the store does not know has nulls.
+
+        Args:
+            requests: join keys, `event_timestamp`, and the context fields by name; integers and the like are
+                normalised as ingest does.
+
+        Returns:
+            join keys, `event_timestamp`, and a column per field in its raw type; rows in the order of the requests.
+
+        Raises:
+            DataError: a column is missing or cannot be read.
+            StoreError: the store did not answer.
+        """
+        columns: dict[str, pa.ChunkedArray] = {}
+        features: dict[str, pa.ChunkedArray] = {}
+        for owner, entity in self.spec.entities.items():
+            keys = normalize_key(_column(requests, entity.join_key), entity.join_key).combine_chunks()
+            columns[entity.join_key] = pa.chunked_array([keys])
+            if owner in self._views:
+                features |= self._entity_features(owner, keys)
+        columns[EVENT_TIMESTAMP] = _event_timestamps(_column(requests, EVENT_TIMESTAMP))
+        for field in self.spec.fields:
+            if field.owner == "context":
+                name = raw_column(field)
+                source = columns[name] if name in columns else _column(requests, name)
+            elif field.name in features:
+                source = features[field.name]
+            else:
+                source = columns[self.spec.entities[field.owner].join_key]
+            columns[raw_column(field)] = raw_values(source, field)
+        return pa.table(columns)
+
+    def current_release(self) -> str | None:
+        """The version released last, as materialized; None before the first release."""
+        row = self._read(self._releases, [_entity_key(dataset=self.spec.name)], ["semantics_version"])[0]
+        return _text(row["semantics_version"]) if row else None
+
+    def field_vectors(self, version: str) -> FieldVectors:
+        """A version's vectors of all fields, in the spec's order.
+
+        Raises:
+            NotReadyError: the online store does not hold them all.
+            StoreError: the store did not answer.
+        """
+        fields = self.spec.field_names
+        keys = [_entity_key(dataset=self.spec.name, field=field, semantics_version=version) for field in fields]
+        found = self._read(self._vectors, keys, ["vector", "description", "encoder"])
+        rows: list[dict[str, object]] = []
+        for row in found:
+            vector = row["vector"].float_list_val.val if row and row["vector"].WhichOneof("val") else None
+            described = {name: _text(row[name]) if row else None for name in ("description", "encoder")}
+            rows.append({"vector": vector, **described})
+        return assemble_field_vectors(
+            self.spec.name, version, fields, rows, place="the online store", first_run="llactr materialize"
+        )
+
+    def _entity_features(self, owner: EntityOwner, keys: pa.Array) -> dict[str, pa.ChunkedArray]:
+        """The stored fields of a user or item for a column of keys, which may repeat or be null."""
+        fields = self._names.stored_fields(owner)
+        encoded = keys.dictionary_encode()
+        name = self._names.join_key(owner)
+        distinct = [_entity_key(**{name: key}) for key in encoded.dictionary.to_pylist()]
+        rows = self._read(self._views[owner], distinct, [self._names.features[field.name] for field in fields])
+        columns = {}
+        for field in fields:
+            values = _values(rows, self._names.features[field.name], field)
+            columns[field.name] = pa.chunked_array([values.take(encoded.indices)])
+        return columns
+
+    def _read(self, view: FeatureView, keys: list[EntityKey], features: Sequence[str]) -> list[Row]:
+        if not keys:
+            return []
+        with store_failures(
+            f"reading {len(keys)} keys of {view.name!r} online",
+            then="see that the online store runs and is materialized",
+        ):
+            # The list is a copy: Feast's Redis store appends to the one that it is given.
+            found = self._online()(self._store.config, view, keys, list(features))
+        return [row for _, row in found]
+
+    def _online(self) -> Callable[..., list[tuple[Any, Row]]]:
+        with self._lock:
+            if self._provider is None:
+                self._provider = self._store.provider
+            return self._provider.online_read
+
+    def _view(self, name: str) -> FeatureView:
+        with store_failures("reading the registry", then="run 'llactr apply'"):
+            try:
+                return self._store.get_feature_view(name)
+            except FeatureViewNotFoundException:
+                pass
+        raise NotReadyError(f"feature view {name!r} of {self.spec.name!r} is not registered: run 'llactr apply' first")
+
+
+def _entity_key(**values: str) -> EntityKey:
+    return EntityKey(join_keys=list(values), entity_values=[Value(string_val=value) for value in values.values()])
+
+
+def _text(value: Value | None) -> str | None:
+    return value.string_val if value is not None and value.WhichOneof("val") == "string_val" else None
+
+
+def _values(rows: list[Row], feature: str, field: Field) -> pa.Array:
+    """One feature of the distinct entities as an array of the field's raw type; what is missing is null."""
+    kind = raw_type(field)
+    if pa.types.is_string(kind):
+        attribute = "string_val"
+    else:
+        attribute = "double_val" if pa.types.is_floating(kind) else "unix_timestamp_val"
+    values: list[Any] = []
+    for row in rows:
+        value = row.get(feature) if row else None
+        values.append(getattr(value, attribute) if value is not None and value.WhichOneof("val") == attribute else None)
+    if attribute != "unix_timestamp_val":
+        return pa.array(values, kind)
+    seconds = [None if value == NULL_TIMESTAMP_INT_VALUE else value for value in values]
+    return pc.cast(pa.array(seconds, pa.timestamp("s", "UTC")), kind)
+
+
+def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
+    found = table.schema.get_all_field_indices(name)
+    if len(found) != 1:
+        raise DataError(
+            f"the requests have {len(found)} columns {name!r}, expected one: "
+            f"they have {', '.join(table.column_names) or 'none'}"
+        )
+    return table.column(found[0])
+
+
+def _event_timestamps(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not (pa.types.is_timestamp(column.type) and column.type.tz):
+        raise DataError(f"event_timestamp has type {column.type}, expected timestamps with a zone")
+    return column.cast(pa.timestamp("us", "UTC"), safe=False)

@@ -1,0 +1,103 @@
+"""Releases: which semantics version is current for a dataset, and from when."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from llactr.errors import InputError, NotReadyError
+from llactr.manifest import MANIFEST
+from llactr.store.tables import SEMANTICS_RELEASE, SEMANTICS_SCHEMAS, add_file, read_files
+from llactr.store.vectors import vectors_path
+from llactr.workspace import Workspace
+
+__all__ = ["Release", "current_release", "dataset_start", "release", "releases"]
+
+_TICK = timedelta(microseconds=1)
+
+
+class Release(NamedTuple):
+    """A semantics version and the moment from which it is current."""
+
+    version: str
+    effective_from: datetime
+
+
+def release(workspace: Workspace, dataset: str, version: str, *, effective_from: datetime | None = None) -> datetime:
+    """Makes a version current for a dataset from a moment on.
+
+    The first release reaches back to the dataset's start, so that all its rows have a version. Every later one lies at
+    least a microsecond after the one before: the latest release always wins, and none is rewritten. Releasing the
+    current version again changes nothing.
+
+    Args:
+        workspace: holds the dataset and its vectors.
+        dataset: the spec's name.
+        version: a version whose vectors have been written.
+        effective_from: the dataset's start by default. A moment before the last release is moved behind it.
+
+    Returns:
+        the moment from which the version is current.
+
+    Raises:
+        NotReadyError: the dataset is not ingested, or the version has no vectors.
+        InputError: `effective_from` has no zone.
+    """
+    if effective_from is not None and effective_from.tzinfo is None:
+        raise InputError(f"a release cannot be effective from {effective_from}: give a moment with a zone, such as UTC")
+    if not vectors_path(workspace, dataset, version).exists():
+        raise NotReadyError(
+            f"semantics version {version!r} of {dataset!r} has no field vectors: run 'llactr encode' first"
+        )
+    start = effective_from or dataset_start(workspace, dataset)
+    while True:
+        past = releases(workspace, dataset)
+        if past and past[-1].version == version:
+            return past[-1].effective_from
+        moment = max(start, past[-1].effective_from + _TICK) if past else start
+        # Created when it takes effect: a release is backdated on purpose, so a cut-off by creation must not hide it.
+        row = {"dataset": dataset, "semantics_version": version, "event_timestamp": moment, "created_timestamp": moment}
+        table = pa.Table.from_pylist([row], schema=SEMANTICS_SCHEMAS[SEMANTICS_RELEASE])
+        # The number is taken by the file's name: another process that releases at this moment makes us look again.
+        name = f"{dataset}@{len(past) + 1:06d}.parquet"
+        if add_file(workspace.semantics_table(SEMANTICS_RELEASE) / name, table):
+            return moment.astimezone(UTC)
+
+
+def releases(workspace: Workspace, dataset: str) -> list[Release]:
+    """All releases of a dataset, the first one first."""
+    directory = workspace.semantics_table(SEMANTICS_RELEASE)
+    if not any(directory.glob("*.parquet")):
+        return []
+    table = read_files(directory, schema=SEMANTICS_SCHEMAS[SEMANTICS_RELEASE], first_run="llactr encode")
+    found = [
+        Release(row["semantics_version"], row["event_timestamp"])
+        for row in table.to_pylist()
+        if row["dataset"] == dataset
+    ]
+    return sorted(found, key=lambda one: one.effective_from)
+
+
+def current_release(workspace: Workspace, dataset: str) -> str | None:
+    """The version released last, read from the offline table; None before the first release."""
+    past = releases(workspace, dataset)
+    return past[-1].version if past else None
+
+
+def dataset_start(workspace: Workspace, dataset: str) -> datetime:
+    """A day before a dataset's first event: since when its static features and its first release hold.
+
+    Raises:
+        NotReadyError: the dataset has not been ingested.
+    """
+    try:
+        manifest = json.loads((workspace.dataset(dataset) / MANIFEST).read_text(encoding="utf-8"))
+        first = datetime.fromisoformat(manifest["start"])
+    except (OSError, ValueError, KeyError):
+        raise NotReadyError(
+            f"dataset {dataset!r} has not been ingested into the workspace {workspace.root}: run 'llactr ingest' first"
+        ) from None
+    return (first if first.tzinfo else first.replace(tzinfo=UTC)) - timedelta(days=1)

@@ -1,0 +1,102 @@
+"""Offline tables: directories of Parquet files that grow by new files, each of which appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from llactr.errors import DataError, NotReadyError
+from llactr.workspace import Workspace
+
+__all__ = ["FIELD_SEMANTICS", "SEMANTICS_RELEASE", "SEMANTICS_SCHEMAS", "add_file", "create_tables", "read_files"]
+
+FIELD_SEMANTICS = "field_semantics"
+SEMANTICS_RELEASE = "semantics_release"
+_TIMESTAMP = pa.timestamp("us", "UTC")
+
+SEMANTICS_SCHEMAS = {
+    FIELD_SEMANTICS: pa.schema(
+        {
+            "dataset": pa.string(),
+            "field": pa.string(),
+            "semantics_version": pa.string(),
+            "vector": pa.list_(pa.float32()),
+            "description": pa.string(),
+            "encoder": pa.string(),
+            "event_timestamp": _TIMESTAMP,
+            "created_timestamp": _TIMESTAMP,
+        }
+    ),
+    SEMANTICS_RELEASE: pa.schema(
+        {
+            "dataset": pa.string(),
+            "semantics_version": pa.string(),
+            "event_timestamp": _TIMESTAMP,
+            "created_timestamp": _TIMESTAMP,
+        }
+    ),
+}
+"""Columns of the two tables that all datasets share."""
+
+
+def create_tables(workspace: Workspace) -> None:
+    """Makes the semantics tables, empty, where they are missing: a view over no file at all cannot be read."""
+    for name, schema in SEMANTICS_SCHEMAS.items():
+        add_file(workspace.semantics_table(name) / "00-empty.parquet", schema.empty_table())
+
+
+def add_file(path: Path, table: pa.Table) -> bool:
+    """Adds a file to an offline table, unless there is one of that name.
+
+    The file is written beside its place and then linked to it, so that readers see all of it or nothing, and of two
+    writers of one name exactly one wins.
+
+    Returns:
+        whether this call added it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        return False
+    draft = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.draft"
+    try:
+        pq.write_table(table, draft)
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    return True
+
+
+def read_files(directory: Path, *, schema: pa.Schema | None = None, first_run: str) -> pa.Table:
+    """All rows of an offline table: files in the order of their names, rows in the order of each file.
+
+    Args:
+        directory: the table.
+        schema: the columns to read and their types; all columns of the first file by default.
+        first_run: the command that makes the table.
+
+    Raises:
+        NotReadyError: there is no such table.
+        DataError: a file is damaged, or lacks a column.
+    """
+    paths = sorted(directory.glob("*.parquet"))
+    if not paths:
+        raise NotReadyError(f"there is no table {directory}: run '{first_run}' first")
+    pieces = []
+    for path in paths:
+        try:
+            piece = pq.read_table(path, columns=schema.names if schema else None, partitioning=None)
+            pieces.append(piece.select(schema.names).cast(schema) if schema else piece)
+        except (pa.ArrowException, OSError, KeyError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(
+                f"the offline table's file {path} cannot be read ({reason}): run '{first_run} --force'"
+            ) from None
+    return pa.concat_tables(pieces)

@@ -1,0 +1,157 @@
+"""Training rows: every event with the features, and the semantics version, that were current when it happened.
+
+What "current" means is Feast's point-in-time join: of a key's rows with event time <= the event's, the newest; among
+rows of one event time, the one created last. A value that holds from the very moment of the event counts. A late
+correction, written under an old event time, is seen
+
+- by events from its creation on, where the spec says when rows are created (`entities.<owner>.created`): before that
+  moment nobody could have known it;
+- by all events, where it does not say: then there is nothing to tell it from what was known.
+
+Releases are backdated on purpose and never hidden by their creation time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast import FeatureStore
+
+from llactr.errors import NotReadyError, StoreError
+from llactr.spec import DatasetSpec
+from llactr.store.failures import store_failures
+from llactr.store.names import ROW_ID, PhysicalNames
+from llactr.store.open import open_store
+from llactr.store.raw import raw_values
+from llactr.store.tables import SEMANTICS_RELEASE, read_files
+from llactr.transforms import EVENT_TIMESTAMP, raw_column
+from llactr.workspace import Workspace
+
+__all__ = ["SEMANTICS_VERSION", "events_table", "training_rows"]
+
+SEMANTICS_VERSION = "semantics_version"
+_CHUNK_ROWS = 2_000_000
+
+
+def training_rows(
+    workspace: Workspace,
+    spec: DatasetSpec,
+    *,
+    with_release: bool = True,
+    chunk_rows: int = _CHUNK_ROWS,
+    config: Path | None = None,
+) -> pa.Table:
+    """The raw table of all events, in event order, duplicates kept: rows out are the events' rows.
+
+    Cost: one point-in-time join per `chunk_rows` events; the features of one chunk and the result are in memory.
+
+    Args:
+        workspace: an applied workspace.
+        spec: the dataset's resolved spec.
+        with_release: whether to join `semantics_version`; a plain model needs none.
+        chunk_rows: events joined at a time.
+        config: see `open_store`.
+
+    Returns:
+        join keys, `event_timestamp`, `label`, a column per field in its raw type (see `llactr.transforms`), and
+        `semantics_version`, dictionary-encoded. Timestamps of users and items are whole seconds.
+
+    Raises:
+        NotReadyError: no events, nothing applied, or an event lies before the first release.
+        StoreError: Feast failed, or gave other rows than it was asked for.
+    """
+    names = PhysicalNames(spec)
+    events = events_table(workspace, spec)
+    store = open_store(workspace, config=config)
+    pieces = [
+        _joined(store, spec, names, events.slice(start, chunk_rows), with_release=with_release)
+        for start in range(0, max(events.num_rows, 1), chunk_rows)
+    ]
+    joined = pa.concat_tables(pieces)
+    if with_release:
+        _refuse_rows_without_release(joined[SEMANTICS_VERSION], events[EVENT_TIMESTAMP], spec)
+    columns: dict[str, pa.ChunkedArray] = {}
+    for entity in spec.entities.values():
+        columns[entity.join_key] = events[entity.join_key]
+    columns[EVENT_TIMESTAMP] = events[EVENT_TIMESTAMP]
+    columns["label"] = events["label"]
+    for field in spec.fields:
+        if field.owner == "context":
+            source = events[raw_column(field)]
+        elif field.name in names.features:
+            source = joined[names.features[field.name]]
+        else:
+            source = events[spec.entities[field.owner].join_key]
+        columns[raw_column(field)] = raw_values(source, field)
+    if with_release:
+        columns[SEMANTICS_VERSION] = joined[SEMANTICS_VERSION].combine_chunks().dictionary_encode()
+    return pa.table(columns)
+
+
+def events_table(workspace: Workspace, spec: DatasetSpec) -> pa.Table:
+    """The events as ingest wrote them, in event order: by time, ties in the order in which they came."""
+    events = read_files(workspace.offline_table(spec.name, "events"), first_run="llactr ingest")
+    times = events[EVENT_TIMESTAMP].cast(pa.int64()).to_numpy()
+    if np.all(times[:-1] <= times[1:]):
+        return events
+    return events.take(pa.array(np.argsort(times, kind="stable")))  # files that came later may reach back
+
+
+def _joined(
+    store: FeatureStore, spec: DatasetSpec, names: PhysicalNames, events: pa.Table, *, with_release: bool
+) -> pa.Table:
+    """The features of some events, row by row in their order."""
+    entities = pd.DataFrame({ROW_ID: np.arange(events.num_rows, dtype=np.int64)})
+    for owner, entity in spec.entities.items():
+        entities[names.join_key(owner)] = events[entity.join_key].to_pandas()
+    entities["dataset"] = spec.name
+    entities[EVENT_TIMESTAMP] = events[EVENT_TIMESTAMP].cast(pa.timestamp("us", "UTC")).to_pandas()
+
+    # Only views whose spec knows when a row was created are cut off at the event: see the top of this file.
+    refs: dict[bool, list[str]] = {True: [], False: []}
+    for owner, entity in spec.entities.items():
+        features = [names.features[field.name] for field in names.stored_fields(owner)]
+        refs[entity.created is not None] += [f"{names.view(owner)}:{feature}" for feature in features]
+    if with_release:
+        refs[False].append(f"{SEMANTICS_RELEASE}:{SEMANTICS_VERSION}")
+
+    columns: dict[str, pa.ChunkedArray] = {}
+    for cut_off, asked in refs.items():
+        if not asked:
+            continue
+        with store_failures("joining features to events", then="run 'llactr apply' and try again"):
+            job = store.get_historical_features(entities.copy(), asked, filter_by_created_timestamp=cut_off)
+            table = job.to_arrow()
+        table = _in_row_order(table, events.num_rows)
+        columns |= {name: table[name] for name in (ref.split(":")[1] for ref in asked)}
+    return pa.table(columns) if columns else pa.table({ROW_ID: entities[ROW_ID]})
+
+
+def _in_row_order(table: pa.Table, rows: int) -> pa.Table:
+    """The join's rows sorted by their number; joins keep neither order nor, where there is a bug, number of rows."""
+    numbers = table[ROW_ID].to_numpy()
+    order = np.argsort(numbers, kind="stable")
+    if not np.array_equal(numbers[order], np.arange(rows)):
+        raise StoreError(
+            f"the point-in-time join gave {len(numbers)} rows ({len(np.unique(numbers))} distinct) for {rows} events, "
+            "expected each exactly once: the offline store is at fault, use another version or type of it"
+        )
+    return table.take(pa.array(order))
+
+
+def _refuse_rows_without_release(versions: pa.ChunkedArray, times: pa.ChunkedArray, spec: DatasetSpec) -> None:
+    if not versions.null_count:
+        return
+    if versions.null_count == len(versions):
+        raise NotReadyError(
+            f"dataset {spec.name!r} has no release of field vectors for its events: run 'llactr encode' first"
+        )
+    first = pc.min(times.filter(versions.is_null())).as_py()
+    raise NotReadyError(
+        f"{versions.null_count} of {len(versions)} events of {spec.name!r} lie before the first release, the earliest "
+        f"at {first.isoformat()}: the first release must be effective from that moment or before"
+    )

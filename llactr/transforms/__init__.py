@@ -1,0 +1,29 @@
+"""Raw value -> id, once for training and serving; and the chronological split."""
+
+from llactr.transforms.layout import FIRST, NULL, OOV, PAD, FieldLayout
+from llactr.transforms.raw import EVENT_TIMESTAMP, normalize, normalize_key, normalize_table, raw_column, raw_type
+from llactr.transforms.split import SplitRanges, chronological_split
+from llactr.transforms.timestamps import utc_timestamps
+from llactr.transforms.transform import Transform
+from llactr.transforms.vocabulary import FieldVocabulary, fit_vocabulary, split_values
+
+__all__ = [
+    "EVENT_TIMESTAMP",
+    "FIRST",
+    "NULL",
+    "OOV",
+    "PAD",
+    "FieldLayout",
+    "FieldVocabulary",
+    "SplitRanges",
+    "Transform",
+    "chronological_split",
+    "fit_vocabulary",
+    "normalize",
+    "normalize_key",
+    "normalize_table",
+    "raw_column",
+    "raw_type",
+    "split_values",
+    "utc_timestamps",
+]

@@ -1,0 +1,296 @@
+"""What each path does, as plain functions of a request; the app only hangs them up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from llactr.diagnostics import similarity
+from llactr.errors import LlactrError
+from serving.loaded import LoadedBundle, bundle_created
+from serving.problems import Problem
+from serving.reader import StoreAwayError
+from serving.schemas import (
+    ColdStarts,
+    FieldInfo,
+    ModelInfo,
+    ReloadRequest,
+    ReloadResponse,
+    SimilarField,
+    SimilarResponse,
+)
+from serving.scorer import Batch, Scored
+from serving.service import Service
+
+__all__ = ["invalid", "model_info", "predict", "rank", "read_json", "reload", "similar_fields", "validated"]
+
+_MAX_ERRORS = 10
+_NUMPY = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+
+
+async def rank(service: Service, request: Request) -> Response:
+    """POST /v1/rank."""
+    loaded = service.main
+    if loaded.schemas.rank is None:
+        raise Problem(404, "not-found", f"dataset {loaded.spec.name!r} has no items to rank: use /v1/predict")
+    body = await read_json(request, service.config.max_body_bytes)
+    with service.metrics.stage("json_in"):
+        asked: Any = validated(loaded.schemas.rank, body)
+        items = [key if type(key) is str else str(key) for key in asked.items]
+        keys: dict[str, Sequence[str]] = {"item": items}
+        if "user" in loaded.spec.entities:
+            keys["user"] = [str(asked.user)]
+        moment = asked.timestamp or datetime.now(UTC)
+        batch = Batch(len(items), keys, {}, [moment], [_context(loaded, asked.context)])
+    scored, compared = await _score(service, loaded, batch, asked, request)
+    with service.metrics.stage("json_out"):
+        order = _best_first(scored.scores, asked.top_k)
+        content = _common(loaded, request, scored, asked, order)
+        content["items"] = items if order is None else [items[i] for i in order.tolist()]
+        return _answer(content, compared, order)
+
+
+async def predict(service: Service, request: Request) -> Response:
+    """POST /v1/predict."""
+    loaded = service.main
+    body = await read_json(request, service.config.max_body_bytes)
+    with service.metrics.stage("json_in"):
+        asked: Any = validated(loaded.schemas.predict, body)
+        rows = asked.rows
+        keys = {str(owner): [str(getattr(row, owner)) for row in rows] for owner in loaded.spec.entities}
+        now = datetime.now(UTC)
+        batch = Batch.of_rows(
+            keys,
+            moments=[row.timestamp or now for row in rows],
+            contexts=[_context(loaded, row.context) for row in rows],
+        )
+    scored, compared = await _score(service, loaded, batch, asked, request)
+    with service.metrics.stage("json_out"):
+        return _answer(_common(loaded, request, scored, asked, None, batch=batch), compared, None)
+
+
+def model_info(service: Service) -> ModelInfo:
+    """GET /v1/model."""
+    loaded = service.described
+    bundle, layout = loaded.bundle, loaded.bundle.transform.layout
+    compare = service.compare
+    return ModelInfo(
+        bundle=loaded.id,
+        dataset=loaded.spec.name,
+        backbone=bundle.model.config.backbone,
+        enhanced=bundle.model.config.enhancement is not None,
+        semantics_version=loaded.semantics_version,
+        current_release=loaded.release,
+        metrics=bundle.metrics,
+        fields=[
+            FieldInfo(
+                name=field.name,
+                description=field.description,
+                owner=field.owner,
+                kind=field.kind,
+                vocabulary_size=layout.vocab_sizes[layout.names.index(field.name)],
+            )
+            for field in loaded.spec.fields
+        ],
+        created=bundle_created(loaded.folder),
+        loaded_at=loaded.loaded_at,
+        compare_bundle=compare.id if compare else None,
+        examples=loaded.examples(),
+    )
+
+
+async def similar_fields(service: Service, field: str, *, top_k: int | None, centered: bool) -> SimilarResponse:
+    """GET /v1/fields/{field}/similar."""
+    loaded = service.described
+    names = loaded.spec.field_names
+    if field not in names:
+        raise Problem(404, "unknown-field", f"no field {field[:100]!r}: the fields are {', '.join(names)}")
+    found = await asyncio.to_thread(similarity, loaded.vectors, centered=centered)
+    row = found.matrix[found.fields.index(field)]
+    order = [i for i in np.argsort(-row, kind="stable").tolist() if found.fields[i] != field]
+    return SimilarResponse(
+        field=field,
+        semantics_version=loaded.semantics_version,
+        centered=centered,
+        similar=[
+            SimilarField(
+                field=found.fields[i],
+                description=loaded.spec.field(found.fields[i]).description,
+                cosine=round(float(row[i]), 6),
+            )
+            for i in order[: top_k or len(order)]
+        ],
+    )
+
+
+async def reload(service: Service, request: Request) -> ReloadResponse:
+    """POST /v1/admin/reload."""
+    body = await read_json(request, 4096, may_be_empty=True)
+    asked: Any = validated(ReloadRequest, body if body is not None else {})
+    try:
+        return await service.reload(asked.bundle)
+    except StoreAwayError as error:
+        raise Problem.unavailable(str(error)) from None
+    except LlactrError as error:
+        raise Problem(409, "bundle-refused", f"the bundle in use stays: {error}") from None
+
+
+async def read_json(request: Request, limit: int, *, may_be_empty: bool = False) -> Any:
+    """A request's body as JSON (RFC 8259: no NaN, valid UTF-8, at most 1024 levels deep).
+
+    Raises:
+        Problem: 400, 413 or 415.
+    """
+    headers = request.headers
+    length = headers.get("content-length")
+    if length is not None and (not length.isdigit() or int(length) > limit):
+        raise _too_large(limit)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise _too_large(limit)
+            parts.append(part)
+    except ClientDisconnect:
+        raise Problem(400, "incomplete", "the request ended before its body") from None
+    body = b"".join(parts)
+    if may_be_empty and not body:
+        return None
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Problem(415, "not-json", f"the content type is {kind[:100]!r}, expected application/json")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Problem(400, "not-json", f"the body is not JSON: {error}") from None
+
+
+def validated(model: type[BaseModel], content: Any) -> BaseModel:
+    """The content as a request model; a Problem that names each place at fault, and the reason."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False, include_context=False, include_input=False)) from None
+
+
+def invalid(found: Sequence[Mapping[str, Any]], *, prefix: str = "") -> Problem:
+    """422 for validation errors."""
+    places: dict[str, str] = {}
+    for entry in found:
+        path = [str(part) for part in entry["loc"]]
+        # Of a union, pydantic reports every member under its name: one place, the reasons joined.
+        if path and path[-1].startswith(("constrained-", "function-")) or path[-1:] in (["str"], ["int"], ["float"], ["bool"]):
+            path = path[:-1]
+        pointer = prefix + "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+        reason = entry["msg"].removeprefix("Value error, ")
+        places[pointer] = f"{places[pointer]}; or: {reason}" if pointer in places else reason
+    errors = [{"pointer": pointer[:300], "reason": reason[:300]} for pointer, reason in places.items()]
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return Problem(
+        422,
+        "invalid-request",
+        f"{first['pointer'] or 'the body'}: {first['reason']}{more}",
+        errors=errors[:_MAX_ERRORS],
+    )
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(413, "too-large", f"the body is larger than {limit} bytes: send fewer rows at a time")
+
+
+async def _score(
+    service: Service, loaded: LoadedBundle, batch: Batch, asked: Any, request: Request
+) -> tuple[Scored, tuple[LoadedBundle, Scored] | None]:
+    second = service.compare if asked.compare else None
+    if asked.compare and second is None:
+        raise Problem(409, "no-comparison", "there is no second bundle: start the service with --compare-bundle")
+    keep = service.log.sampled()
+    try:
+        scored = await loaded.scorer.score(batch, with_features=keep or asked.return_features)
+        compared = (second, await second.scorer.score(batch)) if second is not None else None
+    except StoreAwayError as error:
+        raise service.store_failed(error) from None
+    service.metrics.rows.observe(batch.rows)
+    if keep:
+        service.log.offer(
+            loaded.spec,
+            batch,
+            scored,
+            bundle=loaded.id,
+            semantics_version=loaded.semantics_version,
+            request_id=request.scope["state"]["request_id"],
+        )
+    return scored, compared
+
+
+def _context(loaded: LoadedBundle, context: Any) -> dict[str, Any]:
+    return {name: getattr(context, attribute) for attribute, name in loaded.schemas.context_names.items()}
+
+
+def _best_first(scores: NDArray[np.float32], top_k: int | None) -> NDArray[np.int64] | None:
+    return None if top_k is None else np.argsort(-scores, kind="stable")[:top_k]
+
+
+def _common(
+    loaded: LoadedBundle,
+    request: Request,
+    scored: Scored,
+    asked: Any,
+    order: NDArray[np.int64] | None,
+    *,
+    batch: Batch | None = None,
+) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "bundle": loaded.id,
+        "semantics_version": loaded.semantics_version,
+        "request_id": request.scope["state"]["request_id"],
+        "cold": ColdStarts(**scored.cold).model_dump(),
+        "scores": np.ascontiguousarray(scored.scores if order is None else scored.scores[order]),
+    }
+    if asked.return_ids:
+        content["ids"] = np.ascontiguousarray(scored.ids if order is None else scored.ids[order])
+    if asked.return_features and scored.features is not None:
+        content["features"] = _features(scored, len(scored.scores), order, batch)
+    return content
+
+
+def _features(scored: Scored, count: int, order: NDArray[np.int64] | None, batch: Batch | None) -> dict[str, list[Any]]:
+    """Field -> raw values, one per scored row; of a ranking, fields of the user and the context have one value."""
+    assert scored.features is not None
+    features: dict[str, list[Any]] = {}
+    for owner, fields in scored.features.items():
+        places = batch.places.get(owner) if batch is not None else None
+        for name, values in fields.items():
+            if places is not None:
+                values = [values[place] for place in places.tolist()]
+            elif order is not None and owner == "item" and len(values) == count:
+                values = [values[place] for place in order.tolist()]
+            features[name] = values
+    return features
+
+
+def _answer(
+    content: dict[str, Any], compared: tuple[LoadedBundle, Scored] | None, order: NDArray[np.int64] | None
+) -> Response:
+    if compared is not None:
+        second, scored = compared
+        content["compare"] = {
+            "bundle": second.id,
+            "semantics_version": second.semantics_version,
+            "scores": np.ascontiguousarray(scored.scores if order is None else scored.scores[order]),
+        }
+    return Response(orjson.dumps(content, option=_NUMPY), media_type="application/json")
+
+

@@ -1,0 +1,207 @@
+"""A bundle made ready to serve: checked against the store, its vectors read online, warmed up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from llactr.ctr import Bundle
+from llactr.errors import BundleError, InputError, NotReadyError
+from llactr.semantics import FieldVectors
+from llactr.spec import DatasetSpec
+from llactr.store import OnlineReader
+from llactr.transforms import FIRST
+from llactr.workspace import Workspace
+from serving.config import ServeConfig
+from serving.metrics import Metrics
+from serving.reader import StoreReader, open_reader
+from serving.schemas import RequestSchemas
+from serving.scorer import Batch, Scorer
+
+__all__ = ["LoadedBundle", "bundle_created", "bundle_folder", "load_bundle"]
+
+_EXAMPLES = 200
+
+
+@dataclass(frozen=True)
+class LoadedBundle:
+    """All that requests need of one bundle.
+
+    Attributes:
+        id: the bundle's name: its folder's.
+        folder: where it was loaded from.
+        bundle: spec, transform, model, metrics.
+        vectors: the field vectors that it is pinned to, as the online store has them.
+        score: (N, C) local ids to (N,) probabilities.
+        scorer: scores batches.
+        reader: its connection to the store.
+        schemas: request models of its spec.
+        release: the version released last, as the online store had it when this was loaded.
+    """
+
+    id: str
+    folder: Path
+    bundle: Bundle
+    vectors: FieldVectors
+    score: Callable[[NDArray[np.int32]], NDArray[np.float32]]
+    scorer: Scorer
+    reader: StoreReader
+    schemas: RequestSchemas
+    release: str | None
+    loaded_at: datetime
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """The bundle's resolved spec."""
+        return self.bundle.spec
+
+    @property
+    def semantics_version(self) -> str:
+        """The version that the bundle is pinned to."""
+        return self.vectors.version
+
+    def examples(self) -> dict[str, list[str]]:
+        """Owner -> keys that training saw, the most frequent first."""
+        found = {}
+        for owner, entity in self.spec.entities.items():
+            for field in self.spec.owned_by(owner):
+                if field.column == entity.join_key and field.kind == "categorical":
+                    found[str(owner)] = self.bundle.transform.values(field.name)[:_EXAMPLES]
+        return found
+
+
+def bundle_folder(config: ServeConfig, name: str | None) -> Path:
+    """The folder of a bundle named by path or id; the one trained last when there is no name.
+
+    Raises:
+        InputError: there is none of that name.
+        NotReadyError: nothing has been trained.
+    """
+    workspace = Workspace.at(config.workspace)
+    if name is not None:
+        for folder in (workspace.artifact("bundles", name), Path(name).expanduser().absolute()):
+            if folder.is_dir():
+                return folder
+        raise InputError(f"no bundle {name!r}: give a folder, or an id under {workspace.root / 'bundles'}")
+    dataset = config.dataset
+    if dataset is None:
+        known = workspace.datasets()
+        if len(known) != 1:
+            what = f"one of {', '.join(known)}" if known else "after 'llactr ingest'"
+            raise NotReadyError(f"the workspace {workspace.root} holds {len(known)} datasets: give --dataset, {what}")
+        dataset = known[0]
+    folder = workspace.current(dataset).get("train")  # type: ignore[assignment]
+    if folder is None:
+        raise NotReadyError(f"no bundle of {dataset!r} in {workspace.root}: run 'llactr train' first, or give --bundle")
+    return folder
+
+
+async def load_bundle(folder: Path, config: ServeConfig, *, metrics: Metrics) -> LoadedBundle:
+    """Loads a bundle beside whatever is served, checks it, and warms it up.
+
+    Raises:
+        InputError: the bundle is damaged, or does not fit the workspace or the store.
+        StoreError: the store does not answer.
+    """
+    workspace = Workspace.at(config.workspace)
+    bundle, vectors, release = await asyncio.to_thread(_read, folder, workspace, config)
+    reader = open_reader(
+        workspace,
+        bundle.spec,
+        semantics_version=vectors.version,
+        feast_config=config.feast_config,
+        timeout_s=config.store_timeout_s,
+    )
+    try:
+        await reader.connect()
+        score = _model(bundle)
+        scorer = Scorer(
+            bundle.spec,
+            bundle.transform,
+            score=score,
+            reader=reader,
+            metrics=metrics,
+            cache_ttl_s=config.cache_ttl_s,
+            cache_items=config.cache_items,
+            micro_batching=config.micro_batching,
+        )
+        loaded = LoadedBundle(
+            id=folder.name,
+            folder=folder,
+            bundle=bundle,
+            vectors=vectors,
+            score=score,
+            scorer=scorer,
+            reader=reader,
+            schemas=RequestSchemas(bundle.spec, max_rows=config.max_rows),
+            release=release,
+            loaded_at=datetime.now(UTC),
+        )
+        await _warm_up(loaded, config)
+    except BaseException:
+        await reader.close()
+        raise
+    return loaded
+
+
+def _read(folder: Path, workspace: Workspace, config: ServeConfig) -> tuple[Bundle, FieldVectors, str | None]:
+    """The bundle and, from the online store, its field vectors and the current release."""
+    bundle = Bundle.load(folder)
+    known = workspace.datasets()
+    if bundle.spec.name not in known:
+        raise BundleError(
+            f"bundle {folder.name} is of dataset {bundle.spec.name!r}, the workspace {workspace.root} holds "
+            f"{', '.join(known) or 'none'}: give the workspace that it was trained in"
+        )
+    online = OnlineReader(workspace, bundle.spec, config=config.feast_config)
+    vectors = online.field_vectors(bundle.version)
+    bundle.check_vectors(vectors)
+    return bundle, vectors, online.current_release()
+
+
+def _model(bundle: Bundle) -> Callable[[NDArray[np.int32]], NDArray[np.float32]]:
+    """The bundle's model as a function of (N, C) local ids; what `llactr.ctr.predict` does, without its per-call set-up."""
+    model = bundle.model.eval()
+
+    def score(ids: NDArray[np.int32]) -> NDArray[np.float32]:
+        version = bundle.version_codes(len(ids)) if model.version_count > 1 else None
+        with torch.inference_mode():
+            codes = None if version is None else torch.as_tensor(version)
+            scores: NDArray[np.float32] = torch.sigmoid(model(torch.from_numpy(ids), codes)).numpy()
+        return scores
+
+    return score
+
+
+async def _warm_up(loaded: LoadedBundle, config: ServeConfig) -> None:
+    """Scores batches of the sizes to come, so that the first request finds everything in place; checks the scores."""
+    layout = loaded.bundle.transform.layout
+    sizes = np.asarray(layout.vocab_sizes)[layout.slot_fields]  # (C,)
+    generator = np.random.default_rng(0)
+    for rows in (1, 200, config.max_rows):
+        ids: NDArray[np.int32] = (generator.random((rows, len(sizes))) * np.maximum(sizes - FIRST, 1)).astype(np.int32)
+        scores = await asyncio.to_thread(loaded.score, np.minimum(ids + FIRST, sizes - 1).astype(np.int32))
+        if scores.shape != (rows,) or not np.isfinite(scores).all():
+            raise BundleError(f"bundle {loaded.id} does not give a finite score per row: train it again")
+    examples = loaded.examples()
+    keys = {str(owner): [(examples.get(str(owner)) or ["-"])[0]] for owner in loaded.spec.entities}
+    contexts: list[dict[str, Any]] = [{}]
+    await loaded.scorer.score(Batch.of_rows(keys, moments=[datetime.now(UTC)], contexts=contexts))
+
+
+def bundle_created(folder: Path) -> str | None:
+    """When the bundle was made, as its manifest says."""
+    try:
+        created = json.loads((folder / "manifest.json").read_text(encoding="utf-8")).get("created")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return str(created) if created else None

@@ -1,0 +1,253 @@
+"""Request and response bodies; those of requests are made from the bundle's spec, field by field."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import pyarrow as pa
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    create_model,
+)
+
+from llactr.spec import DatasetSpec, MultiValuedField, NumericField, TimestampPartField
+from llactr.spec import Field as SpecField
+from llactr.transforms import normalize_key
+
+__all__ = [
+    "FieldInfo",
+    "ModelInfo",
+    "PredictResponse",
+    "RankResponse",
+    "ReloadRequest",
+    "ReloadResponse",
+    "RequestSchemas",
+    "SimilarField",
+    "SimilarResponse",
+    "as_text",
+]
+
+_RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?([Zz]|[+-]\d{2}:\d{2})")
+_EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+_MAX_KEY, _MAX_TEXT = 256, 4096
+
+Key = Annotated[
+    Annotated[StrictStr, Field(min_length=1, max_length=_MAX_KEY)]
+    | Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)],
+    Field(description="a join key; 25 and '25' are the same"),
+]
+_Text = Annotated[StrictStr, Field(max_length=_MAX_TEXT)]
+_Number = Annotated[StrictFloat, Field(allow_inf_nan=False)]
+_Category = _Text | Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)] | _Number | StrictBool
+
+
+def _rfc3339(value: object) -> object:
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise ValueError("expected an RFC 3339 timestamp with a zone, such as 2026-03-01T18:30:00Z")
+    return value
+
+
+_Moment = Annotated[
+    Annotated[AwareDatetime, Field(ge=_EARLIEST, le=_LATEST)],
+    BeforeValidator(_rfc3339, json_schema_input_type=Annotated[str, Field(json_schema_extra={"format": "date-time"})]),
+]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RequestSchemas:
+    """The request models of one spec.
+
+    Field names are free text, so the models' attributes are `f0`, `f1`, ... with the names as aliases.
+
+    Attributes:
+        rank: the body of /v1/rank; None when the spec has no items.
+        predict: the body of /v1/predict.
+        context_names: attribute of the context model -> field name, in the spec's order.
+    """
+
+    def __init__(self, spec: DatasetSpec, *, max_rows: int) -> None:
+        context: dict[str, Any] = {}
+        self.context_names: dict[str, str] = {}
+        for field in spec.owned_by("context"):
+            if isinstance(field, TimestampPartField) and field.source_column is None:
+                continue  # read from the request's timestamp
+            attribute = f"f{len(context)}"
+            context[attribute] = _context_entry(field)
+            self.context_names[attribute] = field.name
+        needed = any(entry[1].is_required() for entry in context.values())
+        context_model = create_model("Context", __base__=_Request, **context)
+        context_model.__doc__ = f"Context fields of {spec.name}."
+        shared: dict[str, Any] = {
+            "timestamp": (_Moment | None, Field(default=None, description="when the request happens; now by default")),
+            "context": (
+                (context_model, Field(description="context fields by name"))
+                if needed
+                else (context_model, Field(default=context_model.model_construct(), description="context fields by name"))
+            ),
+        }
+        keys: dict[str, Any] = {owner: (Key, Field(description=f"the {owner}'s key")) for owner in spec.entities}
+        flags: dict[str, Any] = {
+            "return_ids": (StrictBool, Field(default=False, description="also return the local id of every slot")),
+            "return_features": (StrictBool, Field(default=False, description="also return the raw values that were read")),
+            "compare": (StrictBool, Field(default=False, description="also score with the bundle of --compare-bundle")),
+        }
+        row = create_model("Row", __base__=_Request, **(keys | shared))
+        self.predict: type[BaseModel] = create_model(
+            "PredictRequest",
+            __base__=_Request,
+            rows=(list[row], Field(min_length=1, max_length=max_rows, description="what to score")),  # type: ignore[valid-type]
+            **flags,
+        )
+        self.rank: type[BaseModel] | None = None
+        if "item" in spec.entities:
+            user = {owner: entry for owner, entry in keys.items() if owner != "item"}
+            self.rank = create_model(
+                "RankRequest",
+                __base__=_Request,
+                **user,
+                items=(list[Key], Field(min_length=1, max_length=max_rows, description="candidate items' keys")),
+                **shared,
+                top_k=(
+                    Annotated[StrictInt, Field(ge=1, le=max_rows)] | None,
+                    Field(default=None, description="best first, at most so many; all in the given order by default"),
+                ),
+                **flags,
+            )
+
+
+def _context_entry(field: SpecField) -> tuple[Any, Any]:
+    if isinstance(field, NumericField):
+        kind: Any = _Number
+    elif isinstance(field, TimestampPartField):
+        kind = _Moment
+    elif isinstance(field, MultiValuedField):
+        kind = _Text
+    else:
+        kind = _Category
+    if field.nulls == "refuse":
+        return kind, Field(alias=field.name, description=field.description)
+    return kind | None, Field(default=None, alias=field.name, description=field.description)
+
+
+def as_text(value: str | int | float | bool | None) -> str | None:
+    """A key or category in the one spelling that ingest gives it."""
+    if value is None or type(value) is str:
+        return value
+    if type(value) is int:
+        return str(value)
+    text: str | None = normalize_key(pa.array([value]), "request")[0].as_py()
+    return text
+
+
+class _Answer(BaseModel):
+    bundle: str = Field(description="id of the bundle that scored")
+    semantics_version: str | None = Field(description="version of the field vectors; null for a bundle without any")
+    request_id: str
+
+
+class ColdStarts(BaseModel):
+    """How many distinct users and items the online store did not know."""
+
+    user: int = 0
+    item: int = 0
+
+
+class Comparison(BaseModel):
+    """The same rows, scored by the second bundle."""
+
+    bundle: str
+    semantics_version: str | None
+    scores: list[float]
+
+
+class RankResponse(_Answer):
+    """Scores of the candidates: `items[i]` has click probability `scores[i]`."""
+
+    items: list[str]
+    scores: list[float]
+    cold: ColdStarts
+    ids: list[list[int]] | None = None
+    features: dict[str, list[Any]] | None = None
+    compare: Comparison | None = None
+
+
+class PredictResponse(_Answer):
+    """Click probabilities, in the order of the rows."""
+
+    scores: list[float]
+    cold: ColdStarts
+    ids: list[list[int]] | None = None
+    features: dict[str, list[Any]] | None = None
+    compare: Comparison | None = None
+
+
+class FieldInfo(BaseModel):
+    """A field as the model sees it."""
+
+    name: str
+    description: str
+    owner: str
+    kind: str
+    vocabulary_size: int
+
+
+class ModelInfo(BaseModel):
+    """The bundle in use."""
+
+    bundle: str
+    dataset: str
+    backbone: str
+    enhanced: bool
+    semantics_version: str | None
+    current_release: str | None = Field(description="the version released last, as the online store has it")
+    metrics: dict[str, Any]
+    fields: list[FieldInfo]
+    created: str | None
+    loaded_at: datetime
+    compare_bundle: str | None
+    examples: dict[str, list[str]] = Field(description="keys that training saw, the most frequent first")
+
+
+class SimilarField(BaseModel):
+    """Another field, and how alike its description is."""
+
+    field: str
+    description: str
+    cosine: float
+
+
+class SimilarResponse(BaseModel):
+    """Fields by likeness, nearest first."""
+
+    field: str
+    semantics_version: str
+    centered: bool
+    similar: list[SimilarField]
+
+
+class ReloadRequest(_Request):
+    """Which bundle to load; without an id, the one that the service was started with, looked up again."""
+
+    bundle: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")] | None = None
+
+
+class ReloadResponse(BaseModel):
+    """What a reload did."""
+
+    previous: str
+    bundle: str
+    changed: bool
+    seconds: float

@@ -1,0 +1,257 @@
+"""From keys and context to scores: features from the cache and the store, ids from the transform, one pass of the model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llactr.spec import DatasetSpec, TimestampPartField
+from llactr.spec import Field as SpecField
+from llactr.transforms import OOV, Transform
+from serving.batching import MicroBatcher
+from serving.cache import ItemCache
+from serving.codec import OwnerCodec, floor_hour
+from serving.metrics import Metrics
+from serving.reader import StoreReader
+from serving.schemas import as_text
+from serving.views import Row, ViewRead, entity_views
+
+__all__ = ["Batch", "Scored", "Scorer"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows to score, in columns. N rows.
+
+    Attributes:
+        rows: N.
+        keys: owner -> distinct keys (candidate items may repeat).
+        places: owner -> (N,) position of each row's key among `keys`; None when there is one key for all rows, or one
+            key per row.
+        moments: when each row's request happens; one for all, or N.
+        contexts: the context fields by name; one for all, or N.
+    """
+
+    rows: int
+    keys: Mapping[str, Sequence[str]]
+    places: Mapping[str, NDArray[np.int64] | None]
+    moments: Sequence[datetime]
+    contexts: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def of_rows(
+        cls, keys: Mapping[str, Sequence[str]], *, moments: Sequence[datetime], contexts: Sequence[Mapping[str, Any]]
+    ) -> Batch:
+        """Explicit rows: one key per owner and row."""
+        distinct: dict[str, Sequence[str]] = {}
+        places: dict[str, NDArray[np.int64] | None] = {}
+        for owner, column in keys.items():
+            place_of: dict[str, int] = {}
+            places[owner] = np.fromiter((place_of.setdefault(key, len(place_of)) for key in column), np.int64, len(column))
+            distinct[owner] = list(place_of)
+        return cls(len(moments), distinct, places, moments, contexts)
+
+    def spread(self, owner: str, values: NDArray[np.int32]) -> NDArray[np.int32]:
+        """An owner's (keys, C') ids as (N, C') or, for one key, (1, C')."""
+        places = self.places.get(owner)
+        return values if places is None else values[places]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came of a batch.
+
+    Attributes:
+        ids: (N, C) local ids.
+        scores: (N,) click probabilities.
+        cold: owner -> distinct keys that the store does not know.
+        features: owner or "context" -> field -> raw values, one per key or context; None unless asked for.
+        read_s: wall clock (Unix seconds) at which the oldest of the features was read.
+    """
+
+    ids: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    cold: dict[str, int]
+    features: dict[str, dict[str, list[Any]]] | None
+    read_s: float
+
+
+class Scorer:
+    """Scores batches with one bundle. Runs in the event loop; awaits the store only.
+
+    Args:
+        spec: the bundle's spec.
+        transform: the bundle's transform.
+        score: (N, C) local ids to (N,) probabilities.
+        reader: the online store.
+    """
+
+    def __init__(
+        self,
+        spec: DatasetSpec,
+        transform: Transform,
+        *,
+        score: Callable[[NDArray[np.int32]], NDArray[np.float32]],
+        reader: StoreReader,
+        metrics: Metrics,
+        cache_ttl_s: float,
+        cache_items: int,
+        micro_batching: bool,
+    ) -> None:
+        self.spec = spec
+        self._views = entity_views(spec)
+        self._codecs = {owner: OwnerCodec(spec, transform, owner, view=self._views.get(owner)) for owner in spec.entities}
+        self._context = OwnerCodec(spec, transform, "context")
+        self._width = transform.layout.slot_count
+        self._reader = reader
+        self._metrics = metrics
+        self._batcher = MicroBatcher(score, together=micro_batching, metrics=metrics)
+        item_width = self._codecs["item"].width if "item" in self._codecs else 0
+        self.cache = ItemCache(
+            capacity=cache_items, ttl_s=cache_ttl_s if "item" in self._views else 0, width=item_width
+        )
+
+    async def score(self, batch: Batch, *, with_features: bool = False) -> Scored:
+        """Scores a batch.
+
+        Raises:
+            StoreAwayError: the store does not answer.
+        """
+        began, now_s = time.thread_time(), time.monotonic()
+        wall_s = time.time()
+        rows, item_ids, misses, age_s = self._from_cache(batch, now_s)
+        wanted = self._wanted(batch, misses)
+        spent = time.thread_time() - began
+        self._metrics.spent("transform", spent)
+        if wanted:
+            found = await self._reader.read(wanted)
+            for (view, _), read in zip(wanted, found, strict=True):
+                if view.owner == "item" and misses is not None:
+                    for position, row in zip(misses, read, strict=True):
+                        rows["item"][position] = row
+                else:
+                    rows[view.owner] = read
+        began = time.thread_time()
+        ids = self._ids(batch, rows, item_ids, misses, now_s)
+        cold = self._count_cold(batch, rows, ids)
+        self._metrics.spent("transform", time.thread_time() - began)
+        scores = await self._batcher.score(ids)
+        self._metrics.scored.inc(len(scores))
+        features = self._features(batch, rows) if with_features else None
+        return Scored(ids=ids, scores=scores, cold=cold, features=features, read_s=wall_s - age_s)
+
+    def warm(self, other: Scorer) -> int:
+        """Takes over what another scorer has cached, through this one's transform; returns how many items."""
+        if "item" not in self._views or other._views.get("item") != self._views["item"] or not len(other.cache):
+            return 0
+        keys, rows, read_at = other.cache.entries()
+        ids = self._codecs["item"].entity_ids(keys, rows)
+        for position, key in enumerate(keys):  # each with its own age
+            self.cache.put([key], [rows[position]], ids[position : position + 1], read_at_s=float(read_at[position]))
+        return len(keys)
+
+    def _from_cache(
+        self, batch: Batch, now_s: float
+    ) -> tuple[dict[str, list[Row]], NDArray[np.int32] | None, list[int] | None, float]:
+        """Stored rows by owner (None where not known yet), the items' ids, and which items are still to be read."""
+        rows: dict[str, list[Row]] = {owner: [None] * len(keys) for owner, keys in batch.keys.items()}
+        items = batch.keys.get("item")
+        if items is None or "item" not in self._views:
+            return rows, None, None, 0.0
+        item_ids, hits, rows["item"], age_s = self.cache.lookup(items, now_s=now_s)
+        misses = np.flatnonzero(~hits).tolist()
+        for position in misses:
+            rows["item"][position] = None
+        self._metrics.cache_hits.inc(len(items) - len(misses))
+        self._metrics.cache_misses.inc(len(misses))
+        if age_s:
+            self._metrics.cache_age.observe(age_s)
+        return rows, item_ids, misses, age_s
+
+    def _wanted(self, batch: Batch, misses: list[int] | None) -> list[tuple[ViewRead, Sequence[str]]]:
+        wanted: list[tuple[ViewRead, Sequence[str]]] = []
+        for owner, view in self._views.items():
+            keys = batch.keys[owner]
+            if owner == "item" and misses is not None and len(misses) < len(keys):
+                keys = [keys[position] for position in misses]
+            if keys:
+                wanted.append((view, keys))
+        return wanted
+
+    def _ids(
+        self,
+        batch: Batch,
+        rows: dict[str, list[Row]],
+        item_ids: NDArray[np.int32] | None,
+        misses: list[int] | None,
+        now_s: float,
+    ) -> NDArray[np.int32]:
+        ids = np.empty((batch.rows, self._width), np.int32)  # N x C
+        for owner, codec in self._codecs.items():
+            keys = batch.keys[owner]
+            if owner == "item" and item_ids is not None and misses is not None:
+                if misses:
+                    new_keys, new_rows = [keys[i] for i in misses], [rows[owner][i] for i in misses]
+                    new_ids = codec.entity_ids(new_keys, new_rows)
+                    self.cache.put(new_keys, new_rows, new_ids, read_at_s=now_s)
+                    self._metrics.cache_items.set(len(self.cache))
+                    item_ids[misses] = new_ids
+                part = item_ids
+            else:
+                part = codec.entity_ids(keys, rows[owner])
+            ids[:, codec.columns] = batch.spread(owner, part)
+        if self._context.width:
+            ids[:, self._context.columns] = self._context.value_ids(self._context_columns(batch))
+        return ids
+
+    def _context_columns(self, batch: Batch) -> list[list[Any]]:
+        return [[_context_value(f, m, c) for m, c in self._moments(batch)] for f in self._context.fields]
+
+    def _moments(self, batch: Batch) -> list[tuple[datetime, Mapping[str, Any]]]:
+        count = max(len(batch.moments), len(batch.contexts))
+        moments = batch.moments if len(batch.moments) == count else list(batch.moments) * count
+        contexts = batch.contexts if len(batch.contexts) == count else list(batch.contexts) * count
+        return list(zip(moments, contexts, strict=True))
+
+    def _count_cold(self, batch: Batch, rows: dict[str, list[Row]], ids: NDArray[np.int32]) -> dict[str, int]:
+        cold = {}
+        for owner, codec in self._codecs.items():
+            unknown = sum(row is None for row in rows[owner]) if owner in self._views else 0
+            cold[owner] = unknown
+            if unknown:
+                self._metrics.cold.labels(owner, "store").inc(unknown)
+            if codec.key_slot is not None:
+                column = ids[:, codec.columns[codec.key_slot]]
+                if len(batch.keys[owner]) == 1:
+                    column = column[:1]
+                unseen = int(np.count_nonzero(column == OOV))
+                if unseen:
+                    self._metrics.cold.labels(owner, "vocabulary").inc(unseen)
+        return cold
+
+    def _features(self, batch: Batch, rows: dict[str, list[Row]]) -> dict[str, dict[str, list[Any]]]:
+        features = {owner: codec.entity_raw(batch.keys[owner], rows[owner]) for owner, codec in self._codecs.items()}
+        features["context"] = {
+            field.name: [_context_raw(field, moment, context) for moment, context in self._moments(batch)]
+            for field in self._context.fields
+        }
+        return features
+
+
+def _context_value(field: SpecField, moment: datetime, context: Mapping[str, Any]) -> Any:
+    """What the context's codec looks up: text, a number, or microseconds of the full hour."""
+    value = _context_raw(field, moment, context)
+    return floor_hour(value) if isinstance(value, datetime) else value
+
+
+def _context_raw(field: SpecField, moment: datetime, context: Mapping[str, Any]) -> Any:
+    if isinstance(field, TimestampPartField):
+        return moment if field.source_column is None else context.get(field.name)
+    value = context.get(field.name)
+    return value if field.kind == "numeric" or value is None else as_text(value)

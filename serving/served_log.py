@@ -1,0 +1,203 @@
+"""The served-feature log: what was scored, with which values, into Parquet files of the offline store.
+
+Scoring hands over references and goes on. One thread turns them into files; when it cannot keep up, the queue is full
+and rows are dropped and counted. Rows that were accepted are written when the service ends on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from llactr.errors import SpecError
+from llactr.spec import DatasetSpec
+from llactr.transforms import EVENT_TIMESTAMP, raw_column, raw_type
+from llactr.workspace import Workspace
+from serving.metrics import Metrics
+from serving.scorer import Batch, Scored
+
+__all__ = ["SERVED", "ServedLog", "served_schema", "served_table_path"]
+
+_LOG = logging.getLogger(__name__)
+_TIMESTAMP = pa.timestamp("us", "UTC")
+
+SERVED = {
+    "served_request": pa.string(),
+    "served_at": _TIMESTAMP,
+    "served_bundle": pa.string(),
+    "served_score": pa.float32(),
+    "served_ids": pa.list_(pa.int32()),
+    "semantics_version": pa.string(),
+}
+"""Columns beside keys, event timestamp and fields. `served_at` is when the oldest of the features was read."""
+
+
+def served_table_path(workspace: Workspace, dataset: str) -> Path:
+    """The log's table in the offline store."""
+    return workspace.offline_table(dataset, "served")
+
+
+def served_schema(spec: DatasetSpec) -> pa.Schema:
+    """Columns of the log: keys, event timestamp, every field by name in its raw type, and those of `SERVED`.
+
+    Raises:
+        SpecError: a field has the name of one of the log's own columns.
+    """
+    columns: dict[str, pa.DataType] = {entity.join_key: pa.string() for entity in spec.entities.values()}
+    columns[EVENT_TIMESTAMP] = _TIMESTAMP
+    for field in spec.fields:
+        if field.name in SERVED:
+            raise SpecError(f"field {field.name!r} is also a column of the served-feature log: rename the field, or do not log")
+        columns.setdefault(raw_column(field), raw_type(field))
+    return pa.schema(columns | SERVED)
+
+
+@dataclass(frozen=True)
+class _Record:
+    spec: DatasetSpec
+    bundle: str
+    semantics_version: str | None
+    request_id: str
+    batch: Batch
+    scored: Scored
+
+
+class ServedLog:
+    """A bounded queue and the thread that empties it.
+
+    Args:
+        workspace: whose offline store is written to.
+        rate: share of the requests that are kept.
+        queue_rows: rows that wait at most.
+        flush_s: seconds after which waiting rows are written.
+        file_rows: rows after which they are written at once.
+    """
+
+    def __init__(
+        self, workspace: Workspace, *, rate: float, queue_rows: int, flush_s: float, file_rows: int, metrics: Metrics
+    ) -> None:
+        self.rate = rate
+        self._workspace = workspace
+        self._queue_rows = queue_rows
+        self._flush_s = flush_s
+        self._file_rows = min(file_rows, queue_rows)
+        self._metrics = metrics
+        self._waiting: list[_Record] = []
+        self._rows = 0
+        self._changed = threading.Condition()
+        self._ending = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Starts the writing thread, where anything is to be logged."""
+        if self.rate and self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="served-log", daemon=True)
+            self._thread.start()
+
+    def sampled(self) -> bool:
+        """Whether the next request is to be kept."""
+        return self.rate > 0 and (self.rate >= 1 or random.random() < self.rate)  # noqa: S311 - a sample, not a secret
+
+    def offer(
+        self, spec: DatasetSpec, batch: Batch, scored: Scored, *, bundle: str, semantics_version: str | None, request_id: str
+    ) -> bool:
+        """Takes a scored batch (with its features) into the queue, or drops it; never waits for the disk."""
+        count = batch.rows
+        with self._changed:
+            accepted = not self._ending and self._rows + count <= self._queue_rows
+            if accepted:
+                self._waiting.append(_Record(spec, bundle, semantics_version, request_id, batch, scored))
+                self._rows += count
+                if self._rows >= self._file_rows:
+                    self._changed.notify()
+        (self._metrics.log_rows if accepted else self._metrics.log_dropped).inc(count)
+        return accepted
+
+    def close(self) -> None:
+        """Writes what was accepted, then ends the thread."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                deadline = time.monotonic() + self._flush_s
+                while not self._ending and self._rows < self._file_rows and (left := deadline - time.monotonic()) > 0:
+                    self._changed.wait(left)
+                records, self._waiting = self._waiting, []
+                ending = self._ending
+            if records:
+                self._write(records)
+                with self._changed:  # room only now: what is being written is still in memory
+                    self._rows -= sum(record.batch.rows for record in records)
+            elif ending:
+                return
+
+    def _write(self, records: list[_Record]) -> None:
+        by_spec: dict[int, list[_Record]] = {}
+        for record in records:
+            by_spec.setdefault(id(record.spec), []).append(record)
+        for group in by_spec.values():
+            spec = group[0].spec
+            try:
+                folder = served_table_path(self._workspace, spec.name)
+                table = pa.concat_tables([_table(record) for record in group])
+                folder.mkdir(parents=True, exist_ok=True)
+                name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}.parquet"
+                draft = folder / f".{name}.draft"
+                try:
+                    pq.write_table(table, draft, compression="zstd")
+                    draft.replace(folder / name)
+                finally:
+                    draft.unlink(missing_ok=True)
+            except Exception:  # a full disk must not end the thread, nor scoring
+                self._metrics.log_failures.inc()
+                self._metrics.log_dropped.inc(sum(record.batch.rows for record in group))
+                _LOG.exception("the served-feature log of %r could not be written", spec.name)
+
+
+def _table(record: _Record) -> pa.Table:
+    """One request's rows."""
+    spec, batch, scored = record.spec, record.batch, record.scored
+    assert scored.features is not None
+    count = batch.rows
+    schema = served_schema(spec)
+    columns: dict[str, Any] = {}
+    for owner, entity in spec.entities.items():
+        columns[entity.join_key] = _spread(batch.keys[owner], batch.places.get(owner), count)
+        for name, values in scored.features[owner].items():
+            columns.setdefault(name, _spread(values, batch.places.get(owner), count))
+    columns[EVENT_TIMESTAMP] = _spread(batch.moments, None, count)
+    for name, values in scored.features["context"].items():
+        columns.setdefault(name, _spread(values, None, count))
+    columns["served_request"] = [record.request_id] * count
+    columns["served_at"] = [datetime.fromtimestamp(scored.read_s, UTC)] * count
+    columns["served_bundle"] = [record.bundle] * count
+    columns["served_score"] = pa.array(scored.scores, pa.float32())
+    width = scored.ids.shape[1]
+    offsets = np.arange(count + 1, dtype=np.int32) * width
+    columns["served_ids"] = pa.ListArray.from_arrays(pa.array(offsets), pa.array(scored.ids.ravel(), pa.int32()))
+    columns["semantics_version"] = [record.semantics_version] * count
+    return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema=schema)
+
+
+def _spread(values: Sequence[Any], places: NDArray[np.int64] | None, count: int) -> list[Any]:
+    if places is not None:
+        return [values[place] for place in places.tolist()]
+    return list(values) if len(values) == count else list(values) * count

@@ -1,0 +1,225 @@
+"""The running service's state: the bundle in use, its exchange for another, and whether requests can be scored."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+
+from llactr.errors import BundleError, LlactrError, StoreError
+from llactr.workspace import Workspace
+from serving.config import ServeConfig
+from serving.loaded import LoadedBundle, bundle_folder, load_bundle
+from serving.metrics import Metrics
+from serving.problems import Problem
+from serving.reader import StoreAwayError
+from serving.schemas import ReloadResponse
+from serving.served_log import ServedLog, served_schema
+
+__all__ = ["Service"]
+
+_LOG = logging.getLogger(__name__)
+_GRACE_S = 5.0
+
+
+class Service:
+    """One worker process.
+
+    Attributes:
+        config: the settings.
+        metrics: counts.
+        log: the served-feature log.
+    """
+
+    def __init__(self, config: ServeConfig) -> None:
+        self.config = config
+        self.metrics = Metrics()
+        self.log = ServedLog(
+            Workspace.at(config.workspace),
+            rate=config.log_rate,
+            queue_rows=config.log_queue_rows,
+            flush_s=config.log_flush_s,
+            file_rows=config.log_file_rows,
+            metrics=self.metrics,
+        )
+        self._main: LoadedBundle | None = None
+        self._compare: LoadedBundle | None = None
+        self._wanted = config.bundle
+        self._not_ready = "the bundle is being loaded"
+        self._reloading = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Loads the bundle and watches the store. A store that is away delays readiness; a bad bundle is an error.
+
+        Raises:
+            InputError: the bundle cannot be served.
+        """
+        self.metrics.ready.set(0)
+        folder = bundle_folder(self.config, self._wanted)
+        try:
+            await self._load_both(folder)
+        except StoreError as error:
+            self._unready(str(error))
+        self.log.start()
+        self.background(self._watch())
+
+    async def stop(self) -> None:
+        """Ends the watch, lets go of the store, and writes what the log has accepted."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self.log.close)
+        for loaded in (self._main, self._compare):
+            if loaded is not None:
+                await loaded.reader.close()
+
+    def background(self, work: asyncio.Future[None] | object) -> None:
+        """Runs a coroutine beside the requests, until `stop`."""
+        task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @property
+    def main(self) -> LoadedBundle:
+        """The bundle in use; a Problem while requests cannot be scored."""
+        if self._main is None or self._not_ready:
+            raise Problem.unavailable(self._not_ready or "no bundle is loaded", kind="not-ready")
+        return self._main
+
+    @property
+    def described(self) -> LoadedBundle:
+        """The bundle in use, whether or not the store answers."""
+        if self._main is None:
+            raise Problem.unavailable(self._not_ready, kind="not-ready")
+        return self._main
+
+    @property
+    def compare(self) -> LoadedBundle | None:
+        """The second bundle, if there is one."""
+        return self._compare
+
+    @property
+    def not_ready(self) -> str:
+        """Why requests cannot be scored; empty when they can."""
+        return self._not_ready
+
+    def store_failed(self, error: StoreAwayError) -> Problem:
+        """Notes that a read failed: from now on requests are refused at once, until the watch sees the store again."""
+        self.metrics.store_failures.inc()
+        self._unready(str(error))
+        return Problem.unavailable(str(error))
+
+    async def reload(self, name: str | None = None) -> ReloadResponse:
+        """Loads a bundle beside the one in use and switches to it, or keeps the old one.
+
+        Args:
+            name: a bundle's id; by default what the service was started with, looked up again.
+
+        Raises:
+            LlactrError: the new bundle cannot be served; nothing has changed.
+        """
+        async with self._reloading:
+            began = time.perf_counter()
+            old = self._main
+            try:
+                folder = bundle_folder(self.config, name or self._wanted)
+                if old is not None and folder == old.folder:
+                    self.metrics.reloads.labels("unchanged").inc()
+                    return ReloadResponse(previous=old.id, bundle=old.id, changed=False, seconds=time.perf_counter() - began)
+                new = await load_bundle(folder, self.config, metrics=self.metrics)
+                try:
+                    self._check_successor(new)
+                except BaseException:
+                    await new.reader.close()
+                    raise
+            except LlactrError as error:
+                self.metrics.reloads.labels("refused").inc()
+                _LOG.error("reload refused, %s stays: %s", old.id if old else "no bundle", error)
+                raise
+            if old is not None:
+                new.scorer.warm(old.scorer)
+            self._switch(new)
+            if name is not None:
+                self._wanted = name
+            if old is not None:
+                self.background(_retire(old))
+            self.metrics.reloads.labels("switched").inc()
+            _LOG.info("serving bundle %s in place of %s", new.id, old.id if old else "none")
+            return ReloadResponse(
+                previous=old.id if old else "", bundle=new.id, changed=True, seconds=round(time.perf_counter() - began, 3)
+            )
+
+    async def _load_both(self, folder: Path) -> None:
+        main = await load_bundle(folder, self.config, metrics=self.metrics)
+        try:
+            if self.config.log_rate:
+                served_schema(main.spec)
+            if self.config.compare_bundle is not None and self._compare is None:
+                compare = await load_bundle(
+                    bundle_folder(self.config, self.config.compare_bundle), self.config, metrics=self.metrics
+                )
+                if compare.spec.name != main.spec.name:
+                    raise BundleError(
+                        f"bundle {compare.id} is of dataset {compare.spec.name!r}, {main.id} of {main.spec.name!r}: "
+                        "bundles to compare must be of one dataset"
+                    )
+                self._compare = compare
+        except BaseException:
+            await main.reader.close()
+            raise
+        self._switch(main)
+
+    def _switch(self, new: LoadedBundle) -> None:
+        if self._main is not None:
+            self.metrics.bundle.labels(self._main.id, self._main.semantics_version).set(0)
+        self._main = new
+        self.metrics.bundle.labels(new.id, new.semantics_version).set(1)
+        self._ready()
+
+    def _check_successor(self, new: LoadedBundle) -> None:
+        if self.config.log_rate:
+            served_schema(new.spec)
+        if self._main is not None and new.spec.name != self._main.spec.name:
+            raise BundleError(
+                f"bundle {new.id} is of dataset {new.spec.name!r}, this service serves {self._main.spec.name!r}: "
+                "start another service for it"
+            )
+
+    async def _watch(self) -> None:
+        """Looks at the store every `probe_interval_s`; loads the bundle once a store that was away is back."""
+        while True:
+            await asyncio.sleep(self.config.probe_interval_s)
+            try:
+                if self._main is None:
+                    async with self._reloading:
+                        await self._load_both(bundle_folder(self.config, self._wanted))
+                for loaded in (self._main, self._compare):
+                    if loaded is not None:
+                        await loaded.reader.probe()
+            except LlactrError as error:
+                self._unready(str(error))
+            except Exception:
+                _LOG.exception("looking at the online store failed")
+                self._unready("the online store cannot be looked at: the log says why")
+            else:
+                self._ready()
+
+    def _ready(self) -> None:
+        if self._not_ready:
+            _LOG.warning("ready: bundle %s", self._main.id if self._main else "none")
+        self._not_ready = ""
+        self.metrics.ready.set(1)
+
+    def _unready(self, reason: str) -> None:
+        if not self._not_ready:
+            _LOG.warning("not ready: %s", reason)
+        self._not_ready = reason
+        self.metrics.ready.set(0)
+
+
+async def _retire(old: LoadedBundle) -> None:
+    """Lets go of a bundle when the requests that began with it have ended."""
+    await asyncio.sleep(_GRACE_S)
+    await old.reader.close()

@@ -1,0 +1,143 @@
+"""A report of invented figures, large enough to fill every section."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from llactr.diagnostics import (
+    ArmRuns,
+    Consistency,
+    Curve,
+    DataCard,
+    FieldAccuracy,
+    FieldCard,
+    Provenance,
+    ReportData,
+    Semantics,
+    SplitCard,
+    StepCost,
+    compare,
+)
+
+FIELDS = {
+    "user_id": ("the user's own id", "user", "categorical", 943, ("196", "186", "22")),
+    "age": ("the age of the user in years", "user", "numeric", 61, ("24", "53", "33")),
+    "gender": ("the gender of the user", "user", "categorical", 2, ("F", "M")),
+    "occupation": ("what the user does for a living", "user", "categorical", 21, ("writer", "technician", "student")),
+    "zip_code": ("the postal code of the user's home in the United States", "user", "categorical", 795, ("85711",)),
+    "movie_id": ("the film's own id", "item", "categorical", 1682, ("242", "302", "377")),
+    "title": ("the words of the film's title", "item", "multi_valued", 2638, ("Toy Story", "GoldenEye")),
+    "release_year": ("the year in which the film came to cinemas", "item", "numeric", 72, ("1995", "1994")),
+    "genre": ("the genres of the film", "item", "multi_valued", 19, ("Drama", "Comedy", "Film-Noir")),
+    "hour": ("the hour of the day at which the user rates, UTC", "context", "timestamp_part", 24, ("0", "13")),
+    "weekday": ("the day of the week on which the user rates", "context", "timestamp_part", 7, ("0", "6")),
+}
+
+
+def fake_vectors(names, *, version="9f2c51ab77e04d13", seed=0, dim=32):
+    """Unit vectors with a large common part, in groups that resemble each other."""
+    rng = np.random.default_rng(seed)
+    groups = rng.normal(size=(4, dim))
+    array = np.stack([2.0 + 0.6 * groups[i * 4 // len(names)] + 0.4 * rng.normal(size=dim) for i in range(len(names))])
+    array /= np.linalg.norm(array, axis=1, keepdims=True)
+    return SimpleNamespace(
+        dataset="movielens-100k", version=version, encoder="all-MiniLM-L6-v2 + LoRA", fields=tuple(names),
+        descriptions=tuple(names), vectors=array.astype(np.float32),
+    )  # fmt: skip
+
+
+def fake_comparison(backbone="FM", *, gains=(0.0012, 0.0010, 0.0008), seeds=(1, 2, 3), plain=0.7745):
+    """Plain, enhanced, permuted, random; `gains` are over plain."""
+    rng = np.random.default_rng(len(backbone))
+    base = plain + 0.0006 * rng.normal(size=len(seeds))
+    arms = []
+    for arm, gain in zip(("plain", "enhanced", "permuted", "random"), (0.0, *gains), strict=True):
+        auc = base + (gain + 0.00018 * rng.normal(size=len(seeds)) if arm != "plain" else 0)
+        arms.append(ArmRuns(
+            arm=arm, seeds=seeds, auc=tuple(map(float, auc)), logloss=tuple(map(float, 1.3 - auc)),
+            train_s=tuple(4.1 + (1.9 if arm != "plain" else 0.0) for _ in seeds),
+        ))  # fmt: skip
+    return compare(backbone, arms)
+
+
+def fake_curves(backbone="FM", seeds=(1, 2, 3)):
+    rng = np.random.default_rng(3)
+    found = []
+    for i, arm in enumerate(("plain", "enhanced", "permuted", "random")):
+        for seed in seeds:
+            epochs = 11 + int(rng.integers(0, 4))
+            steps = np.arange(1, epochs + 1)
+            auc = 0.778 + 0.001 * (i > 0) - 0.09 * np.exp(-steps / 2.6) - 0.0004 * np.maximum(steps - 9, 0)
+            auc += 0.0008 * rng.normal(size=epochs)
+            loss = 0.52 + 0.17 * np.exp(-steps / 3) + 0.002 * rng.normal(size=epochs) + 0.01 * (i == 0)
+            found.append(Curve(
+                backbone=backbone, arm=arm, seed=seed, train_loss=tuple(map(float, loss)),
+                validation_auc=tuple(map(float, auc)), best_epoch=int(auc.argmax()) + 1,
+            ))  # fmt: skip
+    return tuple(found)
+
+
+def fake_accuracy(names):
+    rng = np.random.default_rng(5)
+    size = len(names)
+    before = rng.poisson(3, size=(size, size)) + 12 * np.eye(size, dtype=int)
+    after = rng.poisson(0.6, size=(size, size)) + 34 * np.eye(size, dtype=int)
+    return FieldAccuracy(
+        fields=tuple(names), before=float(before.trace() / before.sum()), after=float(after.trace() / after.sum()),
+        confusion_before=tuple(tuple(map(float, row)) for row in before),
+        confusion_after=tuple(tuple(map(float, row)) for row in after), held_out=int(after.sum()),
+    )  # fmt: skip
+
+
+def fake_report(*, names=None, comparisons=None) -> ReportData:
+    """All sections; `names` replaces the fields' names."""
+    names = tuple(names or FIELDS)
+    cards = [
+        FieldCard(name=name, description=text, owner=owner, kind=kind, distinct=distinct, nulls=9 * (i % 3 == 2),
+                  examples=examples)
+        for i, (name, (text, owner, kind, distinct, examples)) in enumerate(
+            zip(names, (list(FIELDS.values()) * 9)[: len(names)], strict=True))
+    ]  # fmt: skip
+    return ReportData(
+        dataset="movielens-100k",
+        title="MovieLens-100K",
+        comparisons=comparisons if comparisons is not None else (fake_comparison(),),
+        curves=fake_curves(),
+        semantics=Semantics.measure(fake_vectors(names)),
+        accuracy=fake_accuracy(names),
+        data=DataCard(
+            description="100,000 film ratings of 943 users between September 1997 and April 1998.",
+            credit="F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and Context. "
+            "ACM TiiS 5, 4. Collected by GroupLens Research; fetched, not redistributed.",
+            label="rating above 3 is positive; rows with rating 3 are dropped",
+            rows=72855, positives=55375, users=943, items=1574, dropped_rows=27145,
+            start="1997-09-20T03:05:10Z", end="1998-04-22T23:10:38Z",
+            splits=(
+                SplitCard(name="train", rows=58284, positives=44560, start="1997-09-20", end="1998-03-09"),
+                SplitCard(name="validation", rows=7285, positives=5480, start="1998-03-09", end="1998-03-31"),
+                SplitCard(name="test", rows=7286, positives=5335, start="1998-03-31", end="1998-04-22"),
+            ),
+            fields=tuple(cards),
+        ),
+        steps=(
+            StepCost(name="ingest", seconds=2.4, cpu_s=2.9, peak_rss_bytes=410_000_000, skipped=True),
+            StepCost(name="finetune", seconds=31.8, cpu_s=33.0, peak_rss_bytes=1_180_000_000, note="2 epochs, LoRA r=8"),
+            StepCost(name="encode", seconds=0.6, cpu_s=0.6, peak_rss_bytes=1_190_000_000),
+            StepCost(name="materialize", seconds=6.2, cpu_s=5.9, peak_rss_bytes=1_200_000_000),
+            StepCost(name="train", seconds=9.4, cpu_s=17.2, peak_rss_bytes=1_240_000_000, note="FM, enhanced"),
+            StepCost(name="evaluate", seconds=71.5, cpu_s=139.0, peak_rss_bytes=1_300_000_000, note="4 arms × 3 seeds"),
+            StepCost(name="predict --check", seconds=4.0, cpu_s=3.8, peak_rss_bytes=1_310_000_000, note="1000 rows"),
+        ),
+        consistency=Consistency(rows=1000, rows_with_other_ids=0, max_score_difference=2.98e-8),
+        provenance=Provenance(
+            created="2026-11-23T21:30:00+00:00", command="llactr quickstart", device="CPU, 2 threads", seeds=(1, 2, 3),
+            packages={"llactr": "0.1.0", "torch": "2.13.0", "feast": "0.67.0", "duckdb": "1.5.6", "pyarrow": "26.0.1",
+                      "transformers": "5.23.0", "sentence-transformers": "6.2.0", "peft": "0.21.2",
+                      "faiss-cpu": "1.15.1"},
+            hashes={"events": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+                    "adapter": "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407",
+                    "bundle FM enhanced, seed 1": "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"},
+        ),
+    )  # fmt: skip

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from llactr.spec import DatasetSpec
+
+
+@pytest.fixture(scope="session")
+def spec_of() -> Callable[..., DatasetSpec]:
+    """A spec of the given fields (all of the context unless they say otherwise)."""
+
+    def make(*fields: dict[str, Any]) -> DatasetSpec:
+        filler = {"name": "filler", "kind": "timestamp_part", "part": "hour"}
+        listed = [*fields, filler] if len(fields) < 2 else fields
+        return DatasetSpec.model_validate(
+            {
+                "name": "tiny",
+                "sources": {"log": {"path": "log.parquet", "format": "parquet"}},
+                "events": "log",
+                "timestamp": {"column": "time", "unit": "s"},
+                "label": {"column": "click"},
+                "entities": {"user": {"join_key": "user"}, "item": {"join_key": "item"}},
+                "fields": [{"owner": "context", "description": "some words", **field} for field in listed],
+            }
+        )
+
+    return make
