@@ -80,7 +80,6 @@ def _report_data(
     evaluated, checked, tuned = (outcomes.get(step) for step in ("evaluate", "check", "finetune"))
     return ReportData(
         dataset=spec.name,
-        title=spec.description,
         comparisons=tuple(Comparison.model_validate(one) for one in evaluated.result["comparisons"]) if evaluated else (),
         curves=tuple(Curve.model_validate(one) for one in evaluated.result["curves"]) if evaluated else (),
         semantics=semantics,

@@ -173,7 +173,7 @@ def check(job: Job, dataset: str, *, bundle: str | None, rows: int) -> StepOutco
         online_rows = reader.features(requests)
         online_ids, online_scores = loaded.transform.ids(online_rows), loaded.score(online_rows)
         offline_ids = data.ids[chosen]
-        offline_scores = predict(loaded.model, offline_ids, loaded.version_codes(len(chosen)))
+        offline_scores = predict(loaded.model, offline_ids)
         other = int((online_ids != offline_ids).any(axis=1).sum())
         gap = float(np.abs(online_scores - offline_scores).max())
         advance(1, 1, f"{len(chosen):,} rows: {other} with other ids, scores within {gap:.1e}")

@@ -112,8 +112,7 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
             model,
             spec=spec,
             transform=training_set.transform,
-            vectors=training_set.vectors,
-            version=training_set.version,
+            vectors=training_set.current_vectors,
             metrics=metrics,
         )
         bundle.save(draft)
@@ -121,7 +120,7 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
         return {
             "backbone": config.backbone,
             "arm": config.arm,
-            "semantics_version": training_set.version,
+            "semantics_version": bundle.version,
             "metrics": metrics,
             "training": settings.model_dump(mode="json"),
             "curve": result.summary()["history"],

@@ -40,10 +40,14 @@ class Access:
             elif name == b"host":
                 host = value
         if self._hosts and _name(host) not in self._hosts:
-            raise Problem(421, "unknown-host", "this service answers to local names only: set --allowed-host, or API keys")
+            raise Problem(
+                421, "unknown-host", "this service answers to local names only: set --allowed-host, or API keys"
+            )
         if path == _ADMIN or path.startswith(f"{_ADMIN}/"):
             if not self._admin_keys:
-                raise Problem(403, "admin-disabled", "no admin key is set: set LLACTR_ADMIN_KEY, or send SIGHUP to reload")
+                raise Problem(
+                    403, "admin-disabled", "no admin key is set: set LLACTR_ADMIN_KEY, or send SIGHUP to reload"
+                )
             self._require(offered, self._admin_keys, "admin key")
         elif self._api_keys and (path == "/v1" or path.startswith("/v1/")):
             self._require(offered, self._api_keys, "API key")

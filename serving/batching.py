@@ -26,7 +26,9 @@ class MicroBatcher:
         together: False scores each request by itself.
     """
 
-    def __init__(self, score: Callable[[NDArray[np.int32]], NDArray[np.float32]], *, together: bool, metrics: Metrics) -> None:
+    def __init__(
+        self, score: Callable[[NDArray[np.int32]], NDArray[np.float32]], *, together: bool, metrics: Metrics
+    ) -> None:
         self._score = score
         self._together = together
         self._metrics = metrics

@@ -86,7 +86,11 @@ class ItemCache:
             self._rows.append(None)
             if place >= len(self._ids):
                 size = min(self._capacity, max(256, 2 * len(self._ids)))
-                self._ids = np.resize(self._ids, (size, self._width)) if len(self._ids) else np.empty((size, self._width), np.int32)
+                self._ids = (
+                    np.resize(self._ids, (size, self._width))
+                    if len(self._ids)
+                    else np.empty((size, self._width), np.int32)
+                )
                 self._read_at = np.resize(self._read_at, size) if len(self._read_at) else np.empty(size)
             return place
         place = self._next

@@ -103,7 +103,7 @@ class FieldCodec:
     def _is_null(self, value: Any) -> bool:
         if isinstance(self.field, MultiValuedField):
             return value is None or not split_values(value, self.field.separator)
-        return value is None or value != value  # noqa: PLR0124 - NaN
+        return value is None or value != value
 
     def _forget(self) -> None:
         self._memo: dict[Hashable, int] = {}
@@ -145,7 +145,8 @@ class OwnerCodec:
         starts = np.cumsum([0, *(len(piece) for piece in pieces)])
         # Slot of the field that is the join key itself, to tell keys that training did not see.
         self.key_slot = next(
-            (int(starts[i]) for i, f in enumerate(self.fields) if f.column == key_column and self._places[i] is None), None
+            (int(starts[i]) for i, f in enumerate(self.fields) if f.column == key_column and self._places[i] is None),
+            None,
         )
 
     @property
@@ -163,7 +164,9 @@ class OwnerCodec:
 
     def value_ids(self, columns: Sequence[Sequence[Hashable]]) -> NDArray[np.int32]:
         """(N, C') local ids of given values, one column per field."""
-        return self._joined(len(columns[0]) if columns else 0, [c.ids(v) for c, v in zip(self._codecs, columns, strict=True)])
+        return self._joined(
+            len(columns[0]) if columns else 0, [c.ids(v) for c, v in zip(self._codecs, columns, strict=True)]
+        )
 
     def _joined(self, count: int, parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
         return np.concatenate(parts, axis=1) if parts else np.empty((count, 0), np.int32)
@@ -180,7 +183,13 @@ def _given(value: Any) -> Any:
 def _stored(field: SpecField) -> Callable[[bytes | None], Any]:
     """Decodes a serialized Feast value into the field's raw value; timestamps into microseconds."""
     kind = raw_type(field)
-    attribute = "string_val" if pa.types.is_string(kind) else "double_val" if pa.types.is_floating(kind) else "unix_timestamp_val"
+    attribute = (
+        "string_val"
+        if pa.types.is_string(kind)
+        else "double_val"
+        if pa.types.is_floating(kind)
+        else "unix_timestamp_val"
+    )
 
     def decode(stored: bytes | None) -> Any:
         value = Value.FromString(stored) if stored else None

@@ -118,7 +118,9 @@ class ServeConfig(BaseModel):
                     "or not printable ASCII: make one with `openssl rand -hex 24`"
                 )
         if self.admin_key and self.admin_key in self.api_keys:
-            raise ValueError(f"{ADMIN_KEY_VARIABLE} is also one of {API_KEYS_VARIABLE}: the admin key must be another one")
+            raise ValueError(
+                f"{ADMIN_KEY_VARIABLE} is also one of {API_KEYS_VARIABLE}: the admin key must be another one"
+            )
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("TLS needs both a certificate and a key: give both, or leave TLS to a proxy")
         for path in (self.tls_certificate, self.tls_key):

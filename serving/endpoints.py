@@ -21,6 +21,7 @@ from serving.problems import Problem
 from serving.reader import StoreAwayError
 from serving.schemas import (
     ColdStarts,
+    ComparedBundle,
     FieldInfo,
     ModelInfo,
     ReloadRequest,
@@ -82,12 +83,11 @@ def model_info(service: Service) -> ModelInfo:
     """GET /v1/model."""
     loaded = service.described
     bundle, layout = loaded.bundle, loaded.bundle.transform.layout
-    compare = service.compare
+    second = service.compare
     return ModelInfo(
         bundle=loaded.id,
         dataset=loaded.spec.name,
-        backbone=bundle.model.config.backbone,
-        enhanced=bundle.model.config.enhancement is not None,
+        **_kind(loaded),
         semantics_version=loaded.semantics_version,
         current_release=loaded.release,
         metrics=bundle.metrics,
@@ -103,9 +103,14 @@ def model_info(service: Service) -> ModelInfo:
         ],
         created=bundle_created(loaded.folder),
         loaded_at=loaded.loaded_at,
-        compare_bundle=compare.id if compare else None,
+        compare=ComparedBundle(bundle=second.id, **_kind(second)) if second else None,
         examples=loaded.examples(),
     )
+
+
+def _kind(loaded: LoadedBundle) -> dict[str, Any]:
+    config = loaded.bundle.model.config
+    return {"backbone": config.backbone, "enhanced": config.enhancement is not None}
 
 
 async def similar_fields(service: Service, field: str, *, top_k: int | None, centered: bool) -> SimilarResponse:
@@ -114,7 +119,9 @@ async def similar_fields(service: Service, field: str, *, top_k: int | None, cen
     names = loaded.spec.field_names
     if field not in names:
         raise Problem(404, "unknown-field", f"no field {field[:100]!r}: the fields are {', '.join(names)}")
-    found = await asyncio.to_thread(similarity, loaded.vectors, centered=centered)
+    found = loaded.similarities.get(centered)
+    if found is None:
+        found = loaded.similarities[centered] = await asyncio.to_thread(similarity, loaded.vectors, centered=centered)
     row = found.matrix[found.fields.index(field)]
     order = [i for i in np.argsort(-row, kind="stable").tolist() if found.fields[i] != field]
     return SimilarResponse(
@@ -190,7 +197,11 @@ def invalid(found: Sequence[Mapping[str, Any]], *, prefix: str = "") -> Problem:
     for entry in found:
         path = [str(part) for part in entry["loc"]]
         # Of a union, pydantic reports every member under its name: one place, the reasons joined.
-        if path and path[-1].startswith(("constrained-", "function-")) or path[-1:] in (["str"], ["int"], ["float"], ["bool"]):
+        if (
+            (path
+            and path[-1].startswith(("constrained-", "function-")))
+            or path[-1:] in (["str"], ["int"], ["float"], ["bool"])
+        ):
             path = path[:-1]
         pointer = prefix + "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
         reason = entry["msg"].removeprefix("Value error, ")
@@ -292,5 +303,3 @@ def _answer(
             "scores": np.ascontiguousarray(scored.scores if order is None else scored.scores[order]),
         }
     return Response(orjson.dumps(content, option=_NUMPY), media_type="application/json")
-
-

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from feast import FeatureStore, FeatureView
@@ -25,9 +26,18 @@ class FeastReader:
         store: the feature store.
         presence: view and key that must be there.
         timeout_s: of a probe.
+        spent: told the CPU seconds of reads.
     """
 
-    def __init__(self, store: FeatureStore, *, presence: tuple[str, dict[str, str]], timeout_s: float) -> None:
+    def __init__(
+        self,
+        store: FeatureStore,
+        *,
+        presence: tuple[str, dict[str, str]],
+        timeout_s: float,
+        spent: Callable[[float], None],
+    ) -> None:
+        self._spent = spent
         self._store = store
         self._presence = presence
         self._timeout_s = timeout_s
@@ -55,25 +65,31 @@ class FeastReader:
         self._threads.shutdown(wait=False)
 
     def _read(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
+        began = time.thread_time()
         try:
             view, key = self._presence
             if self._online_read(view, [key], ["semantics_version"] if len(key) == 1 else ["encoder"])[0] is None:
                 raise StoreAwayError(f"the online store has no {view} {key}: run 'llactr materialize'")
             return [
-                self._online_read(entry.view, [{entry.join_key: value} for value in keys], list(entry.features)) if keys else []
+                self._online_read(entry.view, [{entry.join_key: value} for value in keys], list(entry.features))
+                if keys
+                else []
                 for entry, keys in wanted
             ]
         except StoreAwayError:
             raise
         except Exception as error:  # each store throws its own; all mean that there is no answer
             raise StoreAwayError(f"the online store does not answer ({type(error).__name__}: {error})") from None
+        finally:
+            self._spent(time.thread_time() - began)
 
     def _online_read(self, name: str, keys: list[dict[str, str]], features: list[str]) -> list[Row]:
         view = self._views.get(name)
         if view is None:
             view = self._views[name] = self._store.get_feature_view(name)
         entity_keys = [
-            EntityKey(join_keys=list(key), entity_values=[Value(string_val=value) for value in key.values()]) for key in keys
+            EntityKey(join_keys=list(key), entity_values=[Value(string_val=value) for value in key.values()])
+            for key in keys
         ]
         found = self._store.provider.online_read(self._store.config, view, entity_keys, list(features))
         return [_row(time, values, features) for time, values in found]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from llactr.ctr import Bundle
+from llactr.diagnostics import Similarity
 from llactr.errors import BundleError, InputError, NotReadyError
 from llactr.semantics import FieldVectors
 from llactr.spec import DatasetSpec
@@ -46,6 +47,7 @@ class LoadedBundle:
         reader: its connection to the store.
         schemas: request models of its spec.
         release: the version released last, as the online store had it when this was loaded.
+        similarities: how alike the fields are, centered or not; filled when first asked for.
     """
 
     id: str
@@ -58,6 +60,7 @@ class LoadedBundle:
     schemas: RequestSchemas
     release: str | None
     loaded_at: datetime
+    similarities: dict[bool, Similarity] = field(default_factory=dict)
 
     @property
     def spec(self) -> DatasetSpec:
@@ -73,9 +76,9 @@ class LoadedBundle:
         """Owner -> keys that training saw, the most frequent first."""
         found = {}
         for owner, entity in self.spec.entities.items():
-            for field in self.spec.owned_by(owner):
-                if field.column == entity.join_key and field.kind == "categorical":
-                    found[str(owner)] = self.bundle.transform.values(field.name)[:_EXAMPLES]
+            for one in self.spec.owned_by(owner):
+                if one.column == entity.join_key and one.kind == "categorical":
+                    found[str(owner)] = self.bundle.transform.values(one.name)[:_EXAMPLES]
         return found
 
 
@@ -120,6 +123,7 @@ async def load_bundle(folder: Path, config: ServeConfig, *, metrics: Metrics) ->
         semantics_version=vectors.version,
         feast_config=config.feast_config,
         timeout_s=config.store_timeout_s,
+        spent=lambda seconds: metrics.spent("read", seconds),
     )
     try:
         await reader.connect()
@@ -173,10 +177,8 @@ def _model(bundle: Bundle) -> Callable[[NDArray[np.int32]], NDArray[np.float32]]
     model = bundle.model.eval()
 
     def score(ids: NDArray[np.int32]) -> NDArray[np.float32]:
-        version = bundle.version_codes(len(ids)) if model.version_count > 1 else None
         with torch.inference_mode():
-            codes = None if version is None else torch.as_tensor(version)
-            scores: NDArray[np.float32] = torch.sigmoid(model(torch.from_numpy(ids), codes)).numpy()
+            scores: NDArray[np.float32] = torch.sigmoid(model(torch.from_numpy(ids))).numpy()
         return scores
 
     return score

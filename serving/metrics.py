@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -14,13 +14,20 @@ __all__ = ["Metrics"]
 
 _LATENCY_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _AGES_S = (0.1, 1, 5, 15, 30, 60, 120, 300, 900, 3600)
+_STAGES = ("json_in", "read", "transform", "model", "json_out")
 _ROWS = (1, 10, 50, 100, 200, 500, 1000)
 
 
 class Metrics:
-    """All counters of one process, in a registry of their own."""
+    """All counters of one process, in a registry of their own.
 
-    def __init__(self) -> None:
+    Args:
+        shared: the folder in which all workers keep their values; None for a single process. (The environment does not
+            tell: importing Feast sets prometheus_client's variable.)
+    """
+
+    def __init__(self, shared: Path | None = None) -> None:
+        self._shared = shared
         self.registry = registry = CollectorRegistry()
         self.requests = Counter("llactr_requests", "Answered requests", ["path", "status"], registry=registry)
         self.latency = Histogram(
@@ -28,7 +35,9 @@ class Metrics:
         )
         self.rows = Histogram("llactr_request_rows", "Rows of a scored request", buckets=_ROWS, registry=registry)
         self.scored = Counter("llactr_scored_rows", "Rows scored", registry=registry)
-        self.stage_cpu = Counter("llactr_stage_cpu_seconds", "CPU spent by stage of a request", ["stage"], registry=registry)
+        self.stage_cpu = Counter(
+            "llactr_stage_cpu_seconds", "CPU spent by stage of a request", ["stage"], registry=registry
+        )
         self.cold = Counter(
             "llactr_cold_starts",
             "Users and items that the store does not know (store) or training did not see (vocabulary)",
@@ -47,24 +56,37 @@ class Metrics:
             "llactr_item_cache_items", "Items in the cache", registry=registry, multiprocess_mode="livesum"
         )
         self.batch_requests = Histogram(
-            "llactr_batch_requests", "Requests scored in one pass of the model", buckets=(1, 2, 4, 8, 16, 32), registry=registry
+            "llactr_batch_requests",
+            "Requests scored in one pass of the model",
+            buckets=(1, 2, 4, 8, 16, 32),
+            registry=registry,
         )
         self.shed = Counter("llactr_shed_requests", "Requests refused with 429 because of the load", registry=registry)
-        self.store_failures = Counter("llactr_store_failures", "Reads that the online store did not answer", registry=registry)
-        self.ready = Gauge("llactr_ready", "1 when requests can be scored", registry=registry, multiprocess_mode="livemin")
+        self.store_failures = Counter(
+            "llactr_store_failures", "Reads that the online store did not answer", registry=registry
+        )
+        self.ready = Gauge(
+            "llactr_ready", "1 when requests can be scored", registry=registry, multiprocess_mode="livemin"
+        )
         self.in_flight = Gauge(
             "llactr_requests_in_flight", "Requests under way", registry=registry, multiprocess_mode="livesum"
         )
         self.reloads = Counter("llactr_bundle_reloads", "Bundle reloads", ["outcome"], registry=registry)
         self.bundle = Gauge(
-            "llactr_bundle_info", "The bundle in use", ["bundle", "semantics_version"], registry=registry, multiprocess_mode="livemax"
+            "llactr_bundle_info",
+            "The bundle in use",
+            ["bundle", "semantics_version"],
+            registry=registry,
+            multiprocess_mode="livemax",
         )
         self.log_rows = Counter("llactr_served_log_rows", "Rows taken into the served-feature log", registry=registry)
-        self.log_dropped = Counter("llactr_served_log_dropped_rows", "Rows dropped: the queue was full", registry=registry)
-        self.log_failures = Counter("llactr_served_log_write_failures", "Files that could not be written", registry=registry)
-        for stage in ("json_in", "read", "transform", "model", "json_out"):
-            self.stage_cpu.labels(stage)
-        self._stages = {stage: self.stage_cpu.labels(stage) for stage in ("json_in", "read", "transform", "model", "json_out")}
+        self.log_dropped = Counter(
+            "llactr_served_log_dropped_rows", "Rows dropped: the queue was full", registry=registry
+        )
+        self.log_failures = Counter(
+            "llactr_served_log_write_failures", "Files that could not be written", registry=registry
+        )
+        self._stages = {stage: self.stage_cpu.labels(stage) for stage in _STAGES}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -81,8 +103,8 @@ class Metrics:
 
     def text(self) -> bytes:
         """The exposition format: of this process, or of all workers together."""
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        if self._shared is not None:
             registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            MultiProcessCollector(registry, path=str(self._shared))  # type: ignore[no-untyped-call]
             return generate_latest(registry)
         return generate_latest(self.registry)

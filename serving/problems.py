@@ -32,7 +32,7 @@ class ProblemDocument(BaseModel):
     errors: list[ProblemField] = Field(default=[], description="the places at fault, at most ten")
 
 
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
     """Raised anywhere below a request's handler; becomes the answer.
 
     Args:

@@ -95,13 +95,19 @@ class RequestSchemas:
             "context": (
                 (context_model, Field(description="context fields by name"))
                 if needed
-                else (context_model, Field(default=context_model.model_construct(), description="context fields by name"))
+                else (
+                    context_model,
+                    Field(default=context_model.model_construct(), description="context fields by name"),
+                )
             ),
         }
         keys: dict[str, Any] = {owner: (Key, Field(description=f"the {owner}'s key")) for owner in spec.entities}
         flags: dict[str, Any] = {
             "return_ids": (StrictBool, Field(default=False, description="also return the local id of every slot")),
-            "return_features": (StrictBool, Field(default=False, description="also return the raw values that were read")),
+            "return_features": (
+                StrictBool,
+                Field(default=False, description="also return the raw values that were read"),
+            ),
             "compare": (StrictBool, Field(default=False, description="also score with the bundle of --compare-bundle")),
         }
         row = create_model("Row", __base__=_Request, **(keys | shared))
@@ -204,6 +210,14 @@ class FieldInfo(BaseModel):
     vocabulary_size: int
 
 
+class ComparedBundle(BaseModel):
+    """The second bundle."""
+
+    bundle: str
+    backbone: str
+    enhanced: bool
+
+
 class ModelInfo(BaseModel):
     """The bundle in use."""
 
@@ -217,7 +231,7 @@ class ModelInfo(BaseModel):
     fields: list[FieldInfo]
     created: str | None
     loaded_at: datetime
-    compare_bundle: str | None
+    compare: ComparedBundle | None = Field(description="the bundle of --compare-bundle")
     examples: dict[str, list[str]] = Field(description="keys that training saw, the most frequent first")
 
 

@@ -53,7 +53,9 @@ class Batch:
         places: dict[str, NDArray[np.int64] | None] = {}
         for owner, column in keys.items():
             place_of: dict[str, int] = {}
-            places[owner] = np.fromiter((place_of.setdefault(key, len(place_of)) for key in column), np.int64, len(column))
+            places[owner] = np.fromiter(
+                (place_of.setdefault(key, len(place_of)) for key in column), np.int64, len(column)
+            )
             distinct[owner] = list(place_of)
         return cls(len(moments), distinct, places, moments, contexts)
 
@@ -106,7 +108,9 @@ class Scorer:
     ) -> None:
         self.spec = spec
         self._views = entity_views(spec)
-        self._codecs = {owner: OwnerCodec(spec, transform, owner, view=self._views.get(owner)) for owner in spec.entities}
+        self._codecs = {
+            owner: OwnerCodec(spec, transform, owner, view=self._views.get(owner)) for owner in spec.entities
+        }
         self._context = OwnerCodec(spec, transform, "context")
         self._width = transform.layout.slot_count
         self._reader = reader

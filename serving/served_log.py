@@ -60,7 +60,9 @@ def served_schema(spec: DatasetSpec) -> pa.Schema:
     columns[EVENT_TIMESTAMP] = _TIMESTAMP
     for field in spec.fields:
         if field.name in SERVED:
-            raise SpecError(f"field {field.name!r} is also a column of the served-feature log: rename the field, or do not log")
+            raise SpecError(
+                f"field {field.name!r} is also a column of the served-feature log: rename the field, or do not log"
+            )
         columns.setdefault(raw_column(field), raw_type(field))
     return pa.schema(columns | SERVED)
 
@@ -109,10 +111,17 @@ class ServedLog:
 
     def sampled(self) -> bool:
         """Whether the next request is to be kept."""
-        return self.rate > 0 and (self.rate >= 1 or random.random() < self.rate)  # noqa: S311 - a sample, not a secret
+        return self.rate > 0 and (self.rate >= 1 or random.random() < self.rate)
 
     def offer(
-        self, spec: DatasetSpec, batch: Batch, scored: Scored, *, bundle: str, semantics_version: str | None, request_id: str
+        self,
+        spec: DatasetSpec,
+        batch: Batch,
+        scored: Scored,
+        *,
+        bundle: str,
+        semantics_version: str | None,
+        request_id: str,
     ) -> bool:
         """Takes a scored batch (with its features) into the queue, or drops it; never waits for the disk."""
         count = batch.rows

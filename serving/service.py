@@ -10,11 +10,12 @@ from pathlib import Path
 from llactr.errors import BundleError, LlactrError, StoreError
 from llactr.workspace import Workspace
 from serving.config import ServeConfig
+from serving.control import Control
 from serving.loaded import LoadedBundle, bundle_folder, load_bundle
 from serving.metrics import Metrics
 from serving.problems import Problem
 from serving.reader import StoreAwayError
-from serving.schemas import ReloadResponse
+from serving.schemas import ReloadResponse, RequestSchemas
 from serving.served_log import ServedLog, served_schema
 
 __all__ = ["Service"]
@@ -32,9 +33,10 @@ class Service:
         log: the served-feature log.
     """
 
-    def __init__(self, config: ServeConfig) -> None:
+    def __init__(self, config: ServeConfig, *, control: Control | None = None) -> None:
         self.config = config
-        self.metrics = Metrics()
+        self._control = control
+        self.metrics = Metrics(control.folder if control else None)
         self.log = ServedLog(
             Workspace.at(config.workspace),
             rate=config.log_rate,
@@ -45,7 +47,8 @@ class Service:
         )
         self._main: LoadedBundle | None = None
         self._compare: LoadedBundle | None = None
-        self._wanted = config.bundle
+        self._wanted = (control.target() if control else None) or config.bundle
+        self._started = False
         self._not_ready = "the bundle is being loaded"
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,6 +59,9 @@ class Service:
         Raises:
             InputError: the bundle cannot be served.
         """
+        if self._started:
+            return
+        self._started = True
         self.metrics.ready.set(0)
         folder = bundle_folder(self.config, self._wanted)
         try:
@@ -87,6 +93,16 @@ class Service:
         if self._main is None or self._not_ready:
             raise Problem.unavailable(self._not_ready or "no bundle is loaded", kind="not-ready")
         return self._main
+
+    @property
+    def name(self) -> str:
+        """What is served, for people."""
+        return f"bundle {self._main.id}" if self._main else f"no bundle yet ({self._not_ready})"
+
+    @property
+    def schemas(self) -> RequestSchemas | None:
+        """Request models of the bundle in use."""
+        return self._main.schemas if self._main else None
 
     @property
     def described(self) -> LoadedBundle:
@@ -123,11 +139,14 @@ class Service:
         async with self._reloading:
             began = time.perf_counter()
             old = self._main
+            name = name or (self._control.target() if self._control else None)
             try:
                 folder = bundle_folder(self.config, name or self._wanted)
                 if old is not None and folder == old.folder:
                     self.metrics.reloads.labels("unchanged").inc()
-                    return ReloadResponse(previous=old.id, bundle=old.id, changed=False, seconds=time.perf_counter() - began)
+                    return ReloadResponse(
+                        previous=old.id, bundle=old.id, changed=False, seconds=time.perf_counter() - began
+                    )
                 new = await load_bundle(folder, self.config, metrics=self.metrics)
                 try:
                     self._check_successor(new)
@@ -148,8 +167,16 @@ class Service:
             self.metrics.reloads.labels("switched").inc()
             _LOG.info("serving bundle %s in place of %s", new.id, old.id if old else "none")
             return ReloadResponse(
-                previous=old.id if old else "", bundle=new.id, changed=True, seconds=round(time.perf_counter() - began, 3)
+                previous=old.id if old else "",
+                bundle=new.id,
+                changed=True,
+                seconds=round(time.perf_counter() - began, 3),
             )
+
+    def reloaded(self, outcome: ReloadResponse) -> None:
+        """Tells the other workers of a reload that this one was asked for."""
+        if outcome.changed and self._control is not None:
+            self._control.spread(outcome.bundle)
 
     async def _load_both(self, folder: Path) -> None:
         main = await load_bundle(folder, self.config, metrics=self.metrics)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,9 +34,18 @@ class SqliteReader:
         config: the feature store's configuration, with the workspace's SQLite.
         presence: view and key that must be there.
         timeout_s: of a probe, and of waiting for a lock.
+        spent: told the CPU seconds of reads.
     """
 
-    def __init__(self, config: RepoConfig, *, presence: tuple[str, dict[str, str]], timeout_s: float) -> None:
+    def __init__(
+        self,
+        config: RepoConfig,
+        *,
+        presence: tuple[str, dict[str, str]],
+        timeout_s: float,
+        spent: Callable[[float], None],
+    ) -> None:
+        self._spent = spent
         self._path = Path(WorkspaceSqliteOnlineStore._get_db_path(config))
         self._project = config.project
         self._serialization = config.entity_key_serialization_version
@@ -57,7 +67,7 @@ class SqliteReader:
 
     async def read(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
         """See `StoreReader`."""
-        return await self._in_thread(lambda: self._read(wanted))
+        return await self._in_thread(lambda: self._timed(wanted))
 
     async def probe(self) -> None:
         """See `StoreReader`."""
@@ -74,6 +84,13 @@ class SqliteReader:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _timed(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
+        began = time.thread_time()
+        try:
+            return self._read(wanted)
+        finally:
+            self._spent(time.thread_time() - began)
 
     def _read(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
         try:
@@ -94,7 +111,9 @@ class SqliteReader:
 
     def _rows(self, connection: sqlite3.Connection, view: ViewRead, keys: Sequence[str]) -> list[Row]:
         prefix, columns = self._columns.get(view) or self._layout(view)
-        encoded = [prefix + len(value).to_bytes(_SIZE_BYTES, "little") + value for value in (key.encode() for key in keys)]
+        encoded = [
+            prefix + len(value).to_bytes(_SIZE_BYTES, "little") + value for value in (key.encode() for key in keys)
+        ]
         found: dict[bytes, list[bytes | None]] = {}
         width = len(columns)
         for start in range(0, len(encoded), _KEYS_PER_QUERY):

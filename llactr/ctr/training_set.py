@@ -66,9 +66,9 @@ class TrainingSet:
         return cls(data, transform, tuple(vectors_of(version) for version in versions.dictionary.to_pylist()))
 
     @property
-    def version(self) -> str:
-        """The semantics version of the newest row: the one that a bundle is pinned to."""
-        return self.vectors[int(self.data.version[-1])].version
+    def current_vectors(self) -> FieldVectors:
+        """The field vectors of the newest row: the version that a bundle is pinned to."""
+        return self.vectors[int(self.data.version[-1])]
 
     def field_vectors(self) -> Tensor:
         """(V, F, L) float32.

@@ -32,8 +32,11 @@ def read_source(spec: DatasetSpec, name: str, folder: Path) -> pa.Table:
     Raises:
         DataError: the source is missing or cannot be read.
     """
-    batches = list(source_batches(spec.sources[name], name, folder, None))
-    return pa.concat_tables([pa.Table.from_batches([batch]) for batch in batches], promote_options="permissive")
+    parts = [pa.Table.from_batches([batch]) for batch in source_batches(spec.sources[name], name, folder, None)]
+    try:
+        return pa.concat_tables(parts, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise DataError(f"the files of source {name!r} do not fit together: {error}") from None
 
 
 def source_files(source: SourceSpec, name: str, folder: Path) -> list[Path]:

@@ -1,40 +1,49 @@
-"""What the field vectors look like, whether they help, and a report that says so."""
+"""What the field vectors look like, whether they help, and a report that says so.
 
-from llactr.diagnostics.comparison import (
-    Arm,
-    ArmRuns,
-    Comparison,
-    Difference,
-    Verdict,
-    compare,
-    paired_difference,
-)
-from llactr.diagnostics.drift import Drift, FieldDrift, drift
-from llactr.diagnostics.index import Device, InnerProductIndex, build_index, choose_device
-from llactr.diagnostics.pictures import (
-    Picture,
-    confusion_picture,
-    curve_picture,
-    forest_picture,
-    similarity_picture,
-)
-from llactr.diagnostics.report import render_report, write_report
-from llactr.diagnostics.report_data import (
-    Consistency,
-    Curve,
-    DataCard,
-    FieldAccuracy,
-    FieldCard,
-    FieldSimilarity,
-    NearestFields,
-    NearField,
-    Provenance,
-    ReportData,
-    Semantics,
-    SplitCard,
-    StepCost,
-)
-from llactr.diagnostics.similarity import Neighbour, Similarity, effective_rank, nearest_fields, similarity
+Names are loaded on first use: a cosine needs no matplotlib, a comparison no FAISS.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llactr.diagnostics.comparison import (
+        Arm,
+        ArmRuns,
+        Comparison,
+        Difference,
+        Verdict,
+        compare,
+        paired_difference,
+    )
+    from llactr.diagnostics.cosines import Neighbour, Similarity, effective_rank, nearest_fields, similarity
+    from llactr.diagnostics.index import Device, InnerProductIndex, build_index, choose_device
+    from llactr.diagnostics.pictures import (
+        Picture,
+        confusion_picture,
+        curve_picture,
+        forest_picture,
+        similarity_picture,
+    )
+    from llactr.diagnostics.report import render_report, write_report
+    from llactr.diagnostics.report_data import (
+        Consistency,
+        Curve,
+        DataCard,
+        FieldAccuracy,
+        FieldCard,
+        FieldSimilarity,
+        NearestFields,
+        NearField,
+        Provenance,
+        ReportData,
+        Semantics,
+        SplitCard,
+        StepCost,
+    )
+    from llactr.diagnostics.version_drift import Drift, FieldDrift, drift
 
 __all__ = [
     "Arm",
@@ -77,3 +86,51 @@ __all__ = [
     "similarity_picture",
     "write_report",
 ]
+
+_HOME = {
+    "Arm": "comparison",
+    "ArmRuns": "comparison",
+    "Comparison": "comparison",
+    "Consistency": "report_data",
+    "Curve": "report_data",
+    "DataCard": "report_data",
+    "Device": "index",
+    "Difference": "comparison",
+    "Drift": "version_drift",
+    "FieldAccuracy": "report_data",
+    "FieldCard": "report_data",
+    "FieldDrift": "version_drift",
+    "FieldSimilarity": "report_data",
+    "InnerProductIndex": "index",
+    "NearField": "report_data",
+    "NearestFields": "report_data",
+    "Neighbour": "cosines",
+    "Picture": "pictures",
+    "Provenance": "report_data",
+    "ReportData": "report_data",
+    "Semantics": "report_data",
+    "Similarity": "cosines",
+    "SplitCard": "report_data",
+    "StepCost": "report_data",
+    "Verdict": "comparison",
+    "build_index": "index",
+    "choose_device": "index",
+    "compare": "comparison",
+    "confusion_picture": "pictures",
+    "curve_picture": "pictures",
+    "drift": "version_drift",
+    "effective_rank": "cosines",
+    "forest_picture": "pictures",
+    "nearest_fields": "cosines",
+    "paired_difference": "comparison",
+    "render_report": "report",
+    "similarity": "cosines",
+    "similarity_picture": "pictures",
+    "write_report": "report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
 
 from llactr.diagnostics.comparison import Arm, Comparison
+from llactr.diagnostics.cosines import neighbours_of, similarity
 from llactr.diagnostics.index import Device
-from llactr.diagnostics.similarity import neighbours_of, similarity
 
 if TYPE_CHECKING:
     from llactr.semantics import FieldVectors

@@ -1,14 +1,16 @@
 """Causal language models as encoders: the vector of a text is the last layer's state at its last token.
 
-Legend: B texts, T tokens, L semantic dim.
+Legend: N prompts, B texts of a batch, K answers, T tokens, A tokens of an answer, L semantic dim.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -101,6 +103,53 @@ class CausalLMEncoder(TorchEncoder):
         first = max(min(len(a) for a in start) - 1, 0)
         logits = self._model.get_output_embeddings()(self._states(tokens, mask)[:, first:])  # (B, T', vocabulary)
         return answer_log_probability(logits, tokens[:, first:], answer[:, first:])  # (B,)
+
+    def log_probability_of_each(self, prompts: list[str], answers: list[str], *, rows: int = 64) -> NDArray[np.float32]:
+        """log P(answer | prompt) of all pairs, (N, K) float32, without gradients.
+
+        A prompt is read once and its attention cache shared by the K answers; prompts of equal length go together, so
+        that nothing is padded before an answer.
+
+        Args:
+            prompts: N texts.
+            answers: K texts.
+            rows: pairs in one pass.
+        """
+        self.module.eval()
+        start = [self._tokenizer(text, truncation=True, max_length=_MAX_TOKENS)["input_ids"] for text in prompts]
+        end = self._tokenizer(answers, add_special_tokens=False, padding=True, return_tensors="pt")
+        answer, present = end["input_ids"].to(self.device), end["attention_mask"].to(self.device)  # (K, A)
+        found = np.empty((len(prompts), len(answers)), dtype=np.float32)
+        of_length: dict[int, list[int]] = {}
+        for row, tokens in enumerate(start):
+            of_length.setdefault(len(tokens), []).append(row)
+        at_once = max(rows // len(answers), 1)
+        with torch.inference_mode():
+            for same in of_length.values():
+                for first in range(0, len(same), at_once):
+                    chosen = same[first : first + at_once]
+                    tokens = torch.tensor([start[row] for row in chosen], device=self.device)  # (B, T)
+                    found[chosen] = self._continuations(tokens, answer, present).cpu().numpy()
+        return found
+
+    def _continuations(self, prompt: Tensor, answer: Tensor, present: Tensor) -> Tensor:
+        """(B, K) log P of answers (K, A), padded as `present` says, after prompts (B, T) of one length."""
+        batch, count = len(prompt), len(answer)
+        read = self._model.get_decoder()(input_ids=prompt, use_cache=True)
+        read.past_key_values.batch_repeat_interleave(count)
+        tokens, kept = answer.repeat(batch, 1), present.repeat(batch, 1)  # (B*K, A)
+        before = torch.ones((batch * count, prompt.shape[1]), dtype=kept.dtype, device=self.device)
+        states = self._model.get_decoder()(
+            input_ids=tokens,
+            attention_mask=torch.cat([before, kept], dim=1),
+            past_key_values=read.past_key_values,
+            use_cache=True,
+        ).last_hidden_state  # (B*K, A, L)
+        last = read.last_hidden_state[:, -1:].repeat_interleave(count, dim=0)  # (B*K, 1, L)
+        logits = self._model.get_output_embeddings()(torch.cat([last, states], dim=1))  # (B*K, 1+A, vocabulary)
+        lead = torch.zeros_like(tokens[:, :1])
+        total = answer_log_probability(logits, torch.cat([lead, tokens], dim=1), torch.cat([lead, kept], dim=1).bool())
+        return total.reshape(batch, count)
 
     def _states(self, tokens: Tensor, mask: Tensor) -> Tensor:
         states: Tensor = self._model.get_decoder()(input_ids=tokens, attention_mask=mask).last_hidden_state

@@ -28,8 +28,6 @@ from llactr.semantics.tuning import Progress, TuningConfig, TuningProgress, tune
 
 __all__ = ["FinetuneConfig", "finetune"]
 
-_ROWS_A_PASS = 64
-
 
 class FinetuneConfig(TuningConfig):
     """How many values, which loss, and how it is tuned."""
@@ -151,27 +149,19 @@ class _Contrastive:
 
 
 class _Generative:
-    """-log P(field text | value prompt); the answer ends like the sentence that is encoded into the field vector."""
+    """-log P(field description | value); question and answer end like the sentence that becomes the field vector."""
 
     def __init__(self, encoder: CausalLMEncoder, descriptions: Sequence[str], seed: int) -> None:
         self._encoder = encoder
-        self._answers = [" " + encoder.prompts.field_text(description) for description in descriptions]
+        self._answers = [encoder.prompts.answer(description) for description in descriptions]
         self._rng = np.random.default_rng(seed)
 
     def loss(self, values: LabelledValues, rows: NDArray[np.int64]) -> Tensor:
-        prompts = [self._encoder.prompts.feature_text(values.texts[row]) for row in rows]
+        questions = [self._encoder.prompts.question(values.texts[row]) for row in rows]
         # One positive drawn at each visit: the mean over a value's fields in expectation, at the cost of one answer.
         chosen = [int(self._rng.choice(np.flatnonzero(values.positives[row]))) for row in rows]
-        return -self._encoder.log_probability(prompts, [self._answers[k] for k in chosen]).mean()
+        return -self._encoder.log_probability(questions, [self._answers[k] for k in chosen]).mean()
 
     def scores(self, values: LabelledValues) -> NDArray[np.float32]:
-        self._encoder.module.eval()
-        prompts = [self._encoder.prompts.feature_text(text) for text in values.texts]
-        pairs = [(prompt, answer) for prompt in prompts for answer in self._answers]
-        found: list[NDArray[np.float32]] = []
-        with torch.inference_mode():
-            for start in range(0, len(pairs), _ROWS_A_PASS):
-                part = pairs[start : start + _ROWS_A_PASS]
-                found.append(self._encoder.log_probability([p for p, _ in part], [a for _, a in part]).cpu().numpy())
-        flat = np.concatenate(found) if found else np.empty(0, np.float32)
-        return flat.reshape(len(prompts), len(self._answers))  # (N, K)
+        questions = [self._encoder.prompts.question(text) for text in values.texts]
+        return self._encoder.log_probability_of_each(questions, self._answers)  # (N, K)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import os
 import shutil
 import tempfile
@@ -56,7 +58,11 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as work, quiet_loading():
+    with (
+        tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as work,
+        quiet_loading(),
+        _no_stderr(),
+    ):
         draft = Path(work) / "draft"
         tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name, local_files_only=True)
         # float16 holds what 4-bit values with float16 scales can say, in half the space of float32.
@@ -76,6 +82,11 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
             if not (folder / "model.safetensors").is_file():  # a half copy, not another process that was faster
                 shutil.rmtree(folder)
                 os.rename(draft, folder)
+
+
+def _no_stderr() -> contextlib.AbstractContextManager[object]:
+    # transformers' GGUF reader draws its own bar, which its logging settings do not reach.
+    return contextlib.redirect_stderr(io.StringIO())
 
 
 PACKAGED: dict[str, Callable[[Path], Path]] = {MINILM: _minilm, SMOLLM2: _smollm2}

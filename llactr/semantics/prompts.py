@@ -30,6 +30,14 @@ class Prompts(BaseModel):
         """The sentence that is encoded into a field vector; a final full stop is not doubled."""
         return self.field.replace("{description}", description.strip().removesuffix("."))
 
+    def question(self, value: str) -> str:
+        """A value and the beginning of the field's sentence, for a model that goes on writing; see `answer`."""
+        return f"{self.feature_text(value)} {self.field.split('{description}')[0].strip()}"
+
+    def answer(self, description: str) -> str:
+        """How the field's sentence goes on after `question`, so that the two end as `field_text` does."""
+        return f" {self.field_text(description).removeprefix(self.field.split('{description}')[0]).strip()}"
+
     def feature_text(self, value: str) -> str:
         """The sentence from which the field of a value is to be recognised."""
         return self.feature.replace("{value}", value)

@@ -38,12 +38,13 @@ def materialize(
 ) -> tuple[MaterializedView, ...]:
     """Writes the newest row of every key between two moments to the online store.
 
+    Unlike Feast's incremental materialization, which goes by event time, this takes in releases that were backdated.
     Idempotent: a second run writes the same values, and a run after a kill repairs what the killed one left. A range
     that ends before rows that are online already puts older values in their place.
 
     Args:
         workspace: its registry names the views.
-        start: from the beginning by default, which also takes in releases that were backdated.
+        start: from the beginning by default.
         end: now by default.
         config: see `open_store`.
         progress: called with (view, views done, views in all) before each view and once more at the end.

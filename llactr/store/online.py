@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["OnlineReader"]
 
 Row = dict[str, Value] | None
+_KEYS_PER_READ = 10_000  # SQLite binds at most 32766 values in a statement
 
 
 class OnlineReader:
@@ -144,15 +145,17 @@ class OnlineReader:
         return columns
 
     def _read(self, view: FeatureView, keys: list[EntityKey], features: Sequence[str]) -> list[Row]:
-        if not keys:
-            return []
         with store_failures(
             f"reading {len(keys)} keys of {view.name!r} online",
             then="see that the online store runs and is materialized",
         ):
-            # The list is a copy: Feast's Redis store appends to the one that it is given.
-            found = self._online()(self._store.config, view, keys, list(features))
-        return [row for _, row in found]
+            read = self._online()
+            return [
+                row
+                for start in range(0, len(keys), _KEYS_PER_READ)
+                # The list is a copy: Feast's Redis store appends to the one that it is given.
+                for _, row in read(self._store.config, view, keys[start : start + _KEYS_PER_READ], list(features))
+            ]
 
     def _online(self) -> Callable[..., list[tuple[Any, Row]]]:
         with self._lock:

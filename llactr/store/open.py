@@ -13,11 +13,12 @@ from typing import Any
 
 import yaml
 from feast import FeatureStore
+from feast.errors import FeastExtrasDependencyImportError
 from feast.repo_config import RepoConfig
 from feast.utils import get_default_yaml_file_path
 from pydantic import ValidationError
 
-from llactr.errors import InputError
+from llactr.errors import InputError, missing_extra
 from llactr.store.definitions import definitions
 from llactr.store.failures import store_failures
 from llactr.store.registry import allow_new_registry, quiet_known_warnings
@@ -53,6 +54,8 @@ def open_store(workspace: Workspace, *, config: Path | None = None) -> FeatureSt
                 settings["path"] = str(workspace.root / settings["path"])
         quiet_known_warnings()
         parsed = RepoConfig(**content)
+    except FeastExtrasDependencyImportError:
+        raise missing_extra("redis", "redis") from None
     except (OSError, yaml.YAMLError, ValidationError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(

@@ -82,8 +82,9 @@ def releases(workspace: Workspace, dataset: str) -> list[Release]:
 
 
 def current_release(workspace: Workspace, dataset: str) -> str | None:
-    """The version released last, read from the offline table; None before the first release."""
-    past = releases(workspace, dataset)
+    """The version that is current now, read from the offline table; None before the first release."""
+    now = datetime.now(UTC)
+    past = [one for one in releases(workspace, dataset) if one.effective_from <= now]
     return past[-1].version if past else None
 
 

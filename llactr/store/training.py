@@ -34,7 +34,7 @@ from llactr.workspace import Workspace
 __all__ = ["SEMANTICS_VERSION", "events_table", "training_rows"]
 
 SEMANTICS_VERSION = "semantics_version"
-_CHUNK_ROWS = 2_000_000
+_CHUNK_ROWS = 250_000
 
 
 def training_rows(
@@ -124,7 +124,7 @@ def _joined(
         if not asked:
             continue
         with store_failures("joining features to events", then="run 'llactr apply' and try again"):
-            job = store.get_historical_features(entities.copy(), asked, filter_by_created_timestamp=cut_off)
+            job = store.get_historical_features(entities, asked, filter_by_created_timestamp=cut_off)
             table = job.to_arrow()
         table = _in_row_order(table, events.num_rows)
         columns |= {name: table[name] for name in (ref.split(":")[1] for ref in asked)}

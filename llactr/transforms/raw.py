@@ -52,8 +52,8 @@ def column_of(table: pa.Table, name: str, reader: str) -> pa.ChunkedArray:
     found = table.schema.get_all_field_indices(name)
     if len(found) != 1:
         has = ", ".join(repr(column) for column in table.column_names) or "no columns"
-        times = "twice" if found else "not"
-        raise DataError(f"{reader} reads column {name!r}, which the table does {times} have: it has {has}")
+        problem = "the table has twice" if found else "the table does not have"
+        raise DataError(f"{reader} reads column {name!r}, which {problem}: it has {has}")
     return table.column(found[0])
 
 

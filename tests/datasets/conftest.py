@@ -20,7 +20,11 @@ GROUPLENS = {
     "u.data": b"196\t242\t3\t881250949\n186\t302\t5\t891717742\n22\t377\t1\t878887116\n196\t267\t4\t881250949\n",
     "u.user": b"22|25|M|writer|40206\n186|39|F|executive|00000\n196|49|M|writer|T8H1N\n",
     "u.item": (
-        "242|Kolya (1996)|24-Jan-1997||http://us.imdb.com/M/title-exact?Kolya%20(1996)|" + "0|" * 5 + "1" + "|0" * 13 + "\n"
+        "242|Kolya (1996)|24-Jan-1997||http://us.imdb.com/M/title-exact?Kolya%20(1996)|"
+        + "0|" * 5
+        + "1"
+        + "|0" * 13
+        + "\n"
         "267|unknown||||1" + "|0" * 18 + "\n"
         "302|Contempt (Mépris, Le) (1963)|01-Jan-1963||http://x|" + "0|" * 8 + "1" + "|0" * 10 + "\n"
         "377|Land Before Time III: The Time of the Great Giving (1995) (V)|01-Jan-1995||u|0|0|0|1|1" + "|0" * 14 + "\n"

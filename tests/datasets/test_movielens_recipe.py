@@ -50,7 +50,12 @@ def _check_tables(folder: Path) -> None:
     }
     assert tables["items"].to_pydict() == {
         "item_id": [242, 267, 302, 377],
-        "movie_title": ["Kolya", "unknown", "Contempt (Mépris, Le)", "Land Before Time III: The Time of the Great Giving"],
+        "movie_title": [
+            "Kolya",
+            "unknown",
+            "Contempt (Mépris, Le)",
+            "Land Before Time III: The Time of the Great Giving",
+        ],
         "release_year": [1996, None, 1963, 1995],
         "genres": ["Comedy", "unknown", "Drama", "Animation Children's"],
     }
@@ -144,7 +149,7 @@ def test_changed_files_give_another_copy(grouplens: Path, tmp_path: Path) -> Non
 @pytest.mark.usefixtures("wheel_index")
 def test_when_all_fails_it_says_what_was_tried(recbole_wheel: Path, tmp_path: Path) -> None:
     recbole_wheel.unlink()
-    with pytest.raises(StepError, match="MovieLens-100K cannot be fetched. Tried") as caught:
+    with pytest.raises(StepError, match=r"MovieLens-100K cannot be fetched. Tried") as caught:
         _no_site().fetch(folder=None, cache=tmp_path / "cache")
     message = str(caught.value)
     assert "(1) http://127.0.0.1" in message
@@ -190,7 +195,7 @@ def test_damaged_files(grouplens: Path, tmp_path: Path, name: str, content: byte
 
 def test_a_damaged_zip(grouplens_zip: Path, tmp_path: Path) -> None:
     grouplens_zip.write_bytes(grouplens_zip.read_bytes()[:100])
-    with pytest.raises(DataError, match="ml-100k.zip is damaged"):
+    with pytest.raises(DataError, match=r"ml-100k.zip is damaged"):
         fetch("movielens-100k", folder=grouplens_zip.parent, cache=tmp_path / "cache")
 
 

@@ -41,20 +41,22 @@ def test_a_damaged_copy_is_fetched_again(recbole_wheel: Path, tmp_path: Path) ->
 @pytest.mark.usefixtures("wheel_index")
 def test_another_wheel_is_refused(recbole_wheel: Path, tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"the wheel recbole-1.2.1-.* has sha256 .*, expected 0000: the package index"):
-        wheel_files("recbole", version="1.2.1", sha256="0000", members=[MEMBER], cache=tmp_path)
-    assert not (tmp_path / "wheels").exists()
+        wheel_files("recbole", version="1.2.1", sha256="0000", members=[MEMBER], cache=tmp_path / "cache")
+    assert not (tmp_path / "cache" / "wheels").exists()
 
 
 @pytest.mark.usefixtures("wheel_index")
 def test_a_member_that_is_not_there(recbole_wheel: Path, tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"has no file 'recbole/nothing': another version is needed"):
-        wheel_file("recbole", **_pin(recbole_wheel), member="recbole/nothing", cache=tmp_path)
-    assert not (tmp_path / "wheels").exists()
+        wheel_file("recbole", **_pin(recbole_wheel), member="recbole/nothing", cache=tmp_path / "cache")
+    assert not (tmp_path / "cache" / "wheels").exists()
 
 
 @pytest.mark.usefixtures("wheel_index")
 def test_a_version_that_is_not_there(recbole_wheel: Path, tmp_path: Path) -> None:
-    with pytest.raises(StepError, match=r"recbole==9.9 cannot be downloaded \(.*\): check the network, or run 'pip download"):
+    with pytest.raises(
+        StepError, match=r"recbole==9.9 cannot be downloaded \(.*\): check the network, or run 'pip download"
+    ):
         wheel_file("recbole", **_pin(recbole_wheel, version="9.9"), member=MEMBER, cache=tmp_path)
 
 

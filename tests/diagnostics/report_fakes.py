@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 
 from llactr.diagnostics import (
@@ -20,6 +18,7 @@ from llactr.diagnostics import (
     StepCost,
     compare,
 )
+from llactr.semantics import FieldVectors
 
 FIELDS = {
     "user_id": ("the user's own id", "user", "categorical", 943, ("196", "186", "22")),
@@ -42,7 +41,7 @@ def fake_vectors(names, *, version="9f2c51ab77e04d13", seed=0, dim=32):
     groups = rng.normal(size=(4, dim))
     array = np.stack([2.0 + 0.6 * groups[i * 4 // len(names)] + 0.4 * rng.normal(size=dim) for i in range(len(names))])
     array /= np.linalg.norm(array, axis=1, keepdims=True)
-    return SimpleNamespace(
+    return FieldVectors(
         dataset="movielens-100k", version=version, encoder="all-MiniLM-L6-v2 + LoRA", fields=tuple(names),
         descriptions=tuple(names), vectors=array.astype(np.float32),
     )  # fmt: skip
@@ -123,7 +122,7 @@ def fake_report(*, names=None, comparisons=None) -> ReportData:
         ),
         steps=(
             StepCost(name="ingest", seconds=2.4, cpu_s=2.9, peak_rss_bytes=410_000_000, skipped=True),
-            StepCost(name="finetune", seconds=31.8, cpu_s=33.0, peak_rss_bytes=1_180_000_000, note="2 epochs, LoRA r=8"),
+            StepCost(name="finetune", seconds=31.8, cpu_s=33.0, peak_rss_bytes=1_180_000_000, note="2 epochs, r=8"),
             StepCost(name="encode", seconds=0.6, cpu_s=0.6, peak_rss_bytes=1_190_000_000),
             StepCost(name="materialize", seconds=6.2, cpu_s=5.9, peak_rss_bytes=1_200_000_000),
             StepCost(name="train", seconds=9.4, cpu_s=17.2, peak_rss_bytes=1_240_000_000, note="FM, enhanced"),

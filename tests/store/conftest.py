@@ -41,7 +41,7 @@ def store_config(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """A feature_store.yaml for each online store; Redis is emptied first."""
     if request.param == "sqlite":
         return REPOSITORY / "feature_store.yaml"
-    import redis
+    redis = pytest.importorskip("redis")
 
     address = request.getfixturevalue("redis_address")
     host, port = address.split(":")

@@ -1,14 +1,17 @@
-"""The repository by itself, through Feast's own command line in processes of its own."""
+"""The repository by itself, through Feast's own command line."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner, Result
+from feast.cli.cli import cli
 from store_workspace import TIMESTAMP, at, small, vectors_for
 
 from llactr import store
@@ -25,15 +28,48 @@ def feast(*arguments: str, workspace: str | None, cwd: Path) -> subprocess.Compl
     return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
 
 
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., Result]]:
+    """Feast's command line in this process, for what needs no process of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)  # Feast sets it
+    yield lambda *arguments: CliRunner().invoke(cli, ["-c", str(store.REPOSITORY), *arguments])
+    sys.modules.pop("definitions", None)
+
+
 @pytest.mark.parametrize(
-    "command", [["apply"], ["materialize", "2020-01-01", "2030-01-01"]], ids=["apply", "materialize"]
+    "command", [["apply"], ["materialize", "2020-01-01", "2030-01-01"], ["materialize-incremental", "2030-01-01"]]
 )
-def test_before_data_one_sentence_says_what_to_run(tmp_path: Path, command: list[str]) -> None:
-    ran = feast("-c", str(store.REPOSITORY), *command, workspace=str(tmp_path / "none"), cwd=tmp_path)
-    assert ran.returncode == 2
-    assert ran.stderr.strip().splitlines()[-1].endswith("run 'llactr ingest' first")
-    assert "Traceback" not in ran.stderr
+def test_before_data_one_sentence_says_what_to_run(
+    invoke: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("LLACTR_WORKSPACE", str(tmp_path / "none"))
+    ran = invoke(*command)
+    assert ran.exit_code == 2
+    assert ran.output.strip().splitlines()[-1].startswith("Error: ")
+    assert ran.output.strip().endswith("run 'llactr ingest' first")
     assert not (tmp_path / "none").exists()
+
+
+def test_before_apply_one_sentence_says_so(
+    invoke: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLACTR_WORKSPACE", str(small(tmp_path / "ws").workspace.root))
+    ran = invoke("materialize-incremental", "2030-01-01")
+    assert ran.exit_code == 2
+    assert ran.output.strip().endswith("run 'llactr apply', or 'feast apply' in feature_repo, first")
+
+
+def test_a_relative_workspace_has_no_meaning_where_feast_changes_directory(
+    invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLACTR_WORKSPACE", "relative")
+    for command in (["apply"], ["materialize", "2020-01-01", "2030-01-01"]):
+        ran = invoke(*command)
+        assert ran.exit_code == 2
+        assert "LLACTR_WORKSPACE is the relative path 'relative'" in ran.output
+        assert ran.output.strip().endswith("set an absolute path")
 
 
 def test_apply_and_materialize_work_by_themselves(tmp_path: Path) -> None:
@@ -41,10 +77,6 @@ def test_apply_and_materialize_work_by_themselves(tmp_path: Path) -> None:
     root = str(offline.workspace.root)
     store.write_field_vectors(offline.workspace, vectors_for(offline.spec, "v1"))
     store.release(offline.workspace, "small", "v1")
-    too_early = feast(
-        "-c", str(store.REPOSITORY), "materialize-incremental", "2030-01-01", workspace=root, cwd=tmp_path
-    )
-    assert "run 'llactr apply', or 'feast apply' in feature_repo, first" in too_early.stderr
     inside = feast("apply", workspace=root, cwd=store.REPOSITORY)
     assert (inside.returncode, inside.stderr) == (0, "")
     # A first incremental run takes in all of an old data set, not the last 52 weeks.
@@ -57,13 +89,6 @@ def test_apply_and_materialize_work_by_themselves(tmp_path: Path) -> None:
     assert reader.features(pa.table(columns))["age"].to_pylist() == [30.0]
     assert reader.current_release() == "v1"
     assert not (store.REPOSITORY / "feast").exists()
-
-
-def test_a_relative_workspace_has_no_meaning_where_feast_changes_directory(tmp_path: Path) -> None:
-    ran = feast("-c", str(store.REPOSITORY), "apply", workspace="relative", cwd=tmp_path)
-    assert ran.returncode == 2
-    assert "LLACTR_WORKSPACE is the relative path 'relative'" in ran.stderr
-    assert "set an absolute path" in ran.stderr
 
 
 def test_the_default_workspace_lies_beside_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,13 @@ def test_releasing_the_current_version_again_changes_nothing(workspace: Workspac
     assert sorted(workspace.semantics_table("semantics_release").iterdir()) == files
 
 
+def test_a_release_of_the_future_is_not_current_yet(workspace: Workspace) -> None:
+    store.release(workspace, "small", "v1")
+    store.release(workspace, "small", "v2", effective_from=datetime(2150, 1, 1, tzinfo=UTC))
+    assert store.current_release(workspace, "small") == "v1"
+    assert store.release(workspace, "small", "v3") == datetime(2150, 1, 1, tzinfo=UTC) + TICK
+
+
 def test_two_writers_never_release_at_one_moment(workspace: Workspace) -> None:
     versions = ["v1", "v2", "v3"] * 8
     with ThreadPoolExecutor(8) as pool:

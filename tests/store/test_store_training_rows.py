@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from feast import FeatureStore
 from store_workspace import FIELDS, TIMESTAMP, Offline, at, categorical, small, spec_of, vectors_for
 
 from llactr import store
@@ -162,6 +164,50 @@ def test_without_any_release_encode_comes_first(tmp_path: Path) -> None:
     with pytest.raises(NotReadyError, match=r"'small' has no release of field vectors.*run 'llactr encode' first"):
         rows(offline)
     assert rows(offline, with_release=False).num_rows == 5
+
+
+def test_an_event_without_a_user_has_no_features_of_one(tmp_path: Path) -> None:
+    offline = small(tmp_path)
+    event = {"user_id": [None, "u1"], "item_id": ["i1", None], "event_timestamp": [at(7)] * 2, "label": [1, 0]}
+    offline.add("events", event | {"device": ["x", "y"]})
+    table = rows(released(offline))
+    assert table["user_id"].to_pylist()[5:] == [None, "u1"]
+    assert table["age"].to_pylist()[5:] == [None, 30.0]
+    assert table["genres"].to_pylist()[5:] == ["a|b", None]
+
+
+def test_one_entity_is_enough(tmp_path: Path) -> None:
+    spec = spec_of([categorical("user_id", "user"), categorical("device", "context")])
+    spec = spec.model_copy(update={"entities": {"user": spec.entities["user"]}})
+    offline = Offline(Workspace.at(tmp_path), spec)
+    event = {"user_id": ["u1"], "event_timestamp": [at(0)], "label": [1], "device": ["tv"]}
+    offline.add("events", event)
+    table = rows(released(offline))
+    assert table.to_pylist() == [
+        event | {"user_id": "u1", "event_timestamp": at(0), "label": 1.0, "device": "tv", "semantics_version": "v1"}
+    ]
+    store.materialize(offline.workspace)
+    online = store.OnlineReader(offline.workspace, spec).features(table)
+    assert online.equals(table.select(["user_id", "event_timestamp", "device"]))
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [(lambda table: table.slice(1), "4 rows"), (lambda table: pa.concat_tables([table, table.slice(0, 1)]), "6 rows")],
+    ids=["lost", "doubled"],
+)
+def test_a_store_that_loses_or_doubles_rows_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Any, found: str
+) -> None:
+    offline = released(small(tmp_path))
+    stock = FeatureStore.get_historical_features
+
+    def faulty(*given: Any, **more: Any) -> SimpleNamespace:
+        return SimpleNamespace(to_arrow=lambda: fault(stock(*given, **more).to_arrow()))
+
+    monkeypatch.setattr(FeatureStore, "get_historical_features", faulty)
+    with pytest.raises(StoreError, match=rf"gave {found} \(. distinct\) for 5 events, expected each exactly once"):
+        rows(offline)
 
 
 def test_before_apply_the_message_says_so(tmp_path: Path) -> None:

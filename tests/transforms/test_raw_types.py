@@ -89,7 +89,9 @@ def test_numbers(fields: dict[str, Field], values: pa.Array, expected: list[floa
 
 
 def test_text_is_no_number(fields: dict[str, Field]) -> None:
-    with pytest.raises(DataError, match=r"field 'n' is numeric, but its values have type string: give numbers, or make"):
+    with pytest.raises(
+        DataError, match=r"field 'n' is numeric, but its values have type string: give numbers, or make"
+    ):
         normalize(pa.array(["1"]), fields["n"])
 
 

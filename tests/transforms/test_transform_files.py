@@ -51,13 +51,13 @@ def test_a_changed_vocabulary_is_refused(saved: Path) -> None:
 def test_a_truncated_vocabulary_is_refused(saved: Path) -> None:
     path = saved / "vocabulary-001.parquet"
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(BundleError, match="vocabulary-001.parquet is damaged"):
+    with pytest.raises(BundleError, match=r"vocabulary-001.parquet is damaged"):
         Transform.load(saved)
 
 
 def test_a_missing_vocabulary_is_refused(saved: Path) -> None:
     (saved / "vocabulary-001.parquet").unlink()
-    with pytest.raises(BundleError, match="vocabulary-001.parquet is damaged: .*No such file"):
+    with pytest.raises(BundleError, match=r"vocabulary-001.parquet is damaged: .*No such file"):
         Transform.load(saved)
 
 
@@ -76,7 +76,9 @@ def test_a_description_of_something_else_is_refused(saved: Path, text: str) -> N
 
 def test_an_edited_description_is_refused(saved: Path) -> None:
     path = saved / "transform.json"
-    path.write_text(path.read_text(encoding="utf-8").replace('"bucket_count": 3', '"bucket_count": 4'), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"bucket_count": 3', '"bucket_count": 4'), encoding="utf-8"
+    )
     with pytest.raises(BundleError, match="does not match its own digest"):
         Transform.load(saved)
 

@@ -54,7 +54,12 @@ def test_min_count_sends_rare_values_to_oov_and_counts_them_there(spec_of: SpecO
 @pytest.mark.parametrize("kind", ["categorical", "numeric", "multi_valued", "timestamp_part"])
 @pytest.mark.parametrize(("nulls", "expected"), [("own_id", NULL), ("oov", OOV)])
 def test_null_rules(spec_of: SpecOf, kind: str, nulls: str, expected: int) -> None:
-    raw = {"categorical": ["a", None], "numeric": [1.0, None], "multi_valued": ["a", None], "timestamp_part": [NOON, None]}
+    raw = {
+        "categorical": ["a", None],
+        "numeric": [1.0, None],
+        "multi_valued": ["a", None],
+        "timestamp_part": [NOON, None],
+    }
     spec = spec_of({"name": "x", "kind": kind, "nulls": nulls, "source_column": "x", **_part(kind)})
     column = pa.array(raw[kind], pa.timestamp("us", "UTC") if kind == "timestamp_part" else None)
     transform = Transform.fit(spec, _table(x=column))
@@ -139,7 +144,9 @@ def test_log_buckets_give_negative_numbers_their_own(spec_of: SpecOf) -> None:
 
 
 def test_nan_is_null_and_infinity_is_a_number(spec_of: SpecOf) -> None:
-    transform = Transform.fit(spec_of({"name": "n", "kind": "numeric", "bucket_count": 2}), _table(n=[1.0, 2.0, 3.0, 4.0]))
+    transform = Transform.fit(
+        spec_of({"name": "n", "kind": "numeric", "bucket_count": 2}), _table(n=[1.0, 2.0, 3.0, 4.0])
+    )
     ids = transform.ids(_table(n=[float("nan"), float("inf"), float("-inf")]))[:, 0]
     assert ids.tolist() == [NULL, 4, 3]
 
@@ -174,7 +181,8 @@ def test_timestamp_parts_match_the_calendar_before_and_after_1970(spec_of: SpecO
 
 def test_weekdays_and_months_have_names(spec_of: SpecOf) -> None:
     spec = spec_of(
-        {"name": "w", "kind": "timestamp_part", "part": "weekday"}, {"name": "m", "kind": "timestamp_part", "part": "month"}
+        {"name": "w", "kind": "timestamp_part", "part": "weekday"},
+        {"name": "m", "kind": "timestamp_part", "part": "month"},
     )
     transform = Transform.fit(spec, _table(x=[1]))
     assert transform.values("w")[0] == "Monday"
@@ -208,10 +216,12 @@ def test_a_layout_that_cannot_be_is_refused() -> None:
 
 def test_missing_column_is_named_with_what_there_is(spec_of: SpecOf) -> None:
     spec = spec_of({"name": "c", "kind": "categorical"})
-    with pytest.raises(DataError, match=r"field 'c' reads column 'c', which the table does not have: .*'event_timestamp', 'd'"):
+    with pytest.raises(
+        DataError, match=r"field 'c' reads column 'c', which the table does not have: .*'event_timestamp', 'd'"
+    ):
         Transform.fit(spec, _table(d=["a"]))
     twice = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["c", "c"])
-    with pytest.raises(DataError, match=r"field 'c' reads column 'c', which the table does twice have"):
+    with pytest.raises(DataError, match=r"field 'c' reads column 'c', which the table has twice"):
         Transform.fit(spec, twice)
 
 
@@ -224,9 +234,16 @@ def test_values_after_the_training_rows_do_not_change_the_ids(spec_of: SpecOf) -
 
 
 def test_no_rows_give_no_ids(spec_of: SpecOf) -> None:
-    spec = spec_of({"name": "c", "kind": "categorical"}, {"name": "m", "kind": "multi_valued"}, {"name": "n", "kind": "numeric"})
+    spec = spec_of(
+        {"name": "c", "kind": "categorical"}, {"name": "m", "kind": "multi_valued"}, {"name": "n", "kind": "numeric"}
+    )
     transform = Transform.fit(spec, _table(c=["a"], m=["b"], n=[1.0]))
     empty = _table(c=["a"], m=["b"], n=[1.0]).slice(0, 0)
     assert transform.ids(empty).shape == (0, 10)
-    no_chunks = pa.table({name: pa.chunked_array([], column.type) for name, column in zip(empty.column_names, empty.columns, strict=True)})
+    no_chunks = pa.table(
+        {
+            name: pa.chunked_array([], column.type)
+            for name, column in zip(empty.column_names, empty.columns, strict=True)
+        }
+    )
     assert transform.ids(no_chunks).shape == (0, 10)

@@ -25,8 +25,11 @@ ROWS = st.lists(
             "word": st.none() | st.sampled_from(["a", "b", "é", "日本", ""]) | TEXTS,
             "number": st.none() | st.floats(allow_nan=True, width=64) | st.integers(-3, 3).map(float),
             "log": st.none() | st.floats(0, 1e9) | st.integers(-3, 3).map(float),
-            "tags": st.none() | st.lists(st.sampled_from(["a", "b", "c", " ", "", "ß"]) | TEXTS, max_size=6).map("|".join),
-            "event_timestamp": st.datetimes(dt.datetime(1901, 1, 1), dt.datetime(2199, 1, 1), timezones=st.just(dt.UTC)),
+            "tags": st.none()
+            | st.lists(st.sampled_from(["a", "b", "c", " ", "", "ß"]) | TEXTS, max_size=6).map("|".join),
+            "event_timestamp": st.datetimes(
+                dt.datetime(1901, 1, 1), dt.datetime(2199, 1, 1), timezones=st.just(dt.UTC)
+            ),
         }
     ),
     min_size=1,

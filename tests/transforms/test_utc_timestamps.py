@@ -30,7 +30,11 @@ def test_integers_count_their_unit(unit: str, count: int) -> None:
 
 
 def test_integral_floats_count_as_integers_and_nan_is_null() -> None:
-    assert _read(pa.array([60.0, float("nan"), None]), unit="s") == [dt.datetime(1970, 1, 1, 0, 1, tzinfo=UTC), None, None]
+    assert _read(pa.array([60.0, float("nan"), None]), unit="s") == [
+        dt.datetime(1970, 1, 1, 0, 1, tzinfo=UTC),
+        None,
+        None,
+    ]
     with pytest.raises(DataError, match="column 't' holds a timestamp that is no whole number of s"):
         _read(pa.array([60.5]), unit="s")
 
@@ -66,8 +70,12 @@ def test_text_is_iso_8601() -> None:
         None,
     ]
     assert _read(pa.array(["2024-05-31 09:30:00"]), zone="UTC") == [dt.datetime(2024, 5, 31, 9, 30, tzinfo=UTC)]
-    assert _read(pa.array(["2024-05-31T09:30:00Z"]).dictionary_encode()) == [dt.datetime(2024, 5, 31, 9, 30, tzinfo=UTC)]
-    with pytest.raises(DataError, match="column 't' holds text that is no timestamp such as 2024-05-31T09:30:00Z: .*soon"):
+    assert _read(pa.array(["2024-05-31T09:30:00Z"]).dictionary_encode()) == [
+        dt.datetime(2024, 5, 31, 9, 30, tzinfo=UTC)
+    ]
+    with pytest.raises(
+        DataError, match=r"column 't' holds text that is no timestamp such as 2024-05-31T09:30:00Z: .*soon"
+    ):
         _read(pa.array(["soon"]))
 
 

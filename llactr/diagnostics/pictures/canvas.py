@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -29,7 +30,7 @@ _VARIABLES = {
     INK: "--ink", MUTED: "--muted", LINE: "--line", SURFACE: "--surface",
     **{colour: f"--{arm}" for arm, colour in ARM_COLOURS.items()},
 }  # fmt: skip
-_SETTINGS = {
+_SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "llactr",
     "text.parse_math": False,
@@ -103,6 +104,7 @@ class Picture:
         tag = re.sub(r'\bid="', f'id="{self.name}-', tag)
         tag = tag.replace('href="#', f'href="#{self.name}-').replace("url(#", f"url(#{self.name}-")
         tag = re.sub(r"font: ((?:\w+ )*)([\d.]+)px [^;\"]*", _font, tag)
+        tag = re.sub(r"font-family: [^;\"]*;? ?", "", tag)
         for colour, variable in _VARIABLES.items():
             tag = tag.replace(colour, f"var({variable})")
         return tag

@@ -32,7 +32,9 @@ def forest_picture(comparison: Comparison, *, name: str = "forest") -> Picture:
         axes.axvline(0, color=MUTED, linewidth=1.2, zorder=1)
         for y, found in enumerate(rows):
             _row(axes, y, found)
-        axes.set_yticks(range(len(rows)), [f"{found.arm} − {found.baseline}" for found in rows], color=INK, fontsize=9.5)
+        axes.set_yticks(
+            range(len(rows)), [f"{found.arm} − {found.baseline}" for found in rows], color=INK, fontsize=9.5
+        )
         axes.tick_params(axis="y", pad=6)
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.xaxis.set_major_formatter(FuncFormatter(_tick))

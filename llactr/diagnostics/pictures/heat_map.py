@@ -85,9 +85,7 @@ def _heat_map(
     cell = min(cell, 64)
     side = cell * count
     top = 26 if title else 4
-    picture = Picture.blank(
-        name, label=label, width=max(beside + side + 2, _NATURAL), height=top + side + beside + 24
-    )
+    picture = Picture.blank(name, label=label, width=max(beside + side + 2, _NATURAL), height=top + side + beside + 24)
     with drawing():
         axes = picture.axes(beside, top, side, side)
         scale = Normalize(low, 1.0)

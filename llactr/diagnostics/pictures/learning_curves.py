@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Literal
+from typing import Any, Literal
 
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -15,7 +15,7 @@ from llactr.diagnostics.report_data import Curve
 
 __all__ = ["curve_picture"]
 
-_DASHES = {"plain": "-", "enhanced": "-", "permuted": (0, (5, 2)), "random": (0, (1.5, 1.5))}
+_DASHES: dict[str, Any] = {"plain": "-", "enhanced": "-", "permuted": (0, (5, 2)), "random": (0, (1.5, 1.5))}
 _WIDTH, _HEIGHT = 344, 232
 
 

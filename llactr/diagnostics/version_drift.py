@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from llactr.diagnostics.cosines import neighbours_of, similarity, unit_rows
 from llactr.diagnostics.index import Device
-from llactr.diagnostics.similarity import neighbours_of, similarity, unit_rows
 from llactr.errors import DataError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def drift(
     shared = tuple(name for name in before.fields if name in set(after.fields))
     if not shared:
         raise DataError(f"versions {before.version} and {after.version} of {before.dataset!r} share no field")
-    old, new = _restricted(before, shared), _restricted(after, shared)
+    old, new = before.select(shared), after.select(shared)
     old_cosines = similarity(old, centered=centered, device=device)
     new_cosines = similarity(new, centered=centered, device=device)
     old_near, new_near = neighbours_of(old_cosines, k=k), neighbours_of(new_cosines, k=k)
@@ -141,15 +141,3 @@ def _correlation(old: NDArray[np.float32], new: NDArray[np.float32]) -> float | 
     if len(a) < 3 or np.ptp(a) < 1e-9 or np.ptp(b) < 1e-9:
         return None
     return float(np.corrcoef(a, b)[0, 1])
-
-
-def _restricted(vectors: FieldVectors, names: tuple[str, ...]) -> FieldVectors:
-    rows = [vectors.fields.index(name) for name in names]
-    return type(vectors)(
-        dataset=vectors.dataset,
-        version=vectors.version,
-        encoder=vectors.encoder,
-        fields=names,
-        descriptions=tuple(vectors.descriptions[row] for row in rows),
-        vectors=vectors.vectors[rows],
-    )

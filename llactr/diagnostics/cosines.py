@@ -69,9 +69,9 @@ def similarity(vectors: FieldVectors, *, centered: bool, device: Device = "auto"
     count = len(unit)
     index = build_index(unit, device=device)
     scores, ids = index.search(unit, k=count)
-    matrix = np.zeros((count, count), dtype=np.float32)
+    matrix: NDArray[np.float32] = np.zeros((count, count), dtype=np.float32)
     np.put_along_axis(matrix, ids, np.clip(scores, -1, 1), axis=1)
-    matrix = (matrix + matrix.T) / 2
+    matrix = ((matrix + matrix.T) / 2).astype(np.float32)
     return Similarity(
         fields=tuple(vectors.fields),
         matrix=matrix,

@@ -1,0 +1,190 @@
+"""A bundle: all that is needed to score, in one folder, and nothing that only training needs.
+
+```
+bundle.json            spec, model configuration, semantics version, metrics, sha256 of every other file
+model.safetensors      weights
+field_vectors/         the K vectors of the semantics version that the bundle is pinned to
+transform/             vocabularies, one Parquet file a field
+```
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from llactr.ctr.config import ModelConfig
+from llactr.ctr.model import CTRModel, predict
+from llactr.errors import BundleError, DataError
+from llactr.manifest import file_hash
+from llactr.semantics import FieldVectors
+from llactr.spec import DatasetSpec
+from llactr.transforms import Transform
+
+__all__ = ["Bundle"]
+
+_FACTS, _WEIGHTS, _VECTORS, _TRANSFORM = "bundle.json", "model.safetensors", "field_vectors", "transform"
+_FORMAT = 1
+_SAME_VECTORS = 1e-5
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained model with its vocabularies, pinned to one semantics version.
+
+    Attributes:
+        spec: the dataset's resolved spec.
+        transform: raw rows -> ids.
+        model: in evaluation mode, with the pinned version's vectors alone.
+        vectors: that version's field vectors.
+        metrics: what training measured, JSON-like.
+    """
+
+    spec: DatasetSpec
+    transform: Transform
+    model: CTRModel
+    vectors: FieldVectors
+    metrics: dict[str, Any]
+
+    @property
+    def version(self) -> str:
+        """The semantics version that the bundle is pinned to."""
+        return self.vectors.version
+
+    @classmethod
+    def of(
+        cls,
+        model: CTRModel,
+        *,
+        spec: DatasetSpec,
+        transform: Transform,
+        vectors: FieldVectors,
+        metrics: dict[str, Any],
+    ) -> Bundle:
+        """The bundle of a trained model; of several versions that it was trained with, only the pinned one is kept."""
+        pinned = _model(model.config, transform, vectors)
+        pinned.load_state_dict(model.state_dict())
+        return cls(spec, transform, pinned.eval(), vectors, metrics)
+
+    def score(self, rows: pa.Table) -> NDArray[np.float32]:
+        """Click probabilities (N,) float32 of raw rows.
+
+        Args:
+            rows: one column per field, in the raw types; see `llactr.transforms`.
+
+        Raises:
+            DataError: a column is missing or has the wrong type.
+        """
+        return predict(self.model, self.transform.ids(rows))
+
+    def check_vectors(self, vectors: FieldVectors) -> None:
+        """Refuses field vectors that are not those that the model was trained with.
+
+        Raises:
+            BundleError: another dataset, version, dimension, field, or vector.
+        """
+        if vectors.dataset != self.vectors.dataset:
+            raise BundleError(
+                f"field vectors are of dataset {vectors.dataset!r}, the model was trained on {self.vectors.dataset!r}: "
+                "give the bundle of that dataset"
+            )
+        if vectors.version != self.version:
+            raise BundleError(
+                f"field vectors have semantics version {vectors.version}, the model was trained with {self.version}: "
+                f"run 'llactr encode' with the encoder of that version and 'llactr materialize', or retrain"
+            )
+        if vectors.dim != self.vectors.dim:
+            raise BundleError(
+                f"field vectors have dim {vectors.dim}, the model was trained with {self.vectors.dim}: "
+                f"run 'llactr encode' with the encoder {self.vectors.encoder!r}, or retrain"
+            )
+        if vectors.fields != self.vectors.fields:
+            gone, new = set(self.vectors.fields) - set(vectors.fields), set(vectors.fields) - set(self.vectors.fields)
+            raise BundleError(
+                f"field vectors lack {sorted(gone) or 'nothing'}, have {sorted(new) or 'nothing'} in excess, or come in "
+                "another order than the model's fields: run 'llactr encode', or retrain"
+            )
+        gap = float(np.abs(vectors.vectors - self.vectors.vectors).max())
+        if gap > _SAME_VECTORS:
+            raise BundleError(
+                f"field vectors of version {vectors.version} differ by {gap:.1e} from those that the model was trained "
+                "with: the store was written by hand or is damaged, run 'llactr materialize --force'"
+            )
+
+    def save(self, folder: Path) -> None:
+        """Writes the bundle into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: value.contiguous() for name, value in self.model.state_dict().items()}
+        save_file(weights, folder / _WEIGHTS)
+        self.vectors.save(folder / _VECTORS)
+        self.transform.save(folder / _TRANSFORM)
+        facts = {
+            "format": _FORMAT,
+            "spec": self.spec.model_dump(mode="json"),
+            "model": self.model.config.model_dump(mode="json"),
+            "semantics_version": self.version,
+            "metrics": self.metrics,
+            "files": {str(path.relative_to(folder)): file_hash(path) for path in _files(folder)},
+        }
+        text = json.dumps(facts, indent=2, ensure_ascii=False)
+        (folder / _FACTS).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Bundle:
+        """The bundle in a folder, every file checked against its hash.
+
+        Raises:
+            BundleError: a file is missing, damaged, or not the one that was saved.
+        """
+        facts = _facts(folder)
+        try:
+            for name, expected in facts["files"].items():
+                if file_hash(folder / name) != expected:
+                    raise BundleError(_damaged(folder, f"{name} is not the file that was saved"))
+            spec = DatasetSpec.model_validate(facts["spec"])
+            config = ModelConfig.model_validate(facts["model"])
+            vectors = FieldVectors.load(folder / _VECTORS)
+            transform = Transform.load(folder / _TRANSFORM)
+            model = _model(config, transform, vectors)
+            model.load_state_dict(load_file(folder / _WEIGHTS))
+        except (OSError, KeyError, AttributeError, RuntimeError, SafetensorError, ValidationError, DataError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise BundleError(_damaged(folder, f"{type(error).__name__}: {said}")) from None
+        return cls(spec, transform, model.eval(), vectors, facts["metrics"])
+
+
+def _model(config: ModelConfig, transform: Transform, vectors: FieldVectors) -> CTRModel:
+    field_vectors = None if config.enhancement is None else torch.from_numpy(vectors.vectors)
+    return CTRModel(config, transform.layout, field_vectors)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted([folder / _WEIGHTS, *(folder / _VECTORS).iterdir(), *(folder / _TRANSFORM).iterdir()])
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        if facts["format"] != _FORMAT:
+            raise BundleError(
+                f"the bundle {folder} has format {facts['format']!r}, this version reads {_FORMAT}: run 'llactr train'"
+            )
+        return dict(facts)
+    except FileNotFoundError:
+        raise BundleError(f"{folder} is no bundle, it has no {_FACTS}: give a folder that 'llactr train' made") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(_damaged(folder, f"{_FACTS} cannot be read ({error})")) from None
+
+
+def _damaged(folder: Path, reason: str) -> str:
+    return f"the bundle {folder} is damaged: {reason}; restore it from a copy, or run 'llactr train --force'"

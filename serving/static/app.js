@@ -1,0 +1,279 @@
+// The demo page: ranks the items that training saw most often, for one user, with one or two bundles.
+const PAGE_SIZE = 12;
+const byId = (id) => document.getElementById(id);
+const state = { model: null, ranked: null, shown: PAGE_SIZE, similar: {}, chosen: null };
+
+function node(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "text") made.textContent = value;
+    else if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name === "css") Object.assign(made.style, value);
+    else made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+async function ask(path, body) {
+  const headers = {};
+  const key = sessionStorage.getItem("llactr-key");
+  if (key) headers["X-API-Key"] = key;
+  if (body) headers["Content-Type"] = "application/json";
+  const answer = await fetch(path, { headers, method: body ? "POST" : "GET", body: body && JSON.stringify(body) });
+  const content = await answer.json().catch(() => ({}));
+  if (answer.status === 401) byId("key-form").hidden = false;
+  if (!answer.ok) throw new Error(content.detail || `the service answered ${answer.status}`);
+  return content;
+}
+
+function say(text) {
+  byId("message").textContent = text;
+}
+
+// ---------------------------------------------------------------- the bundle
+
+function chip(name, value, title) {
+  return node("span", { class: "chip", title: title || value }, node("span", { class: "name", text: name }), node("b", { text: value }));
+}
+
+function short(text, length = 12) {
+  return text && text.length > length ? `${text.slice(0, length)}…` : text || "none";
+}
+
+async function showReadiness() {
+  const ready = await fetch("/readyz").then((answer) => answer.ok, () => false);
+  const dot = byId("ready-dot");
+  if (dot) {
+    dot.classList.toggle("up", ready);
+    byId("ready-text").textContent = ready ? "ready" : "not ready";
+  }
+}
+
+function showFacts(model) {
+  const auc = model.metrics?.test?.auc;
+  byId("facts").replaceChildren(
+    node("span", { class: "chip" }, node("i", { class: "dot", id: "ready-dot" }), node("b", { id: "ready-text", text: "…" })),
+    chip("dataset", model.dataset),
+    chip("model", `${model.backbone}${model.enhanced ? " + field semantics" : ""}`, model.bundle),
+    chip("semantics", short(model.semantics_version), model.semantics_version),
+    ...(typeof auc === "number" ? [chip("test AUC", auc.toFixed(4))] : []),
+  );
+}
+
+function contextInputs(model) {
+  const fields = model.fields.filter((field) => field.owner === "context" && field.kind !== "timestamp_part");
+  byId("context").replaceChildren(
+    ...fields.map((field) =>
+      node(
+        "label",
+        { title: field.description },
+        node("span", { text: field.name }),
+        node("input", { "data-field": field.name, "data-kind": field.kind, maxlength: "256", ...(field.kind === "numeric" ? { type: "number", step: "any" } : {}) }),
+      ),
+    ),
+  );
+}
+
+function contextValues() {
+  const context = {};
+  for (const input of byId("context").querySelectorAll("input")) {
+    if (input.value !== "") context[input.dataset.field] = input.dataset.kind === "numeric" ? Number(input.value) : input.value;
+  }
+  return context;
+}
+
+// ---------------------------------------------------------------- the ranking
+
+function ranking(scores) {
+  const order = scores.map((_, index) => index).sort((a, b) => scores[b] - scores[a] || a - b);
+  const place = new Array(scores.length);
+  order.forEach((index, rank) => (place[index] = rank));
+  return { order, place, scores };
+}
+
+async function rank() {
+  const model = state.model;
+  const items = model.examples.item || [];
+  if (!items.length) throw new Error("this dataset has no items to rank");
+  const body = { items, return_features: true, compare: Boolean(model.compare), context: contextValues() };
+  if (model.examples.user) body.user = byId("user").value;
+  const moment = byId("moment").value;
+  if (moment) body.timestamp = `${moment.slice(0, 16)}:00Z`;
+  const began = performance.now();
+  const answer = await ask("/v1/rank", body);
+  byId("timing").textContent = `${items.length} candidates in ${(performance.now() - began).toFixed(0)} ms`;
+  state.ranked = { answer, main: ranking(answer.scores), second: answer.compare ? ranking(answer.compare.scores) : null };
+  state.shown = PAGE_SIZE;
+  showPerson(answer);
+  showColumns();
+}
+
+function showPerson(answer) {
+  const fields = state.model.fields.filter((field) => field.owner === "user");
+  const chips = fields.map((field) => {
+    const value = answer.features[field.name]?.[0];
+    return chip(field.name.replaceAll("_", " "), value === null || value === undefined ? "unknown" : String(value), field.description);
+  });
+  if (answer.cold.user) chips.push(chip("cold start", "not in the store"));
+  byId("person").replaceChildren(...chips);
+}
+
+function words(field, value) {
+  if (value === null || value === undefined || value === "") return "";
+  if (field.kind === "multi_valued") return String(value).split(/[|, ]+/).filter(Boolean).join(" · ");
+  return field.kind === "timestamp_part" ? String(value).slice(0, 10) : String(value);
+}
+
+function titleField() {
+  const fields = state.model.fields.filter((field) => field.owner === "item");
+  return fields.find((field) => /title|name/i.test(field.name)) || fields[0];
+}
+
+function itemNode(index, rank, own, other) {
+  const { answer } = state.ranked;
+  const title = titleField();
+  const value = (field) => words(field, answer.features[field.name]?.[index]);
+  const rest = state.model.fields.filter((field) => field.owner === "item" && field !== title && !/_?id$/i.test(field.name));
+  const score = own.scores[index];
+  const moved = other ? other.place[index] - rank : 0;
+  const made = node(
+    "li",
+    { class: "item", "data-index": index, title: state.model.fields.filter((f) => f.owner === "item").map((f) => `${f.name}: ${value(f) || "none"}`).join("\n") },
+    node("span", { class: "rank", text: rank + 1 }),
+    node("span", { class: "title", text: (title && value(title)) || answer.items[index] }),
+    node("span", { class: "score", text: `${(100 * score).toFixed(1)} %` }),
+    node("span", { class: "more", text: rest.map(value).filter(Boolean).join("   ") || " " }),
+    node("span", { class: `move ${moved > 0 ? "up" : moved < 0 ? "down" : ""}`, text: other ? (moved > 0 ? `▲ ${moved}` : moved < 0 ? `▼ ${-moved}` : "=") : "" }),
+    node("span", { class: "bar" }, node("i", { css: { width: `${100 * score}%` } })),
+  );
+  made.addEventListener("mouseenter", () => mark(index, true));
+  made.addEventListener("mouseleave", () => mark(index, false));
+  return made;
+}
+
+function mark(index, on) {
+  for (const item of document.querySelectorAll(`.item[data-index="${index}"]`)) item.classList.toggle("same", on);
+}
+
+function column(kind, bundle, own, other) {
+  const count = Math.min(state.shown, own.order.length);
+  const label = kind.enhanced ? "enhanced" : "plain";
+  return node(
+    "div",
+    { class: `column ${label}` },
+    node("h3", {}, node("span", { class: "badge", text: `${kind.backbone} · ${label}` }), node("span", { class: "muted", text: bundle, title: bundle })),
+    node("ol", {}, ...own.order.slice(0, count).map((index, rank) => itemNode(index, rank, own, other))),
+  );
+}
+
+function showColumns() {
+  const { main, second, answer } = state.ranked;
+  const columns = [[state.model, answer.bundle, main, second]];
+  if (second) columns.push([state.model.compare, answer.compare.bundle, second, main]);
+  // Plain on the left: one reads from what was to what is.
+  columns.sort((a, b) => Number(a[0].enhanced) - Number(b[0].enhanced));
+  // How far an item moved is said once, in the right column.
+  byId("columns").replaceChildren(...columns.map(([kind, bundle, own, other], place) => column(kind, bundle, own, place ? other : null)));
+  byId("more").hidden = state.shown >= main.order.length;
+}
+
+// ---------------------------------------------------------------- the map of fields
+
+function colour(cosine) {
+  const strength = Math.min(1, Math.abs(cosine));
+  return `color-mix(in oklab, var(${cosine >= 0 ? "--warm" : "--cold"}) ${(100 * strength).toFixed(0)}%, var(--paper))`;
+}
+
+async function showMap() {
+  const centered = byId("centered").checked;
+  const names = state.model.fields.map((field) => field.name);
+  const answers = await Promise.all(names.map((name) => ask(`/v1/fields/${encodeURIComponent(name)}/similar?centered=${centered}`)));
+  state.similar = Object.fromEntries(answers.map((answer) => [answer.field, answer.similar]));
+  const grid = byId("grid");
+  grid.style.gridTemplateColumns = `minmax(60px, 104px) repeat(${names.length}, minmax(14px, 1fr))`;
+  const cells = [];
+  for (const row of names) {
+    const cosines = Object.fromEntries(state.similar[row].map((other) => [other.field, other.cosine]));
+    cells.push(node("button", { type: "button", class: "row-name", "data-field": row, text: row, onclick: () => choose(row) }));
+    for (const other of names) {
+      const cosine = row === other ? 1 : cosines[other];
+      const cell = node("button", { type: "button", class: "cell", title: `${row} and ${other}: ${cosine.toFixed(3)}`, "aria-label": `${row} and ${other}: ${cosine.toFixed(3)}`, onclick: () => choose(row) });
+      cell.style.background = colour(cosine);
+      cells.push(cell);
+    }
+  }
+  cells.push(node("span"), ...names.map((name) => node("span", { class: "column-name", text: name })));
+  grid.replaceChildren(...cells);
+  choose(state.chosen && names.includes(state.chosen) ? state.chosen : names[0]);
+}
+
+function choose(name) {
+  state.chosen = name;
+  for (const made of document.querySelectorAll(".row-name")) made.classList.toggle("on", made.dataset.field === name);
+  const field = state.model.fields.find((one) => one.name === name);
+  byId("nearest").replaceChildren(
+    node("h3", { text: name }),
+    node("p", { class: "muted", text: field.description }),
+    node(
+      "dl",
+      {},
+      ...state.similar[name].slice(0, 6).map((other) => {
+        const bar = node("i");
+        bar.style.left = other.cosine >= 0 ? "50%" : `${50 + 50 * other.cosine}%`;
+        bar.style.width = `${50 * Math.abs(other.cosine)}%`;
+        bar.style.background = other.cosine >= 0 ? "var(--warm)" : "var(--cold)";
+        return node("div", { class: "near", title: other.description }, node("span", { text: other.field }), node("span", { text: other.cosine.toFixed(3) }), node("span", { class: "track" }, bar));
+      }),
+    ),
+    node("div", { class: "legend" }, node("span", { text: "unlike" }), node("span", { class: "ramp" }), node("span", { text: "alike" })),
+  );
+}
+
+// ---------------------------------------------------------------- begin
+
+function guarded(work) {
+  return async (event) => {
+    event?.preventDefault();
+    try {
+      say("");
+      await work();
+    } catch (error) {
+      say(error.message);
+    }
+  };
+}
+
+async function begin() {
+  const model = await ask("/v1/model");
+  state.model = model;
+  byId("key-form").hidden = true;
+  showFacts(model);
+  showReadiness();
+  contextInputs(model);
+  const users = model.examples.user || [];
+  byId("users").replaceChildren(...users.map((user) => node("option", { value: user })));
+  byId("user").value = byId("user").value || users[0] || "";
+  byId("user").closest("label").hidden = !users.length;
+  byId("moment").value = new Date().toISOString().slice(0, 16);
+  await Promise.all([rank(), showMap()]);
+  document.body.dataset.ready = "yes";
+}
+
+byId("form").addEventListener("submit", guarded(rank));
+byId("another").addEventListener("click", guarded(async () => {
+  const users = state.model.examples.user || [];
+  byId("user").value = users[Math.floor(Math.random() * users.length)];
+  await rank();
+}));
+byId("more").addEventListener("click", () => {
+  state.shown += PAGE_SIZE;
+  showColumns();
+});
+byId("centered").addEventListener("change", guarded(showMap));
+byId("key-form").addEventListener("submit", guarded(async () => {
+  sessionStorage.setItem("llactr-key", byId("key").value);
+  await begin();
+}));
+guarded(begin)();
+setInterval(showReadiness, 5000);

@@ -1,0 +1,138 @@
+"""Several worker processes behind one socket, under a parent that starts, signals and replaces them.
+
+uvicorn's own supervisor restarts its workers on SIGHUP; here SIGHUP means a new bundle without downtime.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from llactr.errors import InputError, StepError
+from serving.config import ServeConfig
+from serving.control import Control
+
+__all__ = ["config_of", "supervise"]
+
+_LOG = logging.getLogger(__name__)
+_POLL_S = 0.2
+_LAST_WORD_S = 15.0
+_RESTARTS_PER_MINUTE = 10
+
+
+def supervise(config: ServeConfig, listener: socket.socket) -> None:
+    """Runs `config.workers` workers until SIGTERM or SIGINT.
+
+    Raises:
+        InputError: the bundle cannot be served.
+        StepError: workers keep dying.
+    """
+    with tempfile.TemporaryDirectory(prefix="llactr-serve-") as folder:
+        _Supervisor(config, listener, Path(folder)).run()
+
+
+class _Supervisor:
+    def __init__(self, config: ServeConfig, listener: socket.socket, folder: Path) -> None:
+        self._config = config
+        self._listener = listener
+        self._folder = folder
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._ending = False
+        self._restarts: list[float] = []
+
+    def run(self) -> None:
+        signal.signal(signal.SIGTERM, self._end)
+        signal.signal(signal.SIGINT, self._end)
+        signal.signal(signal.SIGHUP, self._pass_on)
+        try:
+            self._workers = [self._start() for _ in range(self._config.workers)]
+            while not self._ending:
+                time.sleep(_POLL_S)
+                self._replace_dead()
+        finally:
+            self._stop_all()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        descriptor = self._listener.fileno()
+        shared = dict.fromkeys(("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"), str(self._folder))
+        environment = os.environ | shared
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "serving.worker"], stdin=subprocess.PIPE, pass_fds=[descriptor], env=environment
+        )
+        order = {
+            "config": _with_secrets(self._config),
+            "socket": descriptor,
+            "folder": str(self._folder),
+            "parent": os.getpid(),
+        }
+        assert worker.stdin is not None
+        try:
+            worker.stdin.write(json.dumps(order).encode())
+            worker.stdin.close()
+        except BrokenPipeError:
+            _LOG.error("worker %d died at once", worker.pid)
+        return worker
+
+    def _replace_dead(self) -> None:
+        for place, worker in enumerate(self._workers):
+            code = worker.poll()
+            if code is None or self._ending:
+                continue
+            mark_process_dead(worker.pid, str(self._folder))  # type: ignore[no-untyped-call]
+            if code == InputError.exit_code:
+                raise InputError("the workers refuse to serve: the message above says why")
+            self._restarts = [moment for moment in self._restarts if moment > time.monotonic() - 60] + [
+                time.monotonic()
+            ]
+            if len(self._restarts) > _RESTARTS_PER_MINUTE:
+                raise StepError(f"workers died {len(self._restarts)} times within a minute: the log above says why")
+            _LOG.error("worker %d ended with code %d, another one takes its place", worker.pid, code)
+            self._workers[place] = self._start()
+
+    def _stop_all(self) -> None:
+        self._signal(signal.SIGTERM)
+        deadline = time.monotonic() + _LAST_WORD_S + self._config.deadline_ms / 1000
+        for worker in self._workers:
+            try:
+                worker.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _LOG.error("worker %d does not end, and is killed", worker.pid)
+                worker.kill()
+                worker.wait()
+
+    def _signal(self, number: int) -> None:
+        for worker in self._workers:
+            if worker.poll() is None:
+                worker.send_signal(number)
+
+    def _end(self, _: int, __: FrameType | None) -> None:
+        self._ending = True
+
+    def _pass_on(self, number: int, _: FrameType | None) -> None:
+        self._signal(number)
+
+
+def _with_secrets(config: ServeConfig) -> dict[str, Any]:
+    """The configuration as JSON, keys included; it goes through a pipe, where no process list shows it."""
+    content = config.model_dump(mode="json")
+    content["api_keys"] = [key.get_secret_value() for key in config.api_keys]
+    content["admin_key"] = config.admin_key.get_secret_value() if config.admin_key else None
+    return content
+
+
+def config_of(order: dict[str, Any]) -> tuple[ServeConfig, socket.socket, Control]:
+    """What a worker was told on its standard input."""
+    control = Control(Path(order["folder"]), int(order["parent"]))
+    return ServeConfig.model_validate(order["config"]), socket.socket(fileno=int(order["socket"])), control

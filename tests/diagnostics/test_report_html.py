@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import math
+import re
+from html.parser import HTMLParser
+
+import pytest
+from report_fakes import FIELDS, fake_comparison, fake_report, fake_vectors
+
+from llactr.diagnostics import Consistency, ReportData, Semantics, SplitCard, StepCost, render_report, write_report
+from llactr.diagnostics.headline import headline, overheads, trust
+from llactr.diagnostics.words import bytes_size, cosine, count, duration, moment, share
+
+HOSTILE = "</text></svg><script>alert('x')</script>\"><img src=x onerror=alert(1)> $\\frac{1}{0}$ {{ 7*7 }}"
+
+
+class Page(HTMLParser):
+    """Counts elements, collects ids, links and text; void elements are not expected to close."""
+
+    void = frozenset({"meta", "br", "img", "link", "path", "use", "input"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.links, self.open, self.words = [], [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.links += [value for name, value in attrs if name in ("href", "src", "xlink:href", "data", "srcset")]
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.void:
+            assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.void:
+            self.open.pop()
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_the_page_needs_nothing_from_outside():
+    html = render_report(fake_report())
+    page = Page(html)
+    assert page.open == []
+    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+    assert page.links
+    assert all(link.startswith("#") for link in page.links)
+    assert re.findall(r"url\((?!#)", html) == []
+    assert set(re.findall(r"https?://[^\s\"'<]+", html)) <= {
+        "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink",
+    }  # fmt: skip
+
+
+def test_ids_are_unique_and_links_have_their_target():
+    page = Page(render_report(fake_report(comparisons=(fake_comparison("FM"), fake_comparison("DeepFM")))))
+    assert len(page.ids) == len(set(page.ids))
+    assert {link[1:] for link in page.links} <= set(page.ids)
+
+
+def test_the_same_data_give_the_same_bytes():
+    assert render_report(fake_report()) == render_report(fake_report())
+
+
+def test_data_survive_json_and_render_the_same():
+    data = fake_report()
+    assert render_report(ReportData.model_validate_json(data.model_dump_json())) == render_report(data)
+
+
+def test_hostile_names_stay_text():
+    data = fake_report(names=[HOSTILE, "a\x00b\n\x1bc", "<b>bold</b>", "性別", "x" * 400, *list(FIELDS)[:6]])
+    data = data.model_copy(update={"title": HOSTILE, "steps": (StepCost(name=HOSTILE, seconds=1, note=HOSTILE),)})
+    html = render_report(data)
+    page = Page(html)
+    assert page.open == []
+    assert not {"script", "img"} & set(page.tags)
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "<b>bold" not in html
+    assert "{{ 7*7 }}" in "".join(page.words)  # shown as it is, not evaluated
+
+
+def test_every_section_is_filled_or_says_what_to_run():
+    full, empty = render_report(fake_report()), render_report(ReportData(dataset="toy"))
+    assert 'class="missing"' not in full
+    for command in ("evaluate", "train", "encode", "finetune", "ingest", "run"):
+        assert f"<code>llactr {command}</code>" in empty
+    assert "Not evaluated yet" in empty
+
+
+def test_the_verdict_comes_first():
+    html = render_report(fake_report())
+    assert html.index("It helps, but a placebo does as well") < html.index("What did it cost?")
+    assert html.index("Does it help?") < html.index("What did it cost?") < html.index("Can I trust it?")
+    assert html.index("Can I trust it?") < html.index('id="h-comparison"')
+
+
+def test_odd_figures_render():
+    data = fake_report(
+        comparisons=(fake_comparison(seeds=(7,)), fake_comparison("DeepFM", gains=(0, 0, 0), seeds=(1, 2)))
+    )
+    assert data.data is not None
+    data = data.model_copy(update={
+        "curves": (
+            data.curves[0].model_copy(update={"train_loss": (math.nan,), "validation_auc": (0.5,), "best_epoch": 3}),
+        ),
+        "steps": (StepCost(name="ingest", seconds=0.0, skipped=True),),
+        "data": data.data.model_copy(
+            update={"rows": 0, "positives": 0, "splits": (SplitCard(name="test", rows=0, positives=0),)}
+        ),
+    })  # fmt: skip
+    html = render_report(data)
+    assert "One seed cannot tell" in html or "It depends" in html
+    assert "nan" not in "".join(Page(html).words).lower().replace("provenance", "")
+
+
+def test_two_fields_and_sixty_fields_render():
+    for size in (2, 60):
+        names = [f"field {i}" for i in range(size)]
+        html = render_report(ReportData(dataset="toy", semantics=Semantics.measure(fake_vectors(names))))
+        assert html.count('role="img" aria-label="Heat map') == 2
+
+
+def test_semantics_measured_from_vectors():
+    found = Semantics.measure(fake_vectors(list(FIELDS)), k=2)
+    assert [row.field for row in found.nearest] == list(FIELDS)
+    assert all(len(row.neighbours) == 2 for row in found.nearest)
+    assert found.raw.mean_off_diagonal > 0.8 > 0.1 > found.centered.mean_off_diagonal
+    assert (found.faiss_device, found.version) == ("cpu", "9f2c51ab77e04d13")
+
+
+def test_a_matrix_of_the_wrong_size_is_refused():
+    raw = Semantics.measure(fake_vectors(["a", "b"])).raw
+    with pytest.raises(ValueError, match="the similarity matrix is not 3 x 3"):
+        raw.model_validate({**raw.model_dump(), "fields": ("a", "b", "c")})
+
+
+def test_backbones_that_disagree_are_told_apart():
+    data = ReportData(dataset="toy", comparisons=(
+        fake_comparison("FM", gains=(0.004, 0.001, 0)), fake_comparison("WuKong", gains=(-0.004, 0, 0)),
+        fake_comparison("DeepFM", gains=(0.005, 0.001, 0)),
+    ))  # fmt: skip
+    assert headline(data).title == "It depends: helps and depends on meaning in FM and DeepFM; hurts in WuKong"
+    assert [round(found.ratio, 3) for found in overheads(data)] == [round(6.0 / 4.1, 3)] * 3
+
+
+def test_trust_counts_what_was_checked():
+    data = fake_report(comparisons=(fake_comparison(seeds=(1,)),))
+    assert [check.state for check in trust(data)] == ["yes", "no", "yes", "yes"]
+    assert [check.state for check in trust(ReportData(dataset="toy"))] == ["open"]
+    broken = data.model_copy(
+        update={"consistency": Consistency(rows=10, rows_with_other_ids=1, max_score_difference=0)}
+    )
+    assert trust(broken)[0].text.startswith("Online differs from offline: 1 of 10 rows have other ids")
+
+
+@pytest.mark.parametrize(
+    ("rows", "ids", "difference", "holds"),
+    [(1000, 0, 1e-6, True), (1000, 1, 0.0, False), (1000, 0, 1.1e-6, False), (0, 0, 0.0, False)],
+)
+def test_consistency_holds_only_within_the_tolerance(rows, ids, difference, holds):
+    assert Consistency(rows=rows, rows_with_other_ids=ids, max_score_difference=difference).holds is holds
+
+
+def test_numbers_in_words():
+    assert (count(1682), count(None), share(0.7604), share(0.00001), share(1.0)) == (
+        "1\u202f682", "–", "76.0\u202f%".replace(".0", ""), "< 0.1\u202f%", "100\u202f%",
+    )  # fmt: skip
+    assert [duration(s) for s in (0, 0.01, 9.44, 59.96, 161, 3900)] == [
+        "0.0\u202fs", "< 0.1\u202fs", "9.4\u202fs", "1\u202fmin 00\u202fs", "2\u202fmin 41\u202fs",
+        "1\u202fh 05\u202fmin",
+    ]  # fmt: skip
+    assert (bytes_size(1_310_000_000), bytes_size(410_000_000)) == ("1.31\u202fGB", "410\u202fMB")
+    assert (cosine(-0.004), cosine(-0.5)) == ("0.00", "−0.50")
+    assert (moment("2026-11-23T23:30:00+02:00"), moment("someday")) == ("2026-11-23 21:30 UTC", "someday")
+
+
+def test_write_report_replaces_the_file_as_a_whole(tmp_path):
+    path = write_report(ReportData(dataset="toy"), tmp_path / "deep" / "report.html")
+    assert path.read_text(encoding="utf-8") == render_report(ReportData(dataset="toy"))
+    assert [found.name for found in path.parent.iterdir()] == ["report.html"]
