@@ -67,7 +67,7 @@ FIELDS = (
 
 
 class Rows(NamedTuple):
-    """N rows: `values` (N, 20) int32, counted from 0; `label` (N,) float32; `probability` (N,) float32, the true one."""
+    """N rows: `values` (N, 20) int32 from 0; `label` (N,) float32; `probability` (N,) float32, the true one."""
 
     values: NDArray[np.int32]
     label: NDArray[np.float32]
@@ -123,10 +123,8 @@ class ClickLog:
         folder.mkdir(parents=True, exist_ok=True)
         start = 0
         for number, chunk in enumerate(self.chunks(rows)):
-            columns: dict[str, pa.Array] = {
-                shape.name: pa.array(chunk.values[:, k]) for k, shape in enumerate(FIELDS)
-            }
-            time_us = _START_US + np.arange(start, start + len(chunk.label), dtype=np.int64) * (10**6 // _ROWS_PER_SECOND)
+            columns: dict[str, pa.Array] = {shape.name: pa.array(chunk.values[:, k]) for k, shape in enumerate(FIELDS)}
+            time_us = _START_US + np.arange(start, start + len(chunk.label)) * (10**6 // _ROWS_PER_SECOND)
             columns["label"] = pa.array(chunk.label)
             columns["probability"] = pa.array(chunk.probability)
             columns["event_timestamp"] = pa.array(time_us).cast(pa.timestamp("us", tz="UTC"))
@@ -196,7 +194,7 @@ def main() -> None:
                 "values": sum(shape.size for shape in FIELDS),
                 "click_rate": round(float(sample.label.mean()), 4),
                 "auc_of_true_probabilities": round(auc(sample.label, sample.probability), 4),
-                "distinct_in_first_million": [int(len(np.unique(sample.values[:, k]))) for k in range(len(FIELDS))],
+                "distinct_in_first_million": [len(np.unique(sample.values[:, k])) for k in range(len(FIELDS))],
             }
         )
     )

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,8 @@ app = typer.Typer(
 )
 
 WorkspaceOption = Annotated[
-    Path | None, typer.Option("--workspace", help="Folder that holds everything. [default: $LLACTR_WORKSPACE or .llactr]")
+    Path | None,
+    typer.Option("--workspace", help="Folder that holds everything. [default: $LLACTR_WORKSPACE or .llactr]"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object; logs go to stderr.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Redo the step although its inputs did not change.")]
@@ -35,7 +37,8 @@ DatasetOption = Annotated[
     str | None, typer.Option("--dataset", help="Which ingested dataset. [default: the only one there is]")
 ]
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="YAML with the sections semantics, train and evaluate; flags win over it.")
+    Path | None,
+    typer.Option("--config", help="YAML with the sections semantics, train and evaluate; flags win over it."),
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 takes all cores.")]
 
@@ -50,7 +53,9 @@ def _execute(
     threads: int = 0,
 ) -> None:
     """Runs a command's body: prints its result, turns errors into one sentence and an exit code."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: spinning threads starve a busy machine
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "PASSIVE"
+    )  # before torch is imported: spinning threads starve a busy machine
     os.environ["OMP_NUM_THREADS"] = str(threads or os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     terminal = Terminal(as_json=as_json)
     job = Job(workspace=Workspace.at(workspace), terminal=terminal, force=force)
@@ -115,7 +120,9 @@ def finetune(
 
 @app.command()
 def encode(
-    untuned: Annotated[bool, typer.Option("--untuned", help="Use the encoder as published, without an adapter.")] = False,
+    untuned: Annotated[
+        bool, typer.Option("--untuned", help="Use the encoder as published, without an adapter.")
+    ] = False,
     effective_from: Annotated[
         str | None, typer.Option(help="When the release takes effect: start, now, or an ISO time with a zone.")
     ] = None,
@@ -263,6 +270,92 @@ def predict(
 
 
 @app.command()
+def serve(
+    bundle: Annotated[str | None, typer.Option(help="Bundle folder or id. [default: the last one trained]")] = None,
+    compare_bundle: Annotated[
+        str | None, typer.Option(help="A second bundle, scored beside the first on demand.")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address; beyond loopback, keys are needed. [default: 127.0.0.1]")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port, 0 for a free one. [default: 8080]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that share the port. [default: 1]")] = None,
+    cache_ttl_s: Annotated[
+        float | None, typer.Option(help="Reuse item features so long; 0 never. [default: 60]")
+    ] = None,
+    log_rate: Annotated[float | None, typer.Option(help="Share of scored requests to log. [default: 0]")] = None,
+    deadline_ms: Annotated[int | None, typer.Option(help="Longest time for a request. [default: 1000]")] = None,
+    max_concurrency: Annotated[int | None, typer.Option(help="Requests under way, then 429. [default: 64]")] = None,
+    tls_certificate: Annotated[Path | None, typer.Option(help="PEM certificate chain.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM key.")] = None,
+    settings: Annotated[Path | None, typer.Option("--config", help="YAML with any setting of the service.")] = None,
+    dataset: DatasetOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve a bundle: rank candidates with features and vectors from the online store."""
+    flags: dict[str, Any] = {
+        "bundle": bundle,
+        "compare_bundle": compare_bundle,
+        "host": host,
+        "port": port,
+        "workers": workers,
+        "cache_ttl_s": cache_ttl_s,
+        "log_rate": log_rate,
+        "deadline_ms": deadline_ms,
+        "max_concurrency": max_concurrency,
+        "tls_certificate": tls_certificate,
+        "tls_key": tls_key,
+        "dataset": dataset,
+    }
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from jobs import serve as step
+
+        step.run(step.configuration(job.workspace, settings, flags))
+        return {"ended": True}, ""
+
+    _execute(body, workspace=workspace, as_json=as_json, writes=False, threads=1)
+
+
+@app.command()
+def check(
+    url: Annotated[str, typer.Option(help="The service's address, such as http://127.0.0.1:8080.")],
+    rows: Annotated[int, typer.Option(min=1, help="Test rows to compare.")] = 1000,
+    dataset: DatasetOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare a running service with the offline path: same ids, same scores."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from jobs import check as step
+
+        found = step.check_url(job, _dataset(job, dataset), url=url, rows=rows)
+        return found, step.describe(found)
+
+    _execute(body, workspace=workspace, as_json=as_json)
+
+
+@app.command()
+def skew(
+    since: Annotated[str | None, typer.Option(help="Only rows served from this time on, with a zone.")] = None,
+    dataset: DatasetOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the served-feature log with the offline store."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from jobs import skew as step
+
+        found = step.run(job, _dataset(job, dataset), since=_time(since))
+        return found, step.describe(found)
+
+    _execute(body, workspace=workspace, as_json=as_json, writes=False)
+
+
+@app.command()
 def run(
     spec: Annotated[str, typer.Argument(help="Dataset spec (YAML), or the name of one in examples/.")],
     data: Annotated[Path | None, typer.Option("--data", help="Folder of the source files.")] = None,
@@ -294,6 +387,13 @@ def quickstart(
 ) -> None:
     """The main job on MovieLens-100K: a few minutes, ends with a report."""
     run("movielens-100k", data=data, config=None, threads=threads, workspace=workspace, force=force, as_json=as_json)
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        raise InputError(f"--since is {text!r}: give a time such as 2026-01-31T12:00:00+00:00") from None
 
 
 def _dataset(job: Job, name: str | None) -> str:

@@ -12,7 +12,7 @@ from llactr.ctr import BACKBONES, BackboneName, EnhancementConfig, check_backbon
 from llactr.errors import InputError
 from llactr.semantics import EncoderConfig, FinetuneConfig
 
-__all__ = ["ArmName", "EvaluateConfig", "RunConfig", "SemanticsConfig", "TrainJobConfig", "load_config"]
+__all__ = ["ArmName", "EvaluateConfig", "RunConfig", "SemanticsConfig", "TrainJobConfig", "load_config", "read_yaml"]
 
 ArmName = Literal["plain", "enhanced", "permuted", "random"]
 
@@ -69,7 +69,7 @@ def load_config(path: Path | None, **flags: dict[str, Any]) -> RunConfig:
     Raises:
         InputError: the file is missing, is not YAML, or has unknown keys or values out of range.
     """
-    content = _read(path) if path else {}
+    content = read_yaml(path) if path else {}
     for section, given in flags.items():
         chosen = {name: value for name, value in given.items() if value is not None}
         part = content.setdefault(section, {}) or {}
@@ -101,11 +101,16 @@ def _check_backbones(content: dict[str, Any]) -> None:
         evaluate["backbones"] = BACKBONES if "all" in evaluate["backbones"] else tuple(dict.fromkeys(names))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A configuration file's keys; empty for an empty file.
+
+    Raises:
+        InputError: the file is missing, or is not YAML with keys.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"no configuration at {path}: give a YAML file with the sections semantics, train, evaluate") from None
+        raise InputError(f"no configuration at {path}: give the path of a YAML file") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"the configuration {path} cannot be read: {' '.join(str(error).split())}") from None
     if content is not None and not isinstance(content, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,17 +27,18 @@ from llactr.diagnostics import (
     Semantics,
     SplitCard,
     StepCost,
+    Tuning,
     write_report,
 )
 from llactr.errors import NotReadyError
-from llactr.manifest import package_versions
+from llactr.manifest import MANIFEST, package_versions
 from llactr.semantics import FieldVectors
 from llactr.spec import DatasetSpec
 from llactr.store import events_table
 
 __all__ = ["STEPS", "describe", "run"]
 
-STEPS = ("ingest", "finetune", "encode", "apply", "materialize", "join", "train", "evaluate", "check")
+STEPS = ("ingest", "finetune", "encode", "apply", "materialize", "join", "train", "tune", "evaluate", "check")
 
 
 def run(job: Job, dataset: str, *, device: str) -> StepOutcome:
@@ -74,14 +76,15 @@ def run(job: Job, dataset: str, *, device: str) -> StepOutcome:
     )
 
 
-def _report_data(
-    job: Job, spec: DatasetSpec, outcomes: dict[str, StepOutcome], semantics: Semantics
-) -> ReportData:
+def _report_data(job: Job, spec: DatasetSpec, outcomes: dict[str, StepOutcome], semantics: Semantics) -> ReportData:
     evaluated, checked, tuned = (outcomes.get(step) for step in ("evaluate", "check", "finetune"))
     return ReportData(
         dataset=spec.name,
-        comparisons=tuple(Comparison.model_validate(one) for one in evaluated.result["comparisons"]) if evaluated else (),
+        comparisons=tuple(Comparison.model_validate(one) for one in evaluated.result["comparisons"])
+        if evaluated
+        else (),
         curves=tuple(Curve.model_validate(one) for one in evaluated.result["curves"]) if evaluated else (),
+        tuning=_tunings(job, spec.name),
         semantics=semantics,
         accuracy=_accuracy(tuned.result) if tuned else None,
         data=_data_card(job, spec, outcomes),
@@ -96,6 +99,18 @@ def _report_data(
             hashes={step: outcome.key for step, outcome in outcomes.items()} | {"semantics version": semantics.version},
         ),
     )
+
+
+def _tunings(job: Job, dataset: str) -> tuple[Tuning, ...]:
+    """The dataset's studies, of each backbone and arm the one that was made last."""
+    latest: dict[tuple[str, str], Tuning] = {}
+    folders = job.workspace.artifact("studies", dataset).parent.glob(f"{glob.escape(dataset)}-*/{MANIFEST}")
+    for manifest in sorted(folders, key=lambda path: path.stat().st_mtime_ns):
+        made = outcome_of(manifest.parent)
+        if made is not None and made.result["dataset"] == dataset:
+            found = Tuning.model_validate({name: made.result[name] for name in Tuning.model_fields})
+            latest[found.backbone, found.arm] = found
+    return tuple(latest[key] for key in sorted(latest))
 
 
 def _accuracy(facts: dict[str, Any]) -> FieldAccuracy | None:
@@ -113,7 +128,9 @@ def _accuracy(facts: dict[str, Any]) -> FieldAccuracy | None:
 
 
 def _consistency(facts: dict[str, Any]) -> Consistency:
-    return Consistency(**{key: facts[key] for key in ("rows", "rows_with_other_ids", "max_score_difference", "tolerance")})
+    return Consistency(
+        **{key: facts[key] for key in ("rows", "rows_with_other_ids", "max_score_difference", "tolerance")}
+    )
 
 
 def _cost(outcome: StepOutcome) -> StepCost:
@@ -143,9 +160,7 @@ def _data_card(job: Job, spec: DatasetSpec, outcomes: dict[str, StepOutcome]) ->
         start=facts["start"],
         end=facts["end"],
         splits=_splits(job, spec, outcomes.get("join")),
-        fields=tuple(
-            FieldCard(**{key: one[key] for key in FieldCard.model_fields}) for one in facts["fields"]
-        ),
+        fields=tuple(FieldCard(**{key: one[key] for key in FieldCard.model_fields}) for one in facts["fields"]),
     )
 
 

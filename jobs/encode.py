@@ -37,7 +37,9 @@ def run(job: Job, dataset: str, config: SemanticsConfig, *, untuned: bool, effec
     untuned = untuned or not config.tune
     adapter = None if untuned else job.workspace.current(dataset).get("finetune")
     if adapter is None and not untuned:
-        raise NotReadyError(f"no adapter has been tuned for {dataset!r}: run 'llactr finetune', or encode with --untuned")
+        raise NotReadyError(
+            f"no adapter has been tuned for {dataset!r}: run 'llactr finetune', or encode with --untuned"
+        )
     fields = {field.name: field.description for field in spec.fields}
 
     def work(draft: Path, advance: Advance) -> dict[str, Any]:
@@ -99,7 +101,9 @@ def _moment(text: str) -> datetime | None:
     except ValueError:
         moment = datetime.min
     if moment.tzinfo is None:
-        raise InputError(f"--effective-from is {text!r}: give 'start', 'now', or a time such as 2026-01-31T12:00:00+00:00")
+        raise InputError(
+            f"--effective-from is {text!r}: give 'start', 'now', or a time such as 2026-01-31T12:00:00+00:00"
+        )
     return moment
 
 
@@ -107,6 +111,6 @@ def describe(outcome: StepOutcome) -> str:
     """The outcome in a sentence."""
     facts = outcome.result
     return (
-        f"semantics version {facts['version']}: {len(facts['fields'])} vectors of dim {facts['dim']} by {facts['encoder']}, "
-        f"current from {facts['effective_from']}"
+        f"semantics version {facts['version']}: {len(facts['fields'])} vectors of dim {facts['dim']} "
+        f"by {facts['encoder']}, current from {facts['effective_from']}"
     )

@@ -1,4 +1,4 @@
-"""`llactr finetune`: fine-tunes the encoder on field-feature pairs (SSFT), measures what it learned, keeps the adapter."""
+"""`llactr finetune`: fine-tunes the encoder on field-feature pairs (SSFT) and measures what it learned."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def training_values(workspace: Workspace, spec: DatasetSpec) -> dict[str, tuple[
 def describe(outcome: StepOutcome) -> str:
     """The outcome in a sentence."""
     facts = outcome.result
+    before, after = facts["before"]["accuracy"], facts["after"]["accuracy"]
     return (
-        f"{facts['model']}: held-out field accuracy {facts['before']['accuracy']:.2f} -> {facts['after']['accuracy']:.2f} "
+        f"{facts['model']}: held-out field accuracy {before:.2f} -> {after:.2f} "
         f"on {facts['values_held_out']} values, adapter in {outcome.folder / 'adapter'}"
     )

@@ -82,7 +82,7 @@ def _parsed(text: str, place: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise DataError(f"{place} is not JSON ({error}): expected an object such as {{\"user_id\": \"1\"}}") from None
+        raise DataError(f'{place} is not JSON ({error}): expected an object such as {{"user_id": "1"}}') from None
 
 
 def _table(rows: list[Any], place: str) -> pa.Table:
@@ -104,7 +104,9 @@ def request_table(rows: pa.Table, spec: DatasetSpec) -> pa.Table:
     wanted += [name for name in (raw_column(field) for field in spec.owned_by("context")) if name != "event_timestamp"]
     missing = [name for name in wanted if name not in rows.column_names]
     if missing:
-        raise DataError(f"the rows have no {missing[0]!r}: expected {', '.join(wanted)}, and event_timestamp if not now")
+        raise DataError(
+            f"the rows have no {missing[0]!r}: expected {', '.join(wanted)}, and event_timestamp if not now"
+        )
     unknown = [name for name in rows.column_names if name not in {*wanted, "event_timestamp"}]
     if unknown:
         raise DataError(
@@ -129,7 +131,9 @@ def _moments(texts: list[str | None]) -> pa.Array:
         except ValueError:
             moment = datetime.min
         if moment.tzinfo is None:
-            raise DataError(f"event_timestamp {text!r} is no time with a zone: give one such as 1998-04-20T12:00:00+00:00")
+            raise DataError(
+                f"event_timestamp {text!r} is no time with a zone: give one such as 1998-04-20T12:00:00+00:00"
+            )
         moments.append(moment)
     return pa.array(moments, pa.timestamp("us", "UTC"))
 

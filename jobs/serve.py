@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from llactr.errors import InputError, missing_extra
+from llactr.workspace import Workspace
 from serving.config import ServeConfig
 
-__all__ = ["run"]
+__all__ = ["configuration", "run"]
+
+
+def configuration(workspace: Workspace, file: Path | None, flags: dict[str, Any]) -> ServeConfig:
+    """The service's settings: a YAML file's, with the flags that were given over them."""
+    from jobs.config import read_yaml
+
+    chosen = {name: value for name, value in flags.items() if value is not None}
+    return ServeConfig.of(**{**(read_yaml(file) if file else {}), **chosen, "workspace": workspace.root})
 
 
 def run(config: ServeConfig) -> None:

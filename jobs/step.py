@@ -55,7 +55,8 @@ class MeasuredStep:
     """A step in progress whose key is only known on the way; see `Job.measured`."""
 
     def __init__(self, job: Job, name: str, *, dataset: str, folder: Path, advance: Advance) -> None:
-        self._job, self._name, self._dataset, self._folder, self._advance = job, name, dataset, folder, advance
+        self._job, self._name, self._dataset, self._folder = job, name, dataset, folder
+        self.advance = advance
         self._wall, self._cpu = time.perf_counter(), _cpu_seconds()
         self._outcome: StepOutcome | None = None
 
@@ -72,7 +73,7 @@ class MeasuredStep:
             return False
         self._outcome = known
         self._job.workspace.set_current(self._dataset, self._name, self._folder)
-        self._advance(1, 1, "unchanged, skipped (--force redoes it)")
+        self.advance(1, 1, "unchanged, skipped (--force redoes it)")
         return True
 
     def done(self, result: dict[str, Any], note: str) -> None:
@@ -83,7 +84,7 @@ class MeasuredStep:
         write_manifest(self._folder, **{**manifest, **cost, "result": result})
         self._job.workspace.set_current(self._dataset, self._name, self._folder)
         self._outcome = StepOutcome(self._name, manifest["key"], self._folder, False, result=result, **cost)
-        self._advance(1, 1, note)
+        self.advance(1, 1, note)
 
 
 @dataclass(frozen=True)

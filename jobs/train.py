@@ -77,7 +77,9 @@ def build_model(
     if arm in {"permuted", "random"}:
         placebo = permuted if arm == "permuted" else random_like
         vectors = tuple(placebo(one, seed) for one in vectors)
-    field_vectors = None if arm == "plain" else TrainingSet(training_set.data, training_set.transform, vectors).field_vectors()
+    field_vectors = (
+        None if arm == "plain" else TrainingSet(training_set.data, training_set.transform, vectors).field_vectors()
+    )
     return CTRModel(config, training_set.transform.layout, field_vectors, seed=seed)
 
 

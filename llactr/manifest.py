@@ -13,7 +13,8 @@ __all__ = ["MANIFEST", "content_hash", "file_hash", "package_versions", "read_ma
 
 MANIFEST = "manifest.json"
 _PACKAGES = (
-    "llactr", "torch", "feast", "duckdb", "pyarrow", "transformers", "sentence-transformers", "peft", "faiss-cpu", "faiss-gpu"
+    "llactr", "torch", "feast", "duckdb", "pyarrow", "transformers", "sentence-transformers", "peft",
+    "faiss-cpu", "faiss-gpu",
 )  # fmt: skip
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import duckdb
 
-__all__ = ["connect", "parquet_scan", "quote_identifier", "quote_literal"]
+__all__ = ["connect", "json_lines_scan", "parquet_scan", "quote_identifier", "quote_literal"]
 
 
 def quote_identifier(name: str) -> str:
@@ -41,6 +41,18 @@ def parquet_scan(paths: Path | Iterable[Path], *, row_numbers: bool = False) -> 
     listed = ", ".join(quote_literal(_without_globs(str(path))) for path in files)
     numbers = ", file_row_number = true" if row_numbers else ""
     return f"read_parquet([{listed}], hive_partitioning = false{numbers})"
+
+
+def json_lines_scan(path: Path, columns: Mapping[str, str]) -> str:
+    """`read_json(...)` of a file with one JSON object a line, plain or gzipped; a key that a line lacks is null.
+
+    Args:
+        path: exactly this file.
+        columns: key -> DuckDB type; other keys are skipped.
+    """
+    types = ", ".join(f"{quote_literal(name)}: {quote_literal(kind)}" for name, kind in columns.items())
+    file = quote_literal(_without_globs(str(path)))
+    return f"read_json({file}, format = 'newline_delimited', columns = {{{types}}}, hive_partitioning = false)"
 
 
 def connect(

@@ -144,6 +144,10 @@ def _add_problems(app: FastAPI) -> None:
         detail = "there is nothing at this path: see /openapi.json" if error.status_code == 404 else str(error.detail)
         return Problem(error.status_code, kind, detail, headers=headers).response()
 
+    @app.exception_handler(Exception)
+    async def on_failure(_: Request, error: Exception) -> Response:
+        return Problem.failure().response()  # the gate writes the traceback into the log
+
     @app.exception_handler(RequestValidationError)
     async def on_invalid(_: Request, error: RequestValidationError) -> Response:
         found: list[dict[str, Any]] = [dict(entry) for entry in error.errors()]

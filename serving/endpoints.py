@@ -197,10 +197,11 @@ def invalid(found: Sequence[Mapping[str, Any]], *, prefix: str = "") -> Problem:
     for entry in found:
         path = [str(part) for part in entry["loc"]]
         # Of a union, pydantic reports every member under its name: one place, the reasons joined.
-        if (
-            (path
-            and path[-1].startswith(("constrained-", "function-")))
-            or path[-1:] in (["str"], ["int"], ["float"], ["bool"])
+        if (path and path[-1].startswith(("constrained-", "function-"))) or path[-1:] in (
+            ["str"],
+            ["int"],
+            ["float"],
+            ["bool"],
         ):
             path = path[:-1]
         pointer = prefix + "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)

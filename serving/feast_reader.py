@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 from feast import FeatureStore, FeatureView
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
@@ -95,7 +96,9 @@ class FeastReader:
         return [_row(time, values, features) for time, values in found]
 
 
-def _row(time: object, values: dict[str, Value] | None, features: list[str]) -> Row:
-    if time is None or values is None:
+def _row(moment: datetime | None, values: dict[str, Value] | None, features: list[str]) -> Row:
+    if moment is None or values is None:
         return None
-    return tuple(values[name].SerializeToString() if name in values else None for name in features)
+    row = tuple(values[name].SerializeToString() if name in values else None for name in features)
+    # Redis stores answer for an unknown entity with the year 1970 and values without content.
+    return None if not moment.timestamp() and not any(row) else row

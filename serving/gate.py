@@ -102,10 +102,8 @@ class Gate:
         except Problem as problem:
             await self._refuse(problem, answer, started=bool(status))
         except Exception:  # a bug of ours: said in the log, not to the caller
-            if not status:
-                _LOG.exception("request %s failed", request_id.decode())
-            problem = Problem(500, "internal-error", "the service failed: its log has the request's id")
-            await self._refuse(problem, answer, started=bool(status))
+            _LOG.exception("request %s failed", request_id.decode())
+            await self._refuse(Problem.failure(), answer, started=bool(status))
         finally:
             if admitted:
                 self._under_way -= 1

@@ -28,7 +28,7 @@ from serving.reader import StoreReader, open_reader
 from serving.schemas import RequestSchemas
 from serving.scorer import Batch, Scorer
 
-__all__ = ["LoadedBundle", "bundle_created", "bundle_folder", "load_bundle"]
+__all__ = ["LoadedBundle", "bundle_created", "bundle_folder", "load_bundle", "scoring"]
 
 _EXAMPLES = 200
 
@@ -127,7 +127,7 @@ async def load_bundle(folder: Path, config: ServeConfig, *, metrics: Metrics) ->
     )
     try:
         await reader.connect()
-        score = _model(bundle)
+        score = scoring(bundle)
         scorer = Scorer(
             bundle.spec,
             bundle.transform,
@@ -172,7 +172,7 @@ def _read(folder: Path, workspace: Workspace, config: ServeConfig) -> tuple[Bund
     return bundle, vectors, online.current_release()
 
 
-def _model(bundle: Bundle) -> Callable[[NDArray[np.int32]], NDArray[np.float32]]:
+def scoring(bundle: Bundle) -> Callable[[NDArray[np.int32]], NDArray[np.float32]]:
     """The bundle's model as a function of (N, C) local ids; what `llactr.ctr.predict` does, without its per-call set-up."""
     model = bundle.model.eval()
 

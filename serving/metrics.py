@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
 __all__ = ["Metrics"]
@@ -23,11 +23,13 @@ class Metrics:
 
     Args:
         shared: the folder in which all workers keep their values; None for a single process. (The environment does not
-            tell: importing Feast sets prometheus_client's variable.)
+            tell: importing Feast switches prometheus_client over to files, for any process.)
     """
 
     def __init__(self, shared: Path | None = None) -> None:
         self._shared = shared
+        if shared is None:
+            values.ValueClass = values.MutexValue
         self.registry = registry = CollectorRegistry()
         self.requests = Counter("llactr_requests", "Answered requests", ["path", "status"], registry=registry)
         self.latency = Histogram(

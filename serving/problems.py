@@ -64,6 +64,11 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
         """503: come back in a moment."""
         return cls(503, kind, detail, headers={"Retry-After": str(retry_after_s)})
 
+    @classmethod
+    def failure(cls) -> Problem:
+        """500: a bug of ours, of which the caller learns nothing but that it is in the log."""
+        return cls(500, "internal-error", "the service failed: its log has the request's id")
+
     def document(self) -> dict[str, Any]:
         """The document's content."""
         content: dict[str, Any] = {

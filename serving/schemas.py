@@ -58,7 +58,7 @@ def _rfc3339(value: object) -> object:
 
 
 _Moment = Annotated[
-    Annotated[AwareDatetime, Field(ge=_EARLIEST, le=_LATEST)],
+    Annotated[AwareDatetime, Field(ge=_EARLIEST, lt=_LATEST)],
     BeforeValidator(_rfc3339, json_schema_input_type=Annotated[str, Field(json_schema_extra={"format": "date-time"})]),
 ]
 

@@ -20,6 +20,10 @@ import torch
 __all__ = ["Job", "auc", "run"]
 
 
+Step = Callable[[torch.Tensor, torch.Tensor], object]
+Score = Callable[[torch.Tensor], Any]
+
+
 class Job:
     """Rows in memory, as tensors; batches by index, shuffled by the seed."""
 
@@ -42,7 +46,9 @@ def auc(label: np.ndarray, score: np.ndarray) -> float:
     return float((ranks[label > 0].sum() - clicks * (clicks + 1) / 2) / (clicks * (len(label) - clicks)))
 
 
-def run(make: Callable[[str, Job], tuple[Callable[[torch.Tensor, torch.Tensor], None], Callable[[torch.Tensor], Any]]]) -> None:
+def run(
+    make: Callable[[str, Job], tuple[Callable[[torch.Tensor, torch.Tensor], None], Callable[[torch.Tensor], Any]]],
+) -> None:
     """Times a peer's training step and prints one JSON object.
 
     Args:

@@ -1,7 +1,7 @@
 """DeepCTR-Torch on a job; run by the Python of its environment.
 
-Its `fit` builds a loader around arrays of floats; here its model, loss and optimizer take the same steps on batches from
-memory, as `BaseModel.fit` does: sum of the losses, its regularization term, Adam over all parameters.
+Its `fit` builds a loader around arrays of floats; here its model, loss and optimizer take the same steps on batches
+from memory, as `BaseModel.fit` does: sum of the losses, its regularization term, Adam over all parameters.
 """
 
 from __future__ import annotations

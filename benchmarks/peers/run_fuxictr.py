@@ -45,7 +45,10 @@ class Ranker(BaseModel):
             self.fm = FactorizationMachine(feature_map)
         if backbone == "deepfm":
             self.mlp = MLP_Block(
-                input_dim=fields * DIM, output_dim=1, hidden_units=list(settings["hidden_units"]), hidden_activations="ReLU"
+                input_dim=fields * DIM,
+                output_dim=1,
+                hidden_units=list(settings["hidden_units"]),
+                hidden_activations="ReLU",
             )
         if backbone == "fwfm":
             self.inner = InnerProductInteraction(fields, output="inner_product")
@@ -56,7 +59,7 @@ class Ranker(BaseModel):
             self.pair_matrix = nn.Parameter(torch.empty(fields * (fields - 1) // 2, DIM, DIM))
             nn.init.xavier_normal_(self.pair_matrix)
             self.linear = LogisticRegression(feature_map)
-        if backbone == "finalmlp":
+        if backbone.startswith("finalmlp"):
             size = fields * DIM
             first, second = list(settings["first_hidden_units"]), list(settings["second_hidden_units"])
             self.gates = FeatureSelection(feature_map, size, DIM, list(settings["gate_hidden_units"]), [], [])

@@ -5,6 +5,7 @@ bundle.json            spec, model configuration, semantics version, metrics, sh
 model.safetensors      weights
 field_vectors/         the K vectors of the semantics version that the bundle is pinned to
 transform/             vocabularies, one Parquet file a field
+value_projections/     only with value vectors: what places a value that training never saw
 ```
 """
 
@@ -25,6 +26,8 @@ from safetensors.torch import load_file, save_file
 
 from llactr.ctr.config import ModelConfig
 from llactr.ctr.model import CTRModel, predict
+from llactr.ctr.unseen import UnseenValues
+from llactr.ctr.value_projections import ValueProjections, folded
 from llactr.errors import BundleError, DataError
 from llactr.manifest import file_hash
 from llactr.semantics import FieldVectors
@@ -34,6 +37,7 @@ from llactr.transforms import Transform
 __all__ = ["Bundle"]
 
 _FACTS, _WEIGHTS, _VECTORS, _TRANSFORM = "bundle.json", "model.safetensors", "field_vectors", "transform"
+_VALUES = "value_projections"
 _FORMAT = 1
 _SAME_VECTORS = 1e-5
 
@@ -48,6 +52,7 @@ class Bundle:
         model: in evaluation mode, with the pinned version's vectors alone.
         vectors: that version's field vectors.
         metrics: what training measured, JSON-like.
+        values: what places unseen values by their vectors; None for a model without value vectors.
     """
 
     spec: DatasetSpec
@@ -55,6 +60,7 @@ class Bundle:
     model: CTRModel
     vectors: FieldVectors
     metrics: dict[str, Any]
+    values: ValueProjections | None = None
 
     @property
     def version(self) -> str:
@@ -71,10 +77,13 @@ class Bundle:
         vectors: FieldVectors,
         metrics: dict[str, Any],
     ) -> Bundle:
-        """The bundle of a trained model; of several versions that it was trained with, only the pinned one is kept."""
+        """The bundle of a trained model; of several versions that it was trained with, only the pinned one is kept.
+
+        Value vectors are folded into the table.
+        """
         pinned = _model(model.config, transform, vectors)
-        pinned.load_state_dict(model.state_dict())
-        return cls(spec, transform, pinned.eval(), vectors, metrics)
+        pinned.load_state_dict(folded(model).state_dict())
+        return cls(spec, transform, pinned.eval(), vectors, metrics, ValueProjections.of(model))
 
     def score(self, rows: pa.Table) -> NDArray[np.float32]:
         """Click probabilities (N,) float32 of raw rows.
@@ -86,6 +95,10 @@ class Bundle:
             DataError: a column is missing or has the wrong type.
         """
         return predict(self.model, self.transform.ids(rows))
+
+    def unseen_values(self) -> UnseenValues | None:
+        """A model of its own that can take in values that training never saw; None without value vectors."""
+        return None if self.values is None else UnseenValues(self.model, self.transform, self.values)
 
     def check_vectors(self, vectors: FieldVectors) -> None:
         """Refuses field vectors that are not those that the model was trained with.
@@ -111,8 +124,8 @@ class Bundle:
         if vectors.fields != self.vectors.fields:
             gone, new = set(self.vectors.fields) - set(vectors.fields), set(vectors.fields) - set(self.vectors.fields)
             raise BundleError(
-                f"field vectors lack {sorted(gone) or 'nothing'}, have {sorted(new) or 'nothing'} in excess, or come in "
-                "another order than the model's fields: run 'llactr encode', or retrain"
+                f"field vectors lack {sorted(gone) or 'nothing'}, have {sorted(new) or 'nothing'} in excess, or come "
+                "in another order than the model's fields: run 'llactr encode', or retrain"
             )
         gap = float(np.abs(vectors.vectors - self.vectors.vectors).max())
         if gap > _SAME_VECTORS:
@@ -128,11 +141,14 @@ class Bundle:
         save_file(weights, folder / _WEIGHTS)
         self.vectors.save(folder / _VECTORS)
         self.transform.save(folder / _TRANSFORM)
+        if self.values is not None:
+            self.values.save(folder / _VALUES)
         facts = {
             "format": _FORMAT,
             "spec": self.spec.model_dump(mode="json"),
             "model": self.model.config.model_dump(mode="json"),
             "semantics_version": self.version,
+            "values_version": self.values.version if self.values else None,
             "metrics": self.metrics,
             "files": {str(path.relative_to(folder)): file_hash(path) for path in _files(folder)},
         }
@@ -157,10 +173,11 @@ class Bundle:
             transform = Transform.load(folder / _TRANSFORM)
             model = _model(config, transform, vectors)
             model.load_state_dict(load_file(folder / _WEIGHTS))
+            values = ValueProjections.load(folder / _VALUES) if facts.get("values_version") else None
         except (OSError, KeyError, AttributeError, RuntimeError, SafetensorError, ValidationError, DataError) as error:
             said = " ".join(str(error).split())[:200]
             raise BundleError(_damaged(folder, f"{type(error).__name__}: {said}")) from None
-        return cls(spec, transform, model.eval(), vectors, facts["metrics"])
+        return cls(spec, transform, model.eval(), vectors, facts["metrics"], values)
 
 
 def _model(config: ModelConfig, transform: Transform, vectors: FieldVectors) -> CTRModel:
@@ -169,7 +186,8 @@ def _model(config: ModelConfig, transform: Transform, vectors: FieldVectors) -> 
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted([folder / _WEIGHTS, *(folder / _VECTORS).iterdir(), *(folder / _TRANSFORM).iterdir()])
+    parts = [folder / part for part in (_VECTORS, _TRANSFORM, _VALUES) if (folder / part).is_dir()]
+    return sorted([folder / _WEIGHTS, *(file for part in parts for file in part.iterdir())])
 
 
 def _facts(folder: Path) -> dict[str, Any]:
@@ -181,7 +199,9 @@ def _facts(folder: Path) -> dict[str, Any]:
             )
         return dict(facts)
     except FileNotFoundError:
-        raise BundleError(f"{folder} is no bundle, it has no {_FACTS}: give a folder that 'llactr train' made") from None
+        raise BundleError(
+            f"{folder} is no bundle, it has no {_FACTS}: give a folder that 'llactr train' made"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(_damaged(folder, f"{_FACTS} cannot be read ({error})")) from None
 

@@ -20,11 +20,14 @@ __all__ = [
     "FmFMSettings",
     "FwFMSettings",
     "ModelConfig",
+    "Precision",
     "TrainConfig",
+    "ValuesConfig",
     "WuKongSettings",
     "check_backbone",
 ]
 
+Precision = Literal["fp32", "bf16"]
 BackboneName = Literal["fm", "fwfm", "fmfm", "deepfm", "finalmlp", "wukong"]
 BACKBONES: tuple[BackboneName, ...] = get_args(BackboneName)
 
@@ -120,6 +123,14 @@ class EnhancementConfig(_Settings):
         return self
 
 
+class ValuesConfig(_Settings):
+    """How value vectors enter the embedding: `tau` sightings halve their weight, `rank` is r of each field's PCA."""
+
+    tau: float = Field(default=20.0, gt=0)
+    rank: int = Field(default=24, ge=1)
+    init_std: float = Field(default=0.01, gt=0)
+
+
 class ModelConfig(_Settings):
     """A backbone with its sizes, and its enhancement if it has one.
 
@@ -147,6 +158,15 @@ class TrainConfig(_Settings):
 
     `weight_decay` is coupled (added to the gradient) and holds for every parameter. Training stops when validation
     AUC has not risen for `patience` epochs, but not before `min_steps` steps.
+
+    `embedding_optimizer` is what updates the embedding tables and first-order weights. `dense`, Adam over all rows in
+    every step, is the protocol of the published results: features that a batch leaves out decay, and their momentum
+    moves them on. It costs time in proportion to the vocabulary. `lazy` is Adam over the batch's rows alone, weight
+    decay included (`llactr.ctr.optimizer` says what that means): for vocabularies of 100,000 features and more, where
+    it is many times faster. The other parameters have Adam over all of them either way.
+
+    `tables` matters to several processes only (`llactr.ctr.parallel`): `sharded` needs `lazy`. `precision: bf16`
+    computes matrix products in bfloat16. `device` is auto, cpu, cuda or cuda:<number>.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -156,6 +176,16 @@ class TrainConfig(_Settings):
     max_epochs: int = Field(default=100, ge=1)
     patience: int = Field(default=2, ge=1)
     min_steps: int = Field(default=100, ge=0)
+    embedding_optimizer: Literal["dense", "lazy"] = "dense"
+    tables: Literal["replicated", "sharded"] = "replicated"
+    precision: Precision = "fp32"
+    device: str = "auto"
+
+    @model_validator(mode="after")
+    def _shards_are_lazy(self) -> TrainConfig:
+        if self.tables == "sharded" and self.embedding_optimizer != "lazy":
+            raise ValueError("tables 'sharded' need embedding_optimizer 'lazy': a dense one would walk over all shards")
+        return self
 
     @classmethod
     def of(cls, backbone: BackboneName, **changes: Any) -> TrainConfig:

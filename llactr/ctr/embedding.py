@@ -2,17 +2,20 @@
 
 Letters: B rows, C id slots, F fields, R rows of the fused table, D embedding dim.
 
-The fields' tables lie one below the other; an id of field k is row `offsets[k] + id`. Every reader takes the table as
-an argument, so the table in use may be the parameter itself or be made from it (see `FusedEmbedding.table`).
+The fields' tables lie one below the other; an id of field k is row `offsets[k] + id`. Every reader takes a `Lookup`, so
+the table in use may be the parameter itself, be made from it (see `FusedEmbedding.table`), or be the rows of a batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from llactr.ctr.lookup import Lookup, distinct_rows, gather_rows
 
 if TYPE_CHECKING:
     from llactr.transforms import FieldLayout
@@ -67,32 +70,69 @@ class FusedEmbedding(nn.Module):
         """(B, C) local ids to (B, C) rows of the fused table, int32."""
         return ids + self._slot_offsets
 
-    def embed(self, table: Tensor, rows: Tensor, *, ids: Tensor, field_major: bool) -> Tensor:
+    def lookup(self, ids: Tensor) -> Lookup:
+        """Where a batch of local ids (B, C) reads the whole tables."""
+        return Lookup(self.table(), self.linear_table(), self.row_ids(ids), self.row_fields)
+
+    def distinct_lookup(
+        self, ids: Tensor, fetch: Callable[[Tensor], Sequence[Tensor]], *, field_major: bool
+    ) -> tuple[Tensor, list[Tensor], Lookup]:
+        """Where a batch reads a table of its different rows, which is made for it and can take gradients.
+
+        Args:
+            ids: (B, C) local ids.
+            fetch: from (U,) rows to the parameters' values there: embeddings (U, D), first-order weights (U,) if any.
+            field_major: the order in which `embed` will be asked for.
+
+        Returns:
+            The rows (U,), what `fetch` gave for them, ready to take gradients, and the lookup.
+        """
+        rows = self.row_ids(ids)
+        distinct, inverse, segments = distinct_rows((rows.t() if field_major else rows).reshape(-1))
+        leaves = [values.requires_grad_() for values in fetch(distinct)]
+        table, linear = self.rows_in_use(distinct, leaves)
+        positions = inverse.view(rows.shape[1], -1).t() if field_major else inverse.view(rows.shape)
+        fields = self.row_fields.index_select(0, distinct)
+        return distinct, leaves, Lookup(table, linear, positions, fields, segments, field_major)
+
+    def rows_in_use(self, rows: Tensor, values: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """`table()` and `linear_table()` at some rows, from the parameters' values there.
+
+        Args:
+            rows: (U,) int, rising.
+            values: embeddings (U, D), and first-order weights (U,) if any.
+        """
+        return values[0], values[1] if len(values) > 1 else None
+
+    def embed(self, lookup: Lookup, *, ids: Tensor, field_major: bool) -> Tensor:
         """The fields' embeddings.
 
         Args:
-            table: (R, D) the table in use.
-            rows: (B, C) rows of the fused table.
+            lookup: the table in use, and the batch's rows of it.
             ids: (B, C) local ids, which tell padding.
-            field_major: let the memory lie field by field.
+            field_major: let the memory lie field by field; for a lookup of different rows, as that was made.
 
         Returns:
             (B, F, D) float.
         """
+        table, rows = lookup.table, lookup.rows
         batch = rows.shape[0]
         if self.multi_valued:
             flat, bags, weights, count = self._bags(rows, ids, field_major=field_major)
             embedded = _PooledRows.apply(table, flat, bags, weights, count)
         else:
-            flat = (rows.t() if field_major else rows).reshape(-1)
-            embedded = table.index_select(0, flat)
+            entries = (rows.t() if field_major else rows).reshape(-1)
+            embedded = gather_rows(table, entries, lookup.segments)
         if field_major:
             return embedded.view(self.field_count, batch, -1).transpose(0, 1)
         return embedded.view(batch, self.field_count, -1)
 
-    def first_order(self, table: Tensor, rows: Tensor, *, ids: Tensor) -> Tensor:
-        """Sum over fields of the first-order weight, multi-valued fields by their mean: (R,) and (B, C) to (B,)."""
-        values = table.index_select(0, rows.reshape(-1)).view(rows.shape)  # (B, C)
+    def first_order(self, lookup: Lookup, *, ids: Tensor) -> Tensor:
+        """(B,) sum over fields of the first-order weight, multi-valued fields by their mean."""
+        assert lookup.linear is not None
+        rows, field_major = lookup.rows, lookup.field_major
+        values = gather_rows(lookup.linear, lookup.entries, lookup.segments)  # (N,)
+        values = values.view(rows.shape[1], -1).t() if field_major else values.view(rows.shape)  # (B, C)
         if self.multi_valued:
             values = values * self._slot_weights(ids)
         return values.sum(1)

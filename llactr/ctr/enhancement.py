@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from llactr.ctr.config import EnhancementConfig
 from llactr.ctr.embedding import FusedEmbedding
+from llactr.ctr.lookup import Lookup
 from llactr.ctr.pairs import PairWeights, pair_count
 
 __all__ = ["Enhancement"]
@@ -62,7 +63,7 @@ class Enhancement(nn.Module):
         return PairWeights(self._folded[1], version)
 
     def representation_loss(
-        self, embedding: FusedEmbedding, *, table: Tensor, rows: Tensor, embedded: Tensor, version: Tensor | None
+        self, embedding: FusedEmbedding, lookup: Lookup, *, embedded: Tensor | None, version: Tensor | None
     ) -> Tensor:
         """The divergence of FRE, without its lambda; a scalar.
 
@@ -72,17 +73,17 @@ class Enhancement(nn.Module):
 
         Args:
             embedding: knows which rows belong to which field.
-            table: (R, D) the embedding table in use.
-            rows: (B, C) the batch's rows of that table.
+            lookup: the table in use, and the batch's rows of it.
             embedded: (B, F, D), read for multi-valued fields, whose embeddings are not rows of the table.
             version: (B,) int, or None when there is one.
         """
         assert self.projection is not None
         targets = torch.log_softmax(self.projection(self.field_vectors), dim=-1)  # (V, F, D), log p
-        sums = self._table_sums(embedding, table, embedding.single_valued_rows(rows), version)  # (V, F, D)
+        sums = self._table_sums(lookup, embedding.single_valued_rows(lookup.rows), version)  # (V, F, D)
         for field in embedding.multi_valued_fields():
+            assert embedded is not None
             sums = sums + self._dense_sums(embedded, field, version)
-        batch = rows.shape[0]
+        batch = lookup.rows.shape[0]
         if version is None:
             shares = targets.new_ones(1)
         else:
@@ -92,9 +93,9 @@ class Enhancement(nn.Module):
     def _weights(self, interaction: nn.Linear) -> Tensor:
         return self.config.lambda_fie * interaction(self.cosines)  # (V, P)
 
-    def _table_sums(self, embedding: FusedEmbedding, table: Tensor, rows: Tensor, version: Tensor | None) -> Tensor:
+    def _table_sums(self, lookup: Lookup, rows: Tensor, version: Tensor | None) -> Tensor:
         """Sums of log softmax(e) over single-valued fields, by version and field: (V, F, D)."""
-        fields = embedding.row_fields
+        table, fields = lookup.table, lookup.fields
         flat = rows.reshape(-1)
         if table.shape[0] > flat.shape[0]:
             distinct, flat = torch.unique(flat, return_inverse=True)

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from llactr.ctr.backbones import make_backbone
+from llactr.ctr.backbones import FM, make_backbone
 from llactr.ctr.config import ModelConfig
 from llactr.ctr.embedding import FusedEmbedding
 from llactr.ctr.enhancement import Enhancement
+from llactr.ctr.lookup import Lookup, factorization_terms
+from llactr.ctr.value_embedding import ValueEmbedding, ValueTables
 from llactr.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,11 +45,18 @@ class CTRModel(nn.Module):
         layout: the fields, their vocabularies and slots.
         field_vectors: (V, F, L) float, one (F, L) block per semantics version; needed for an enhancement, and for
             nothing else.
+        values: gated value vectors to train with; a model that only scores has them folded in (`folded`).
         seed: of the initial weights; the global generator is left as it was.
     """
 
     def __init__(
-        self, config: ModelConfig, layout: FieldLayout, field_vectors: Tensor | None = None, *, seed: int = 0
+        self,
+        config: ModelConfig,
+        layout: FieldLayout,
+        field_vectors: Tensor | None = None,
+        *,
+        values: ValueTables | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.config = config
@@ -55,8 +64,11 @@ class CTRModel(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.backbone = make_backbone(config, field_count=layout.field_count)
-            self.embedding = FusedEmbedding(
-                layout, dim=config.embedding_dim, init_std=config.init_std, linear=self.backbone.linear
+            dim, std, linear = config.embedding_dim, config.init_std, self.backbone.linear
+            self.embedding = (
+                FusedEmbedding(layout, dim=dim, init_std=std, linear=linear)
+                if values is None
+                else ValueEmbedding(layout, values, dim=dim, init_std=std, linear=linear)
             )
             self.enhancement: Enhancement | None = None
             if config.enhancement is not None:
@@ -68,46 +80,55 @@ class CTRModel(nn.Module):
         """V, 1 for a plain model."""
         return 1 if self.enhancement is None else self.enhancement.version_count
 
-    def forward(self, ids: Tensor, version: Tensor | None = None) -> Tensor:
+    def forward(self, ids: Tensor, version: Tensor | None = None, *, lookup: Lookup | None = None) -> Tensor:
         """Logits of a batch.
 
         Args:
             ids: (B, C) int32 or int64, local ids.
             version: (B,) int, position of each row's semantics version among the V; unused when V is 1.
+            lookup: the tables to read instead of the whole ones, from `FusedEmbedding.distinct_lookup`.
 
         Returns:
             (B,) float.
         """
-        rows = self.embedding.row_ids(ids)
-        _, logits = self._logits(self.embedding.table(), rows, ids, self._needed(version))
+        _, logits = self._logits(self.embedding.lookup(ids) if lookup is None else lookup, ids, self._needed(version))
         return logits
 
-    def loss(self, ids: Tensor, label: Tensor, version: Tensor | None = None) -> Loss:
+    def loss(self, ids: Tensor, label: Tensor, version: Tensor | None = None, *, lookup: Lookup | None = None) -> Loss:
         """Mean binary cross-entropy of a batch, and what FRE adds.
 
         Args:
             ids: (B, C) int, local ids.
             label: (B,) float, 0 or 1.
             version: (B,) int, as in `forward`.
+            lookup: as in `forward`.
         """
         version = self._needed(version)
-        rows = self.embedding.row_ids(ids)
-        table = self.embedding.table()
-        embedded, logits = self._logits(table, rows, ids, version)
+        lookup = self.embedding.lookup(ids) if lookup is None else lookup
+        embedded, logits = self._logits(lookup, ids, version)
         clicks = functional.binary_cross_entropy_with_logits(logits, label)
         if self.enhancement is None or not self.enhancement.config.fre:
             return Loss(clicks, clicks, None)
         representation = self.enhancement.representation_loss(
-            self.embedding, table=table, rows=rows, embedded=embedded, version=version
+            self.embedding, lookup, embedded=embedded, version=version
         )
         return Loss(clicks + self.enhancement.config.lambda_fre * representation, clicks, representation)
 
-    def _logits(self, table: Tensor, rows: Tensor, ids: Tensor, version: Tensor | None) -> tuple[Tensor, Tensor]:
-        embedded = self.embedding.embed(table, rows, ids=ids, field_major=self.backbone.field_major)  # (B, F, D)
-        linear = self.embedding.linear_table()
-        first_order = None if linear is None else self.embedding.first_order(linear, rows, ids=ids)
+    def _logits(self, lookup: Lookup, ids: Tensor, version: Tensor | None) -> tuple[Tensor | None, Tensor]:
+        """Embeddings (B, F, D), where they were needed, and logits (B,)."""
         pairs = None if self.enhancement is None else self.enhancement.pair_weights(version)
+        batch_table = lookup.segments is not None and not self.embedding.multi_valued
+        if isinstance(self.backbone, FM) and pairs is None and batch_table:
+            return None, self.backbone.of_terms(*factorization_terms(lookup))
+        embedded = self.embedding.embed(lookup, ids=ids, field_major=self.backbone.field_major)  # (B, F, D)
+        first_order = None if lookup.linear is None else self.embedding.first_order(lookup, ids=ids)
         return embedded, self.backbone(embedded, first_order=first_order, pairs=pairs)
+
+    @property
+    def reads_field_major(self) -> bool:
+        """In which order the tables' different rows are best sorted for this model."""
+        plain_fm = isinstance(self.backbone, FM) and (self.enhancement is None or not self.enhancement.config.fie)
+        return self.backbone.field_major and (not plain_fm or self.embedding.multi_valued)
 
     def _needed(self, version: Tensor | None) -> Tensor | None:
         if self.version_count == 1:

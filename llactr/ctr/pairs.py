@@ -8,6 +8,7 @@ best: with it, a weighted sum over pairs is one F x F matrix times one F x BD ma
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 
 __all__ = ["PairWeights", "all_pairs", "pair_count", "pair_matrix", "weighted_pairs"]
+
+_PIECE_NUMBERS = 131_072  # half a megabyte of float32
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,22 @@ def all_pairs(embedded: Tensor) -> Tensor:
     return _AllPairs.apply(embedded)
 
 
-def weighted_pairs(embedded: Tensor, weights: PairWeights) -> Tensor:
-    """Sum over i<j of w_ij <e_i, e_j>: (B, F, D) to (B,).
+def weighted_pairs(embedded: Tensor, weights: PairWeights, *, linear: Tensor | None = None) -> Tensor:
+    """Sum over i<j of w_ij <e_i, e_j>, and over i of <u_i, e_i>: (B, F, D) to (B,).
 
     One matrix product over all rows when there is one version; with several, one small product per row.
+
+    Args:
+        embedded: (B, F, D).
+        weights: the w.
+        linear: (F, D) the u; None for zeros.
     """
     matrices = pair_matrix(weights.vectors, field_count=embedded.shape[1])  # (V, F, F)
     if weights.version is None:
-        return _WeightedPairs.apply(embedded, matrices[0])
+        return _WeightedPairs.apply(embedded, matrices[0], linear)
     mixed = torch.bmm(matrices.index_select(0, weights.version), embedded)  # (B, F, D)
+    if linear is not None:
+        mixed = mixed + 2 * linear
     return (embedded * mixed).sum((1, 2)) / 2
 
 
@@ -77,25 +87,53 @@ class _AllPairs(torch.autograd.Function):
 
 
 class _WeightedPairs(torch.autograd.Function):
-    """e^T S e / 2 for each row, S symmetric: the product S e is kept, for it is the gradient of e."""
+    """e^T S e / 2 + <u, e> for each row, S symmetric, a piece of the batch at a time, so that a piece stays in cache.
+
+    The gradient of e is S e + u; S e is computed again rather than kept.
+    """
 
     @staticmethod
-    def forward(ctx: Any, embedded: Tensor, matrix: Tensor) -> Tensor:
-        rows, fields, dim = embedded.shape
-        by_field = embedded.transpose(0, 1).contiguous().view(fields, rows * dim)  # (F, BD)
-        mixed = torch.mm(matrix, by_field)  # (F, BD)
-        ctx.save_for_backward(by_field, mixed)
-        return (by_field * mixed).sum(0).view(rows, dim).sum(1) / 2
+    def forward(ctx: Any, embedded: Tensor, matrix: Tensor, linear: Tensor | None) -> Tensor:
+        by_field = embedded.transpose(0, 1).contiguous()  # (F, B, D)
+        ctx.save_for_backward(by_field, matrix, linear)
+        fields, rows, dim = by_field.shape
+        flat = by_field.view(fields, rows * dim)
+        logits = by_field.new_empty(rows)
+        for start, stop in _pieces(by_field):
+            piece = flat[:, start * dim : stop * dim]  # (F, bD)
+            mixed = torch.mm(matrix, piece)
+            if linear is not None:
+                mixed.view(fields, -1, dim).add_(linear.unsqueeze(1), alpha=2)
+            torch.sum(mixed.mul_(piece).sum(0).view(-1, dim), 1, out=logits[start:stop])
+        return logits.div_(2)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        by_field, mixed = ctx.saved_tensors
-        fields, rows = by_field.shape[0], gradient.shape[0]
-        scale = gradient.view(1, rows, 1)
-        for_embedded = for_matrix = None
-        if ctx.needs_input_grad[0]:
-            for_embedded = (mixed.view(fields, rows, -1) * scale).transpose(0, 1)
-        if ctx.needs_input_grad[1]:
-            scaled = (by_field.view(fields, rows, -1) * scale).view(fields, -1)
-            for_matrix = torch.mm(scaled, by_field.t()) / 2
-        return for_embedded, for_matrix
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        by_field, matrix, linear = ctx.saved_tensors
+        fields, rows, dim = by_field.shape
+        flat = by_field.view(fields, rows * dim)
+        for_embedded = torch.empty_like(by_field) if ctx.needs_input_grad[0] else None
+        for_matrix = torch.zeros_like(matrix) if ctx.needs_input_grad[1] else None
+        for_linear = None if linear is None else torch.zeros_like(linear)
+        for start, stop in _pieces(by_field):
+            piece, scale = flat[:, start * dim : stop * dim], gradient[start:stop].view(1, -1, 1)
+            if for_embedded is not None:
+                mixed = torch.mm(matrix, piece).view(fields, -1, dim)
+                if linear is not None:
+                    mixed.add_(linear.unsqueeze(1))
+                torch.mul(mixed, scale, out=for_embedded[:, start:stop])
+            if for_matrix is not None or for_linear is not None:
+                scaled = by_field[:, start:stop] * scale  # (F, b, D)
+                if for_linear is not None:
+                    for_linear.add_(scaled.sum(1))
+                if for_matrix is not None:
+                    for_matrix.addmm_(scaled.view(fields, -1), piece.t(), alpha=0.5)
+        return None if for_embedded is None else for_embedded.transpose(0, 1), for_matrix, for_linear
+
+
+def _pieces(by_field: Tensor) -> Iterator[tuple[int, int]]:
+    """Where pieces of the batch begin and end: as many rows as fit the cache on a CPU, all of them on a GPU."""
+    fields, rows, dim = by_field.shape
+    size = rows if by_field.is_cuda else max(1, _PIECE_NUMBERS // (fields * dim))
+    for start in range(0, rows, size):
+        yield start, min(start + size, rows)

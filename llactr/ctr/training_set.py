@@ -5,8 +5,9 @@ N rows, C id slots, V semantics versions, F fields, L semantic dim.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from llactr.ctr.data import CTRData, Split
+from llactr.ctr.unseen_rows import UnseenRows, find_unseen
+from llactr.ctr.value_embedding import ValueTables
 from llactr.errors import DataError
 from llactr.semantics import FieldVectors
 from llactr.spec import DatasetSpec
@@ -37,11 +40,13 @@ class TrainingSet:
         data: ids (N, C) int32, labels (N,) float32, version codes (N,) int32, and the split.
         transform: fitted on the training rows.
         vectors: the V versions that rows refer to by position, oldest first.
+        unseen: text field -> values out of vocabulary, and which rows hold them; see `llactr.ctr.unseen_rows`.
     """
 
     data: CTRData
     transform: Transform
     vectors: tuple[FieldVectors, ...]
+    unseen: Mapping[str, UnseenRows] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def build(cls, spec: DatasetSpec, rows: pa.Table, vectors_of: Callable[[str], FieldVectors]) -> TrainingSet:
@@ -57,13 +62,16 @@ class TrainingSet:
         versions = rows["semantics_version"].combine_chunks()
         if not pa.types.is_dictionary(versions.type):
             versions = versions.dictionary_encode()
+        ids = transform.ids(rows)
         data = CTRData(
-            ids=transform.ids(rows),
+            ids=ids,
             label=rows["label"].to_numpy().astype(np.float32),
             version=versions.indices.to_numpy(zero_copy_only=False).astype(np.int32),
             split=split,
         )
-        return cls(data, transform, tuple(vectors_of(version) for version in versions.dictionary.to_pylist()))
+        found = tuple(vectors_of(version) for version in versions.dictionary.to_pylist())
+        unseen = find_unseen(transform, ids, rows, [field.name for field in spec.text_fields])
+        return cls(data, transform, found, unseen)
 
     @property
     def current_vectors(self) -> FieldVectors:
@@ -84,18 +92,29 @@ class TrainingSet:
             )
         return torch.from_numpy(np.stack([vectors.vectors for vectors in self.vectors]))
 
+    def values_wanted(self) -> dict[str, list[str]]:
+        """All values whose vectors a model with value vectors reads: text field -> values, unseen ones last."""
+        return {name: [*self.transform.values(name), *unseen.values] for name, unseen in self.unseen.items()}
+
+    def with_values(self, tables: ValueTables) -> CTRData:
+        """The rows for a model that has these value vectors: unseen values lead to rows of their own."""
+        ids = tables.ids(self.data.ids, self.unseen, self.transform.layout, training=self.data.split.train)
+        return dataclasses.replace(self.data, ids=ids)
+
     def save(self, folder: Path) -> None:
         """Writes rows, vocabularies and vectors into a folder."""
         split = self.data.split
-        save_file(
-            {"ids": self.data.ids, "label": self.data.label, "version": self.data.version}, str(folder / _ROWS)
-        )
+        tensors = {"ids": self.data.ids, "label": self.data.label, "version": self.data.version}
+        for name, unseen in self.unseen.items():
+            tensors |= {f"unseen.{name}.rows": unseen.rows, f"unseen.{name}.places": unseen.places}
+        save_file(tensors, str(folder / _ROWS))
         self.transform.save(folder / "transform")
         for vectors in self.vectors:
             vectors.save(folder / "vectors" / vectors.version)
         facts = {
             "versions": [vectors.version for vectors in self.vectors],
             "split": [len(split.train), len(split.validation), len(split.test)],
+            "unseen": {name: list(unseen.values) for name, unseen in self.unseen.items()},
         }
         (folder / _FACTS).write_text(json.dumps(facts, indent=2), encoding="utf-8")
 
@@ -114,8 +133,12 @@ class TrainingSet:
             ranges = SplitRanges(range(ends[0]), range(ends[0], ends[1]), range(ends[1], ends[2]))
             data = CTRData(ids=rows["ids"], label=rows["label"], version=rows["version"], split=Split.of(ranges))
             vectors = tuple(FieldVectors.load(folder / "vectors" / version) for version in facts["versions"])
+            unseen = {
+                name: UnseenRows(tuple(values), rows[f"unseen.{name}.rows"], rows[f"unseen.{name}.places"])
+                for name, values in facts["unseen"].items()
+            }
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise DataError(
                 f"the training set {folder} is damaged ({type(error).__name__}: {error}): run 'llactr train --force'"
             ) from None
-        return cls(data, Transform.load(folder / "transform"), vectors)
+        return cls(data, Transform.load(folder / "transform"), vectors, unseen)

@@ -9,7 +9,6 @@ llactr carries none of it and fetches it for you.
 from __future__ import annotations
 
 import itertools
-import json
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llactr.datasets.cached_tables import intact, writing_tables
 from llactr.datasets.download import download
 from llactr.datasets.movielens_files import (
     GROUPLENS_FILES,
@@ -31,7 +31,6 @@ from llactr.datasets.movielens_files import (
 from llactr.errors import DataError, LlactrError, StepError
 from llactr.manifest import content_hash, file_hash
 from llactr.wheels import wheel_files
-from llactr.workspace import Workspace
 
 __all__ = ["MovieLens100K"]
 
@@ -78,7 +77,7 @@ class MovieLens100K:
         if folder is not None:
             return self._from_folder(folder, cache)
         target = cache / self.name / "downloaded"
-        if _intact(target):
+        if intact(target, TABLES):
             return target
         tried = []
         for way in (self._from_site, self._from_wheel):
@@ -116,7 +115,7 @@ class MovieLens100K:
             if all((place / name).is_file() for name in names):
                 key = content_hash([file_hash(place / name) for name in names])[:12]
                 target = cache / self.name / f"folder-{key}"
-                return target if _intact(target) else _write(read(place), target, str(place))
+                return target if intact(target, TABLES) else _write(read(place), target, str(place))
         raise DataError(
             f"the folder {folder} holds neither {', '.join(GROUPLENS_FILES)} nor ml-100k.zip nor {RECBOLE_FILES[0]}: "
             "give the folder of the unpacked MovieLens-100K, or none to download it"
@@ -143,18 +142,7 @@ _FOLDER_LAYOUTS: tuple[tuple[tuple[str, ...], Callable[[Path], dict[str, pa.Tabl
 
 
 def _write(tables: dict[str, pa.Table], target: Path, origin: str) -> Path:
-    with Workspace(target.parent).writing(target) as draft:
+    with writing_tables(target, TABLES, origin=origin, credit=MovieLens100K.credit) as draft:
         for name in TABLES:
             pq.write_table(tables[name], draft / f"{name}.parquet", compression="zstd")
-        hashes = {f"{name}.parquet": file_hash(draft / f"{name}.parquet") for name in TABLES}
-        content = {"origin": origin, "credit": MovieLens100K.credit, "sha256": hashes}
-        (draft / "origin.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return target
-
-
-def _intact(folder: Path) -> bool:
-    try:
-        hashes = json.loads((folder / "origin.json").read_text(encoding="utf-8"))["sha256"]
-        return all(file_hash(folder / f"{name}.parquet") == hashes[f"{name}.parquet"] for name in TABLES)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

@@ -20,7 +20,19 @@ import pyarrow as pa
 
 from llactr.errors import DataError
 
-__all__ = ["GROUPLENS_FILES", "RECBOLE_FILES", "TABLES", "Opener", "folder_opener", "read_grouplens", "read_recbole"]
+__all__ = [
+    "GROUPLENS_FILES",
+    "RECBOLE_FILES",
+    "TABLES",
+    "Opener",
+    "arrow_tables",
+    "delimited_lines",
+    "folder_opener",
+    "read_grouplens",
+    "read_recbole",
+    "title_and_year",
+    "whole_number",
+]
 
 TABLES = ("ratings", "users", "items")
 GROUPLENS_FILES = ("u.data", "u.user", "u.item")
@@ -31,7 +43,7 @@ GENRES = (
 )  # fmt: skip
 
 _RATINGS = pa.schema({name: pa.int64() for name in ("user_id", "item_id", "rating", "timestamp")})
-_USERS = pa.schema(
+USERS = pa.schema(
     {
         "user_id": pa.int64(),
         "age": pa.int64(),
@@ -59,14 +71,16 @@ def read_grouplens(opened: Opener) -> dict[str, pa.Table]:
     Raises:
         DataError: a line is not in the published format.
     """
-    ratings = [list(map(_whole, parts)) for parts in _lines(opened, "u.data", "\t", 4, "latin-1")]
-    users = [[_whole(p[0]), _whole(p[1]), *p[2:5]] for p in _lines(opened, "u.user", "|", 5, "latin-1")]
+    ratings = [list(map(whole_number, parts)) for parts in delimited_lines(opened, "u.data", "\t", 4, "latin-1")]
+    users = [
+        [whole_number(p[0]), whole_number(p[1]), *p[2:5]] for p in delimited_lines(opened, "u.user", "|", 5, "latin-1")
+    ]
     items = []
-    for parts in _lines(opened, "u.item", "|", 5 + len(GENRES), "latin-1"):
-        title, year = _title_and_year(parts[1], "")
+    for parts in delimited_lines(opened, "u.item", "|", 5 + len(GENRES), "latin-1"):
+        title, year = title_and_year(parts[1], "")
         genres = " ".join(genre for genre, flag in zip(GENRES, parts[5:], strict=True) if flag == "1")
-        items.append([_whole(parts[0]), title, year, genres])
-    return _tables(ratings, users, items)
+        items.append([whole_number(parts[0]), title, year, genres])
+    return arrow_tables(ratings, users, items)
 
 
 def read_recbole(opened: Opener) -> dict[str, pa.Table]:
@@ -76,16 +90,16 @@ def read_recbole(opened: Opener) -> dict[str, pa.Table]:
         DataError: a line is not in recbole's format.
     """
     files = {
-        name: list(_lines(opened, name, "\t", count, "utf-8"))[1:]
+        name: list(delimited_lines(opened, name, "\t", count, "utf-8"))[1:]
         for name, count in zip(RECBOLE_FILES, (4, 5, 4), strict=True)
     }
-    ratings = [list(map(_whole, parts)) for parts in files["ml-100k.inter"]]
-    users = [[_whole(p[0]), _whole(p[1]), *p[2:5]] for p in files["ml-100k.user"]]
-    items = [[_whole(p[0]), *_title_and_year(p[1], p[2]), p[3]] for p in files["ml-100k.item"]]
-    return _tables(ratings, users, items)
+    ratings = [list(map(whole_number, parts)) for parts in files["ml-100k.inter"]]
+    users = [[whole_number(p[0]), whole_number(p[1]), *p[2:5]] for p in files["ml-100k.user"]]
+    items = [[whole_number(p[0]), *title_and_year(p[1], p[2]), p[3]] for p in files["ml-100k.item"]]
+    return arrow_tables(ratings, users, items)
 
 
-def _title_and_year(title: str, year: str) -> tuple[str, int | None]:
+def title_and_year(title: str, year: str) -> tuple[str, int | None]:
     """The title without its year, and the year or None.
 
     GroupLens writes `Toy Story (1995)`, recbole `Toy Story` and `1995`. recbole takes what the last pair of brackets
@@ -100,7 +114,14 @@ def _title_and_year(title: str, year: str) -> tuple[str, int | None]:
     return title.strip().replace("unkonwn", "unknown"), None
 
 
-def _lines(opened: Opener, name: str, separator: str, count: int, encoding: str) -> Iterator[list[str]]:
+def delimited_lines(
+    opened: Opener, name: str, separator: str, count: int, encoding: str, *, dataset: str = "MovieLens-100K"
+) -> Iterator[list[str]]:
+    """The parts of a file's lines; empty lines are left out.
+
+    Raises:
+        DataError: the file is not text of that encoding, or a line has another number of parts.
+    """
     with opened(name) as file:
         content = file.read()
     try:
@@ -114,24 +135,33 @@ def _lines(opened: Opener, name: str, separator: str, count: int, encoding: str)
         parts = line.split(separator)
         if len(parts) != count:
             raise DataError(
-                f"{name} line {number} has {len(parts)} columns, expected {count}: this is not MovieLens-100K's format"
+                f"{name} line {number} has {len(parts)} columns, expected {count}: this is not {dataset}'s format"
             )
         yield parts
 
 
-def _whole(text: str) -> int:
+def whole_number(text: str, *, dataset: str = "MovieLens-100K") -> int:
+    """The text as a number; DataError names the dataset whose file is not right."""
     try:
         return int(text)
     except ValueError:
-        raise DataError(f"{text!r} stands where MovieLens-100K has a whole number: get the file again") from None
+        raise DataError(f"{text!r} stands where {dataset} has a whole number: get the file again") from None
 
 
-def _tables(ratings: list[list[Any]], users: list[list[Any]], items: list[list[Any]]) -> dict[str, pa.Table]:
-    rows = {"ratings": (ratings, _RATINGS), "users": (users, _USERS), "items": (items, _ITEMS)}
+def arrow_tables(
+    ratings: list[list[Any]],
+    users: list[list[Any]],
+    items: list[list[Any]],
+    *,
+    users_schema: pa.Schema = USERS,
+    dataset: str = "MovieLens-100K",
+) -> dict[str, pa.Table]:
+    """The rows as the three tables; DataError when one of them is empty."""
+    rows = {"ratings": (ratings, _RATINGS), "users": (users, users_schema), "items": (items, _ITEMS)}
     tables = {}
     for name, (lines, schema) in rows.items():
         if not lines:
-            raise DataError(f"the {name} of MovieLens-100K are empty: get the files again")
+            raise DataError(f"the {name} of {dataset} are empty: get the files again")
         columns = list(zip(*lines, strict=True))
         tables[name] = pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
     return tables

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from llactr.datasets.amazon import AMAZON_CATEGORIES
 from llactr.datasets.movielens import MovieLens100K
+from llactr.datasets.movielens_1m import MovieLens1M
 from llactr.errors import SpecError
 
 __all__ = ["RECIPES", "Recipe", "fetch"]
@@ -26,7 +28,7 @@ class Recipe(Protocol):
         """The data folder that the spec's source paths are relative to; fetched once, then taken from the cache."""
 
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (MovieLens100K(),)}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (MovieLens100K(), MovieLens1M(), *AMAZON_CATEGORIES)}
 
 
 def fetch(recipe: str, *, cache: Path, folder: Path | None = None) -> Path:

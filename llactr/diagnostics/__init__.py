@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         curve_picture,
         forest_picture,
         similarity_picture,
+        trials_picture,
+        tuned_picture,
     )
     from llactr.diagnostics.report import render_report, write_report
     from llactr.diagnostics.report_data import (
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
         Semantics,
         SplitCard,
         StepCost,
+        TunedDimension,
+        TunedTrial,
+        Tuning,
     )
     from llactr.diagnostics.version_drift import Drift, FieldDrift, drift
 
@@ -70,6 +75,9 @@ __all__ = [
     "Similarity",
     "SplitCard",
     "StepCost",
+    "TunedDimension",
+    "TunedTrial",
+    "Tuning",
     "Verdict",
     "build_index",
     "choose_device",
@@ -84,6 +92,8 @@ __all__ = [
     "render_report",
     "similarity",
     "similarity_picture",
+    "trials_picture",
+    "tuned_picture",
     "write_report",
 ]
 
@@ -112,6 +122,9 @@ _HOME = {
     "Similarity": "cosines",
     "SplitCard": "report_data",
     "StepCost": "report_data",
+    "TunedDimension": "report_data",
+    "TunedTrial": "report_data",
+    "Tuning": "report_data",
     "Verdict": "comparison",
     "build_index": "index",
     "choose_device": "index",
@@ -126,6 +139,8 @@ _HOME = {
     "render_report": "report",
     "similarity": "cosines",
     "similarity_picture": "pictures",
+    "trials_picture": "pictures",
+    "tuned_picture": "pictures",
     "write_report": "report",
 }
 

@@ -19,6 +19,8 @@ from llactr.diagnostics.pictures import (
     curve_picture,
     forest_picture,
     similarity_picture,
+    trials_picture,
+    tuned_picture,
 )
 from llactr.diagnostics.report_data import ReportData
 
@@ -68,6 +70,9 @@ def _pictures(data: ReportData) -> list[Picture]:
         curves = [curve for curve in data.curves if curve.backbone == backbone]
         found.append(curve_picture(curves, measure="train_loss", name=f"loss-{i}"))
         found.append(curve_picture(curves, measure="validation_auc", name=f"auc-{i}"))
+    for i, tuning in enumerate(data.tuning):
+        found.append(trials_picture(tuning, name=f"trials-{i}"))
+        found += [tuned_picture(tuning, one, name=f"tuned-{i}-{j}") for j, one in enumerate(tuning.dimensions)]
     if data.semantics is not None:
         for kind, measured in (("raw", data.semantics.raw), ("centered", data.semantics.centered)):
             label = f"Heat map of the {kind} cosines of {len(measured.fields)} fields; the table below has the values."

@@ -31,6 +31,9 @@ __all__ = [
     "Semantics",
     "SplitCard",
     "StepCost",
+    "TunedDimension",
+    "TunedTrial",
+    "Tuning",
 ]
 
 Rows = tuple[tuple[float, ...], ...]
@@ -54,6 +57,47 @@ class Curve(_Model):
     train_loss: tuple[float, ...]
     validation_auc: tuple[float, ...]
     best_epoch: int | None = None
+
+
+class TunedDimension(_Model):
+    """A searched setting. `log`: a picture's axis has equal factors for equal steps."""
+
+    name: str
+    log: bool = True
+    whole: bool = False
+
+
+class TunedTrial(_Model):
+    """One trial: a value for each dimension, and its metrics on the validation split; None where training diverged."""
+
+    number: int
+    values: dict[str, float]
+    auc: float | None
+    logloss: float | None = None
+    seconds: float | None = None
+
+
+class Tuning(_Model):
+    """A search over an arm's settings. Trial 0 has the defaults."""
+
+    backbone: str
+    arm: str
+    seeds: int = 1
+    dimensions: tuple[TunedDimension, ...] = Setting(min_length=1)
+    trials: tuple[TunedTrial, ...] = Setting(min_length=1)
+
+    @model_validator(mode="after")
+    def _trials_have_every_dimension(self) -> Tuning:
+        names = {one.name for one in self.dimensions}
+        if any(set(trial.values) != names for trial in self.trials):
+            raise ValueError(f"a trial does not have exactly the values {', '.join(sorted(names))}")
+        return self
+
+    @property
+    def best(self) -> TunedTrial | None:
+        """The trial of the highest validation AUC, the first of equals."""
+        scored = [trial for trial in self.trials if trial.auc is not None]
+        return max(scored, key=lambda trial: trial.auc or 0.0, default=None)
 
 
 class FieldSimilarity(_Model):
@@ -229,6 +273,7 @@ class ReportData(_Model):
     title: str = ""
     comparisons: tuple[Comparison, ...] = ()
     curves: tuple[Curve, ...] = ()
+    tuning: tuple[Tuning, ...] = ()
     semantics: Semantics | None = None
     accuracy: FieldAccuracy | None = None
     data: DataCard | None = None

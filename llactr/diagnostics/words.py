@@ -9,7 +9,7 @@ from typing import Any
 
 from llactr.diagnostics.comparison import Difference, signed
 
-__all__ = ["FILTERS", "bytes_size", "count", "day", "duration", "metric", "moment", "share", "tiny"]
+__all__ = ["FILTERS", "bytes_size", "count", "day", "duration", "metric", "moment", "setting", "share", "tiny"]
 
 _UNKNOWN = "–"
 
@@ -37,6 +37,11 @@ def share(value: float | None) -> str:
     if 0 < value < 0.0005:
         return "< 0.1\u202f%"
     return f"{100 * value:.1f}\u202f%".replace(".0\u202f%", "\u202f%")
+
+
+def setting(value: float) -> str:
+    """A setting with three digits: 0.001, 2.4e−05, 24."""
+    return f"{value:.3g}".replace("-", "−")
 
 
 def duration(seconds: float | None) -> str:
@@ -89,6 +94,7 @@ FILTERS: dict[str, Callable[[Any], str]] = {
     "metric": metric,
     "cosine": cosine,
     "share": share,
+    "setting": setting,
     "duration": duration,
     "bytes_size": bytes_size,
     "day": day,

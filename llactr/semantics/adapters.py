@@ -19,6 +19,8 @@ __all__ = ["ADAPTER_WEIGHTS", "LoraSettings", "adapter_hash", "attach", "load_ad
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _ADAPTER_CONFIG = "adapter_config.json"
+# What peft's wrapper puts before the names; adapters attached in place have none.
+_PEFT_PREFIX = "base_model.model."
 
 
 class LoraSettings(BaseModel):
@@ -64,7 +66,8 @@ def attach(model: nn.Module, settings: LoraSettings) -> LoraConfig:
 
 def save_adapter(model: nn.Module, config: LoraConfig, folder: Path, *, base_model: str) -> None:
     """Writes `adapter_model.safetensors` and `adapter_config.json`, which peft loads as well."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in get_peft_model_state_dict(model).items()}
+    state = get_peft_model_state_dict(model)
+    tensors = {_PEFT_PREFIX + name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
     content: dict[str, Any] = config.to_dict()
@@ -96,7 +99,8 @@ def load_adapter(model: nn.Module, folder: Path) -> LoraConfig:
             lora_dropout=content["lora_dropout"],
             target_modules=content["target_modules"],
         )
-        tensors = load_file(folder / ADAPTER_WEIGHTS)
+        loaded = load_file(folder / ADAPTER_WEIGHTS)
+        tensors = {name.removeprefix(_PEFT_PREFIX): tensor for name, tensor in loaded.items()}
         inject_adapter_in_model(config, model)
         expected = get_peft_model_state_dict(model)
         _check_fit(expected, tensors)

@@ -79,8 +79,11 @@ class CausalLMEncoder(TorchEncoder):
 
     def embed(self, texts: list[str]) -> Tensor:
         """Unit vectors of one batch, (B, L) float32; texts beyond 512 tokens are cut."""
+        # Models without a BOS token make nothing of an empty text; one masked-in pad token stands for it.
+        texts = [text or self._tokenizer.pad_token for text in texts]
         batch = self._tokenizer(texts, padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt")
         mask = batch["attention_mask"].to(self.device)  # (B, T)
+        mask[:, 0] = 1
         states = self._states(batch["input_ids"].to(self.device), mask)  # (B, T, L)
         return F.normalize(last_token_states(states, mask).float(), dim=-1)  # (B, L)
 

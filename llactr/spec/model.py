@@ -146,7 +146,17 @@ class _FieldBase(_Model):
         return self.source_column or self.name
 
 
-class CategoricalField(_FieldBase):
+class _TextField(_FieldBase):
+    """A field whose values a language model may read; see `llactr.semantics.value_texts`.
+
+    `value_text` says what the text of a value is: `true` takes the value itself, a list of fields of the same entity
+    takes their values (for a field that reads the join key, which says nothing by itself), `false` gives it none.
+    """
+
+    value_text: bool | tuple[Name, ...] = False
+
+
+class CategoricalField(_TextField):
     """One id per distinct value seen at least `min_count` times in training."""
 
     kind: Literal["categorical"]
@@ -171,7 +181,7 @@ class TimestampPartField(_FieldBase):
     part: Literal["hour", "weekday", "month", "day"]
 
 
-class MultiValuedField(_FieldBase):
+class MultiValuedField(_TextField):
     """Several values in one string; the field's embedding is the mean over at most `max_values` of them."""
 
     kind: Literal["multi_valued"]
@@ -229,6 +239,11 @@ class DatasetSpec(_Model):
                 return field
         raise KeyError(name)
 
+    @property
+    def text_fields(self) -> tuple[CategoricalField | MultiValuedField, ...]:
+        """The fields whose values have texts, in the spec's order."""
+        return tuple(f for f in self.fields if isinstance(f, CategoricalField | MultiValuedField) and f.value_text)
+
     def owned_by(
         self, owner: Owner
     ) -> tuple[CategoricalField | NumericField | TimestampPartField | MultiValuedField, ...]:
@@ -254,7 +269,27 @@ class DatasetSpec(_Model):
                     f"field {field.name!r} belongs to {field.owner!r}, which has no source: "
                     "only its join key can be read"
                 )
+        self._check_value_texts()
         return self
+
+    def _check_value_texts(self) -> None:
+        """A text made of other fields belongs to a field that reads the join key they hang on."""
+        for field in self.fields:
+            if not isinstance(field, _TextField) or isinstance(field.value_text, bool):
+                continue
+            entity = None if field.owner == "context" else self.entities.get(field.owner)
+            if entity is None or field.column != entity.join_key:
+                raise ValueError(
+                    f"field {field.name!r} takes its value_text from other fields, which only a field that reads its "
+                    "entity's join key can: say true instead of a list"
+                )
+            sources = [other.name for other in self.owned_by(field.owner) if other.column != entity.join_key]
+            unknown = [name for name in field.value_text if name not in sources]
+            if unknown or not field.value_text:
+                raise ValueError(
+                    f"field {field.name!r} takes its value_text from {list(field.value_text)}: expected some of the "
+                    f"fields of the same entity, {sources}"
+                )
 
     def _check_names(self) -> None:
         """Names are columns of one table, and SQL does not tell `Age` from `age`."""

@@ -63,7 +63,7 @@ __all__ = ["AsofDuckDBOfflineStore", "AsofDuckDBOfflineStoreConfig"]
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
-class AsofDuckDBOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc]
+class AsofDuckDBOfflineStoreConfig(DuckDBOfflineStoreConfig):
     """The `offline_store` section of feature_store.yaml."""
 
     type: str = "llactr.store.asof.AsofDuckDBOfflineStore"
@@ -90,7 +90,7 @@ class AsofDuckDBOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[mi
         )
 
 
-class AsofDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
+class AsofDuckDBOfflineStore(DuckDBOfflineStore):
     """See the module's text. Reading for materialization is Feast's, with sources found as here."""
 
     @staticmethod

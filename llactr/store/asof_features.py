@@ -35,11 +35,14 @@ class ViewTable(ABC):
     count: int
     types: tuple[pa.DataType, ...]
     """The feature columns' types."""
+    one_per_moment: bool
+    """Whether no two rows are known to share a key and a timestamp, so that none has to be chosen."""
 
     @abstractmethod
     def take(self, rows: npt.NDArray[np.integer]) -> list[pa.ChunkedArray]:
         """The features of these rows, a column each; -1 gives nulls."""
 
+    @abstractmethod
     def forget_keys(self) -> None:
         """Lets go of what only the join needs. `relation` is gone afterwards."""
 
@@ -52,12 +55,13 @@ class ResidentView(ViewTable):
         self.relation = f"__llactr_view_{next(_names)}"
         self.count = table.num_rows
         narrow = table.select(table.column_names[: table.num_columns - features])
-        self.types = tuple(column.type for column in table.columns[table.num_columns - features :])
+        self.types = tuple(_plain(column.type) for column in table.columns[table.num_columns - features :])
         self._columns = [_compact(column) for column in table.columns[table.num_columns - features :]]
         places = [name for name in narrow.column_names if name.startswith("place")]
         if _ascending([narrow[name].to_numpy() for name in places]):
             narrow, places = narrow.drop_columns(places), ["view_row"]
         self.stored_order = tuple(places)
+        self.one_per_moment = _distinct(narrow["code"].to_numpy(), narrow["ts"].to_numpy())
         number = np.int32 if self.count < 2**31 else np.int64
         connection.register(
             self.relation, narrow.append_column("view_row", pa.array(np.arange(self.count, dtype=number)))
@@ -83,31 +87,33 @@ class SpilledView(ViewTable):
         connection.execute(f"CREATE TABLE {self._table} AS {query}")
         described = connection.execute(f"SELECT * FROM {self._table} LIMIT 0").to_arrow_table().schema
         self.stored_order = tuple(name for name in described.names if name.startswith("place"))
-        self.types = tuple(described.field(name).type for name in features)
+        self.types = tuple(_plain(described.field(name).type) for name in features)
         self.relation = (
             f"(SELECT code, ts, created, {', '.join(self.stored_order)}, rowid AS view_row FROM {self._table})"
         )
         self.count = connection.execute(f"SELECT count(*) FROM {self._table}").fetchall()[0][0]
         self._features = features
+        self.one_per_moment = False
 
     def take(self, rows: npt.NDArray[np.integer]) -> list[pa.ChunkedArray]:
         """See `ViewTable.take`."""
-        needed = np.unique(rows[rows >= 0])
-        cursor = self._connection.cursor()
+        known = rows >= 0
+        needed, which = np.unique(rows[known], return_inverse=True)
+        cursor = self._connection.cursor()  # others may be reading from the connection
         cursor.register("needed", pa.table({"view_row": needed}))
         columns = ", ".join(["rowid", *self._features])
         found = cursor.execute(
             f"SELECT {columns} FROM {self._table} WHERE rowid IN (SELECT view_row FROM needed)"
         ).to_arrow_table()
         cursor.close()
-        order = np.argsort(found["rowid"].to_numpy())
-        picked = (
-            order[np.searchsorted(needed, np.maximum(rows, 0)).clip(max=max(len(needed) - 1, 0))]
-            if len(needed)
-            else rows
-        )
-        positions = pa.array(picked, mask=rows < 0)
-        return [_chunked(_merged(found[name]).take(positions)) for name in self._features]
+        picked = np.zeros(len(rows), dtype=np.int64)
+        picked[known] = np.argsort(found["rowid"].to_numpy())[which]
+        positions = pa.array(picked, mask=~known)
+        taken = [_merged(found[name]).take(positions) for name in self._features]
+        return [_chunked(column.cast(kind)) for column, kind in zip(taken, self.types, strict=True)]
+
+    def forget_keys(self) -> None:
+        """See `ViewTable.forget_keys`; here they stay on disk."""
 
 
 def load_view(
@@ -148,6 +154,11 @@ def _compact(column: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     return merged
 
 
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type with Arrow's own name for what is in a list, where DuckDB has another."""
+    return pa.list_(_plain(kind.value_type)) if pa.types.is_list(kind) else kind
+
+
 def _merged(column: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """One array; still several where one array's 32-bit offsets would not do."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
@@ -168,3 +179,16 @@ def _ascending(keys: Sequence[npt.NDArray[np.int64]]) -> bool:
             return False
         decided |= step > 0
     return bool(decided.all())
+
+
+def _distinct(codes: npt.NDArray[np.int32], ts: npt.NDArray[np.int64]) -> bool:
+    """Whether all pairs (code, ts) differ; False also where that is not cheap to tell. Cost: one sort of integers."""
+    if not len(ts):
+        return True
+    first, last = int(ts.min()), int(ts.max())
+    width = last - first + 1
+    if (int(codes.max()) + 1) * width >= 2**63:
+        return False
+    packed = codes.astype(np.int64) * width + (ts - first)
+    packed.sort()
+    return not bool((packed[1:] == packed[:-1]).any())

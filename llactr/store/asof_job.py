@@ -57,7 +57,7 @@ class JoinRequest:
     """Feast's staging_location and its endpoint."""
 
 
-class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
+class AsofRetrievalJob(RetrievalJob):
     """The rows of `get_historical_features`: as many as entity rows, in their order, duplicates kept."""
 
     def __init__(self, request: JoinRequest) -> None:
@@ -181,7 +181,7 @@ class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
         return _JoinedRows(self, table).to_arrow()
 
     def _declared_on_demand_types(self) -> dict[str, pa.DataType]:
-        kinds = {}
+        kinds: dict[str, pa.DataType] = {}
         for view in self.on_demand_feature_views:
             prefix = f"{view.projection.name_to_use()}__" if self.full_feature_names else ""
             kinds |= {prefix + f.name: feast_value_type_to_pa(f.dtype.to_value_type()) for f in view.features}
@@ -197,7 +197,7 @@ class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
         )
 
 
-class _JoinedRows(RetrievalJob):  # type: ignore[misc]
+class _JoinedRows(RetrievalJob):
     """Rows of a job that are joined already, so that Feast's own code computes the on-demand features."""
 
     def __init__(self, job: AsofRetrievalJob, table: pa.Table) -> None:

@@ -12,9 +12,12 @@ replaced by small integers first, because ASOF sorts both sides by key and time,
 
 from __future__ import annotations
 
+from typing import Any
+
 import duckdb
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from llactr.errors import DataError
 from llactr.sql import quote_identifier
@@ -97,13 +100,13 @@ class KeyCodes:
         ours, theirs = self._types[shown], source.types[source.physical(key)]
         if ours == theirs:
             return ours
-        if ours in ("NULL", '"NULL"'):  # a column without any value has no type of its own, and matches nothing
+        if pa.types.is_null(self._entities.schema.field(shown).type):  # a column without any value has no type of its own, and matches nothing
             return theirs
         texts = [kind == "VARCHAR" or kind.startswith("ENUM") for kind in (ours, theirs)]
         if texts[0] != texts[1]:
             raise DataError(
-                f"view {plan.name!r} is joined by {key!r} of type {theirs}, but the entity frame's {shown!r} is {ours}: "
-                "convert the entity frame's column"
+                f"view {plan.name!r} is joined by {key!r} ({theirs}), but the entity frame's {shown!r} is {ours}: "
+                "convert the column of the frame"
             )
         both = f"SELECT NULL::{ours} AS k UNION ALL SELECT NULL::{theirs}"
         return str(self._connection.execute(f"SELECT typeof(k) FROM ({both}) LIMIT 1").fetchall()[0][0])
@@ -111,7 +114,7 @@ class KeyCodes:
 
 def matching_rows(
     connection: duckdb.DuckDBPyConnection, plan: ViewPlan, *, entities: str, view: ViewTable, count: int
-) -> npt.NDArray[np.int32] | npt.NDArray[np.int64]:
+) -> npt.NDArray[np.signedinteger[Any]]:
     """The number of the view row that each entity row sees, or -1.
 
     Args:
@@ -128,31 +131,33 @@ def matching_rows(
     reader = connection.execute(
         f"SELECT rows.entity_row, seen.view_row FROM ({entities}) AS rows "
         f"ASOF JOIN ({_sightings(view, cut_off=plan.cut_off)}) AS seen "
-        f"ON rows.code = seen.code AND rows.ts >= seen.at {alive}"
+        f"ON rows.code = seen.code AND rows.ts >= seen.sighted {alive}"
     ).to_arrow_reader(_BATCH_ROWS)
-    found = np.full(count, -1, dtype=np.int32 if view.count < 2**31 else np.int64)
+    found: npt.NDArray[np.signedinteger[Any]] = np.full(count, -1, dtype=np.int32 if view.count < 2**31 else np.int64)
     for batch in reader:
         found[batch.column(0).to_numpy()] = batch.column(1).to_numpy()
     return found
 
 
 def _sightings(view: ViewTable, *, cut_off: bool) -> str:
-    """SQL of what can be the newest at some time: (code, at, ts, view_row), one row per code and `at`."""
+    """SQL of what can be the newest at some time: (code, sighted, ts, view_row), one row per code and `sighted`."""
     newest_first = ", ".join(["created DESC NULLS LAST", *(f"{column} DESC" for column in view.stored_order)])
+    if not cut_off and view.one_per_moment:
+        return f"SELECT code, ts AS sighted, ts, view_row FROM {view.relation}"
     if not cut_off:
         return (
-            f"SELECT code, ts AS at, ts, view_row FROM {view.relation} "
+            f"SELECT code, ts AS sighted, ts, view_row FROM {view.relation} "
             f"QUALIFY row_number() OVER (PARTITION BY code, ts ORDER BY {newest_first}) = 1"
         )
     oldest_first = ", ".join(["ts", "created", *view.stored_order])
     ranked = (
-        "SELECT code, ts, greatest(ts, created) AS at, view_row, "
+        "SELECT code, ts, greatest(ts, created) AS sighted, view_row, "
         f"row_number() OVER (PARTITION BY code ORDER BY {oldest_first}) AS rank "
         f"FROM {view.relation} WHERE created IS NOT NULL"
     )
     return (
-        f"SELECT code, at, ts, view_row FROM ({ranked}) "
-        "QUALIFY rank = max(rank) OVER seen_so_far AND lead(at) OVER seen IS DISTINCT FROM at "
-        "WINDOW seen AS (PARTITION BY code ORDER BY at, rank), "
-        "seen_so_far AS (PARTITION BY code ORDER BY at, rank ROWS UNBOUNDED PRECEDING)"
+        f"SELECT code, sighted, ts, view_row FROM ({ranked}) "
+        "WINDOW seen AS (PARTITION BY code ORDER BY sighted, rank), "
+        "seen_so_far AS (PARTITION BY code ORDER BY sighted, rank ROWS UNBOUNDED PRECEDING) "
+        "QUALIFY rank = max(rank) OVER seen_so_far AND lead(sighted) OVER seen IS DISTINCT FROM sighted"
     )

@@ -100,6 +100,7 @@ def open_source(connection: duckdb.DuckDBPyConnection, source: DataSource, repo_
     """
     mapping = {new: old for old, new in source.field_mapping.items()}
     files = parquet_files(source, repo_path)
+    place: tuple[str, ...]
     if files is not None:
         sql, place = parquet_scan(files), ("file_index", "file_row_number")
     else:

@@ -3,6 +3,7 @@
 | object | join keys | holds |
 |---|---|---|
 | view `field_semantics` | dataset, field, semantics_version | the vector of a field, for every version written |
+| view `value_semantics` | dataset, field, value, semantics_version | the vector of a value's text |
 | view `semantics_release` | dataset | the version that is current from a moment on |
 | view `<dataset>__user`, `<dataset>__item` | the entity's join key | the fields of users, of items |
 | service `<dataset>__ctr` | all of these | what one row of a training set, or one request, needs |
@@ -22,7 +23,7 @@ from feast.types import Array, FeastType, Float32, Float64, String, UnixTimestam
 from llactr.errors import InputError, NotReadyError, SpecError
 from llactr.spec import DatasetSpec, Field, NumericField, TimestampPartField, load_spec
 from llactr.store.names import CREATED_TIMESTAMP, PhysicalNames
-from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE
+from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE, VALUE_SEMANTICS
 from llactr.transforms import EVENT_TIMESTAMP
 from llactr.workspace import Workspace
 
@@ -75,7 +76,7 @@ def load_specs(workspace: Workspace) -> list[DatasetSpec]:
 
 
 def semantics_definitions(workspace: Workspace) -> list[FeastObject]:
-    """What all datasets share: field vectors by version, and releases."""
+    """What all datasets share: field and value vectors by version, and releases."""
     entities = {
         "dataset": Entity(name="dataset", value_type=ValueType.STRING, description="A dataset, by its spec's name"),
         "field": Entity(name="field", value_type=ValueType.STRING, description="A field, by its name in the spec"),
@@ -98,6 +99,20 @@ def semantics_definitions(workspace: Workspace) -> list[FeastObject]:
         ],
         source=_source(FIELD_SEMANTICS, workspace.semantics_table(FIELD_SEMANTICS)),
     )
+    value = Entity(name="value", value_type=ValueType.STRING, description="A value of a field, as vocabularies hold it")
+    values = FeatureView(
+        name=VALUE_SEMANTICS,
+        description="What the language model makes of a value's text, such as a film's title, year and genres",
+        entities=[entities["dataset"], entities["field"], value, entities["semantics_version"]],
+        ttl=FOREVER,
+        schema=[
+            *(Feature(name=name, dtype=String) for name in ("dataset", "field", "value", "semantics_version")),
+            Feature(name="vector", dtype=Array(Float32), description="unit norm"),
+            Feature(name="text", dtype=String),
+            Feature(name="encoder", dtype=String),
+        ],
+        source=_source(VALUE_SEMANTICS, workspace.semantics_table(VALUE_SEMANTICS)),
+    )
     releases = FeatureView(
         name=SEMANTICS_RELEASE,
         description="Which semantics version is current for a dataset",
@@ -106,7 +121,7 @@ def semantics_definitions(workspace: Workspace) -> list[FeastObject]:
         schema=[Feature(name="dataset", dtype=String), Feature(name="semantics_version", dtype=String)],
         source=_source(SEMANTICS_RELEASE, workspace.semantics_table(SEMANTICS_RELEASE)),
     )
-    return [*entities.values(), vectors, releases]
+    return [*entities.values(), value, vectors, values, releases]
 
 
 def dataset_definitions(workspace: Workspace, spec: DatasetSpec, *, release: FeatureView) -> list[FeastObject]:

@@ -1,16 +1,21 @@
-"""Offline tables -> online store, one view after the other."""
+"""Offline tables -> online store, one view after the other, with the rows counted as they are written."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from feast import FeatureStore
 
 from llactr.errors import InputError, NotReadyError
 from llactr.store.failures import store_failures
+from llactr.store.newest import NewestRows
 from llactr.store.open import feast_output_to_log, open_store
 from llactr.workspace import Workspace
 
@@ -26,6 +31,7 @@ class MaterializedView:
 
     name: str
     seconds: float
+    rows: int
 
 
 def materialize(
@@ -47,12 +53,13 @@ def materialize(
         start: from the beginning by default.
         end: now by default.
         config: see `open_store`.
-        progress: called with (view, views done, views in all) before each view and once more at the end.
+        progress: called with (view, rows written, rows in all), rows being those of all views: before each view, after
+            each batch, and at the end. An engine that writes from other processes is heard of view by view.
 
     Raises:
         NotReadyError: nothing has been applied.
         InputError: a moment has no zone, or `end` is before `start`.
-        StoreError: Feast or the online store failed; run it again.
+        StoreError: Feast or the online store failed, or an engine reported success and rows are missing.
     """
     end = end or datetime.now(UTC)
     start = start or min(_BEGINNING, end)
@@ -67,15 +74,45 @@ def materialize(
         raise NotReadyError(
             f"no feature view is registered in the workspace {workspace.root}: run 'llactr apply' first"
         )
-    done = []
-    for number, view in enumerate(views):
+    newest = {view: NewestRows(store, view, start=start, end=end) for view in views}
+    with store_failures("counting the rows to materialize", then="run 'llactr materialize' again"):
+        counts = {view: newest[view].count() for view in views}
+    total = sum(counts.values())
+    before, done = 0, []
+
+    def report(view: str, written: int) -> None:
         if progress:
-            progress(view, number, len(views))
+            progress(view, min(before + written, total), total)
+
+    for view in views:
+        report(view, 0)
         began = time.perf_counter()
-        with store_failures(f"materializing {view!r}", then="run 'llactr materialize' again"), feast_output_to_log():
+        doing = store_failures(f"materializing {view!r}", then="run 'llactr materialize' again")
+        with doing, feast_output_to_log(), _counted(store, view, report) as written:
             store.materialize(start, end, feature_views=[view])
-        done.append(MaterializedView(view, time.perf_counter() - began))
-        _LOG.info("materialized %s (%d of %d) in %.2f s", view, number + 1, len(views), done[-1].seconds)
-    if progress:
-        progress(views[-1], len(views), len(views))
+            if counts[view] and not written[0]:  # by other processes, or by none
+                newest[view].check_online()
+        done.append(MaterializedView(view, time.perf_counter() - began, written[0] or counts[view]))
+        before += counts[view]
+        _LOG.info("materialized %s: %d rows in %.2f s", view, done[-1].rows, done[-1].seconds)
+    report(views[-1], 0)
     return tuple(done)
+
+
+@contextlib.contextmanager
+def _counted(store: FeatureStore, view: str, report: Callable[[str, int], None]) -> Iterator[list[int]]:
+    """Counts the rows of a view that pass through this process's online store, in a list of one number."""
+    online_store = store.provider.online_store
+    write = online_store.online_write_batch
+    written = [0]
+
+    def counting(config: Any, table: Any, data: Any, progress: Any) -> None:
+        write(config, table, data, progress)
+        written[0] += len(data)
+        report(view, written[0])
+
+    online_store.online_write_batch = counting
+    try:
+        yield written
+    finally:
+        del online_store.online_write_batch

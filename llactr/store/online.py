@@ -7,10 +7,11 @@ one level below: entity keys in, protobuf values out, one call per view.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureStore, FeatureView
@@ -18,6 +19,7 @@ from feast.errors import FeatureViewNotFoundException
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import NULL_TIMESTAMP_INT_VALUE
+from numpy.typing import NDArray
 
 from llactr.errors import DataError, NotReadyError
 from llactr.spec import DatasetSpec, EntityOwner, Field
@@ -25,7 +27,7 @@ from llactr.store.failures import store_failures
 from llactr.store.names import PhysicalNames
 from llactr.store.open import open_store
 from llactr.store.raw import raw_values
-from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE
+from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE, VALUE_SEMANTICS
 from llactr.store.vectors import assemble_field_vectors
 from llactr.transforms import EVENT_TIMESTAMP, normalize_key, raw_column, raw_type
 from llactr.workspace import Workspace
@@ -130,6 +132,34 @@ class OnlineReader:
         return assemble_field_vectors(
             self.spec.name, version, fields, rows, place="the online store", first_run="llactr materialize"
         )
+
+    def value_vectors(
+        self, version: str, values: Mapping[str, Sequence[str]]
+    ) -> dict[str, dict[str, NDArray[np.float32]]]:
+        """The vectors of some values: field -> value -> (L,) float32. A value that has none yet is left out.
+
+        Args:
+            version: the values' semantics version, as a bundle is pinned to it.
+            values: field -> distinct values.
+
+        Raises:
+            NotReadyError: the view is not registered.
+            StoreError: the store did not answer.
+        """
+        wanted = [(field, value) for field, some in values.items() for value in some]
+        if not wanted:
+            return {}
+        keys = [
+            _entity_key(dataset=self.spec.name, field=field, value=value, semantics_version=version)
+            for field, value in wanted
+        ]
+        found: dict[str, dict[str, NDArray[np.float32]]] = {}
+        view = self._view(VALUE_SEMANTICS)
+        for (field, value), row in zip(wanted, self._read(view, keys, ["vector"]), strict=True):
+            vector = row["vector"].float_list_val.val if row and row["vector"].WhichOneof("val") else None
+            if vector:
+                found.setdefault(field, {})[value] = np.array(vector, np.float32)
+        return found
 
     def _entity_features(self, owner: EntityOwner, keys: pa.Array) -> dict[str, pa.ChunkedArray]:
         """The stored fields of a user or item for a column of keys, which may repeat or be null."""

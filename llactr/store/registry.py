@@ -55,12 +55,13 @@ def repository_workspace(repository: Path) -> Workspace:
 
 
 def quiet_known_warnings() -> None:
-    """Silences two warnings that nobody here can act on.
+    """Silences warnings that nobody here can act on.
 
     Feast says that `serve_features_while_materializing` 'typically has no effect' on a file registry. It has: a test
-    of ours reads a view that is being materialized. And ibis calls a method that DuckDB deprecates.
+    of ours reads a view that is being materialized. And ibis calls methods that DuckDB deprecates.
     """
-    warnings.filterwarnings("ignore", r"fetch_arrow_table\(\) is deprecated", DeprecationWarning)
+    for method in ("fetch_arrow_table", "fetch_record_batch"):
+        warnings.filterwarnings("ignore", rf"{method}\(\) is deprecated", DeprecationWarning)
     logger = logging.getLogger("feast.repo_config")
     if _is_other_message not in logger.filters:
         logger.addFilter(_is_other_message)

@@ -12,10 +12,19 @@ import pyarrow.parquet as pq
 from llactr.errors import DataError, NotReadyError
 from llactr.workspace import Workspace
 
-__all__ = ["FIELD_SEMANTICS", "SEMANTICS_RELEASE", "SEMANTICS_SCHEMAS", "add_file", "create_tables", "read_files"]
+__all__ = [
+    "FIELD_SEMANTICS",
+    "SEMANTICS_RELEASE",
+    "SEMANTICS_SCHEMAS",
+    "VALUE_SEMANTICS",
+    "add_file",
+    "create_tables",
+    "read_files",
+]
 
 FIELD_SEMANTICS = "field_semantics"
 SEMANTICS_RELEASE = "semantics_release"
+VALUE_SEMANTICS = "value_semantics"
 _TIMESTAMP = pa.timestamp("us", "UTC")
 
 SEMANTICS_SCHEMAS = {
@@ -39,8 +48,21 @@ SEMANTICS_SCHEMAS = {
             "created_timestamp": _TIMESTAMP,
         }
     ),
+    VALUE_SEMANTICS: pa.schema(
+        {
+            "dataset": pa.string(),
+            "field": pa.string(),
+            "value": pa.string(),
+            "semantics_version": pa.string(),
+            "vector": pa.list_(pa.float32()),
+            "text": pa.string(),
+            "encoder": pa.string(),
+            "event_timestamp": _TIMESTAMP,
+            "created_timestamp": _TIMESTAMP,
+        }
+    ),
 }
-"""Columns of the two tables that all datasets share."""
+"""Columns of the tables that all datasets share."""
 
 
 def create_tables(workspace: Workspace) -> None:

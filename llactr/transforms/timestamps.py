@@ -110,6 +110,11 @@ def _from_text(column: pa.ChunkedArray, spec: TimestampSpec) -> pa.ChunkedArray:
         try:
             local = text.cast(pa.timestamp("us"))
         except pa.ArrowInvalid:
+            if pc.all(pc.match_substring_regex(text, r"^-?\d+$")).as_py():
+                raise DataError(
+                    f"column {spec.column!r} holds whole numbers such as {text.drop_null()[0]}: give it a 'unit' "
+                    "(s, ms, us or ns) in the spec"
+                ) from None
             reason = str(zoned).splitlines()[0].removesuffix(".")
             raise DataError(
                 f"column {spec.column!r} holds text that is no timestamp such as 2024-05-31T09:30:00Z: {reason}"

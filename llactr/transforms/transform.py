@@ -100,6 +100,16 @@ class Transform:
                 return vocabulary.values
         raise KeyError(name)
 
+    def known(self, name: str) -> frozenset[str]:
+        """The values of a field that have ids of their own; made once per transform and field."""
+        if name not in self._known:
+            self._known[name] = frozenset(self.values(name))
+        return self._known[name]
+
+    @cached_property
+    def _known(self) -> dict[str, frozenset[str]]:
+        return {}
+
     def save(self, folder: Path) -> None:
         """Writes `transform.json` and one Parquet file per field (id, value, count) into a folder."""
         folder.mkdir(parents=True, exist_ok=True)

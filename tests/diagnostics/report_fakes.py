@@ -16,6 +16,9 @@ from llactr.diagnostics import (
     Semantics,
     SplitCard,
     StepCost,
+    TunedDimension,
+    TunedTrial,
+    Tuning,
     compare,
 )
 from llactr.semantics import FieldVectors
@@ -78,6 +81,26 @@ def fake_curves(backbone="FM", seeds=(1, 2, 3)):
     return tuple(found)
 
 
+def fake_tuning(backbone="FM", *, arm="both", trials=24):
+    """A search in which the learning rate matters most; one trial diverges and one fails badly."""
+    rng = np.random.default_rng(11)
+    names = ("learning_rate", "weight_decay", "lambda_fre", "lambda_fie", "tau", "rank")
+    found = []
+    for number in range(trials):
+        values = {
+            "learning_rate": 10 ** rng.uniform(-3.6, -2.3), "weight_decay": 10 ** rng.uniform(-8, -2),
+            "lambda_fre": 10 ** rng.uniform(-2, -0.2), "lambda_fie": 10 ** rng.uniform(-2, -0.2),
+            "tau": 10 ** rng.uniform(0.3, 2.3), "rank": int(rng.integers(4, 65)),
+        }  # fmt: skip
+        auc = 0.783 - 0.01 * (np.log10(values["learning_rate"]) + 2.8) ** 2 - 0.001 * rng.random()
+        auc = {5: None, 9: 0.61}.get(number, float(auc))
+        found.append(TunedTrial(
+            number=number, values=values, auc=auc, logloss=auc and 1.3 - auc, seconds=auc and 12.0,
+        ))  # fmt: skip
+    dimensions = tuple(TunedDimension(name=name, whole=name == "rank") for name in names)
+    return Tuning(backbone=backbone, arm=arm, seeds=1, dimensions=dimensions, trials=tuple(found))
+
+
 def fake_accuracy(names):
     rng = np.random.default_rng(5)
     size = len(names)
@@ -104,6 +127,7 @@ def fake_report(*, names=None, comparisons=None) -> ReportData:
         title="MovieLens-100K",
         comparisons=comparisons if comparisons is not None else (fake_comparison(),),
         curves=fake_curves(),
+        tuning=(fake_tuning(),),
         semantics=Semantics.measure(fake_vectors(names)),
         accuracy=fake_accuracy(names),
         data=DataCard(

@@ -88,7 +88,7 @@ def test_hostile_names_stay_text():
 def test_every_section_is_filled_or_says_what_to_run():
     full, empty = render_report(fake_report()), render_report(ReportData(dataset="toy"))
     assert 'class="missing"' not in full
-    for command in ("evaluate", "train", "encode", "finetune", "ingest", "run"):
+    for command in ("evaluate", "train", "tune", "encode", "finetune", "ingest", "run"):
         assert f"<code>llactr {command}</code>" in empty
     assert "Not evaluated yet" in empty
 

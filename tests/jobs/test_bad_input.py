@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
-
-from tests.jobs.conftest import SPEC, write_dataset
+from tiny_dataset import SPEC, write_dataset
 
 
 def _state(root: Path) -> dict[str, str]:
@@ -29,27 +29,21 @@ def _spec_without(column: str) -> dict:
     ("changes", "message"),
     [
         ({"label": {"column": "score", "above": 3}}, "score"),
-        ({"label": {"column": "stars"}}, "0 or 1"),
+        ({"label": {"column": "stars"}}, "not binary"),
         ({"fields": [*SPEC["fields"], SPEC["fields"][0]]}, "listed twice"),
         ({"fields": [*SPEC["fields"], {**SPEC["fields"][1], "name": "height"}]}, "height"),
-        ({"fields": [*SPEC["fields"][:2], {**SPEC["fields"][1], "name": "job2", "kind": "numeric", "source_column": "job"}]}, "job"),
+        ({"fields": [*SPEC["fields"][:2], {**SPEC["fields"][1], "name": "job2", "kind": "numeric", "source_column": "job"}]}, "nurse"),
         ({"timestamp": {"column": "at"}}, "unit"),
-        ({"timestamp": {"column": "at", "unit": "ns"}}, "1900|1970|out of range|label|earliest"),
         ({"colour": "red"}, "colour"),
         ({"events": "nowhere"}, "nowhere"),
     ],
 )  # fmt: skip
 def test_ingest_refuses_and_leaves_what_was_there(llactr, ran, tmp_path, changes, message):
-    import re
-
     before = _state(ran.workspace)
-    if "timestamp" in changes and changes["timestamp"].get("unit") == "ns":
-        changes = {"timestamp": {"column": "at", "unit": "ms"}, "label": {"column": "device"}}
-        message = "device"
     answer = llactr("ingest", write_dataset(tmp_path, **changes), "--workspace", ran.workspace)
     assert answer.code == 2
     assert "Traceback" not in answer.err
-    assert re.search(message, _said(answer)), _said(answer)
+    assert message in _said(answer), _said(answer)
     assert _state(ran.workspace) == before
 
 
@@ -96,8 +90,6 @@ def test_unknown_configuration_key(llactr, ran, tmp_path):
 
 
 def test_corrupted_bundle(llactr, ran, tmp_path):
-    import shutil
-
     bundle = shutil.copytree(ran.summary["bundle"], tmp_path / "bundle")
     weights = bundle / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-40])

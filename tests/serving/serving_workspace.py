@@ -79,7 +79,9 @@ def users_table(count: int = USERS, *, seed: int = 1, when: datetime = START - t
 def items_table(count: int = ITEMS, *, seed: int = 2, when: datetime = START - timedelta(days=1)) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     genres = ["a", "b", "c|a", "a|b|c|d", "", None]
-    listed = [None if i % 11 == 0 else datetime(1965 + i % 60, 1 + i % 12, 3, 4, 5, 6, 7, tzinfo=UTC) for i in range(count)]
+    listed = [
+        None if i % 11 == 0 else datetime(1965 + i % 60, 1 + i % 12, 3, 4, 5, 6, 7, tzinfo=UTC) for i in range(count)
+    ]
     return {
         "item_id": pa.array([str(i) for i in range(count)]),
         "title": pa.array([f"title {i // 2}" for i in range(count)]),
@@ -135,19 +137,27 @@ def release_version(workspace: Workspace, spec: DatasetSpec, version: str, *, se
 
 
 def add_bundle(
-    workspace: Workspace, spec: DatasetSpec, rows: pa.Table, vectors: FieldVectors, name: str, *, seed: int, enhanced: bool = True
+    workspace: Workspace,
+    spec: DatasetSpec,
+    rows: pa.Table,
+    vectors: FieldVectors,
+    name: str,
+    *,
+    seed: int,
+    enhanced: bool = True,
 ) -> Path:
     """A bundle with random weights, large enough to make scores differ."""
     transform = Transform.fit(spec, rows.slice(0, EVENTS // 2))
     config = ModelConfig(
-        backbone="deepfm", embedding_dim=8, init_std=0.5, enhancement=EnhancementConfig() if enhanced else None  # type: ignore[call-arg]
+        backbone="deepfm",
+        embedding_dim=8,
+        init_std=0.5,
+        enhancement=EnhancementConfig() if enhanced else None,  # type: ignore[call-arg]
     )
     import torch
 
     model = CTRModel(config, transform.layout, torch.from_numpy(vectors.vectors)[None] if enhanced else None, seed=seed)
-    bundle = Bundle.of(
-        model, spec=spec, transform=transform, vectors=vectors, metrics={"test": {"auc": 0.5}}
-    )
+    bundle = Bundle.of(model, spec=spec, transform=transform, vectors=vectors, metrics={"test": {"auc": 0.5}})
     folder = workspace.artifact("bundles", name)
     with workspace.writing(folder) as draft:
         bundle.save(draft)

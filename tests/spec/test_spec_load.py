@@ -86,6 +86,9 @@ def test_dump_keeps_characters_of_every_script(tmp_path: Path) -> None:
         ("  item: {join_key: item_id, source: items}\n", "", r"field 'item_id' .* 'item', which 'entities' does not"),
         ("source: users}", "source: users, created: {column: c}}", r"'created' needs 'timestamp'"),
         ("split:", "events: twice\nsplit:", r"is not YAML: the key 'events' is given twice"),
+        ("value_text: true", "value_text: [age]", r"field 'occupation' .* which only a field that reads its entity's join"),
+        ("[movie_title,", "[age,", r"field 'item_id' takes its value_text from \['age', .* expected some of"),
+        ("kind: timestamp_part\n", "kind: timestamp_part\n    value_text: true\n", r"unknown key 'value_text'"),
         ("events: ratings\n", "", r"'events' is missing"),
         ("events: ratings", "events: [", r"is not YAML"),
     ],
@@ -124,3 +127,10 @@ def test_a_spec_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         spec.name = "other"  # type: ignore[misc]
     assert isinstance(spec, DatasetSpec)
+
+
+def test_text_fields_are_those_with_a_value_text() -> None:
+    spec = load_spec(EXAMPLE)
+    assert [field.name for field in spec.text_fields] == ["occupation", "item_id", "movie_title", "release_year", "genres"]
+    assert spec.field("item_id").value_text == ("movie_title", "release_year", "genres")
+    assert spec.field("genres").value_text is True

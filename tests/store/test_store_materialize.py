@@ -19,7 +19,7 @@ from llactr.errors import InputError, NotReadyError
 from llactr.store import OnlineReader
 from llactr.store.sqlite import WorkspaceSqliteOnlineStore
 
-VIEWS = ["field_semantics", "semantics_release", "small__item", "small__user"]
+VIEWS = ["field_semantics", "semantics_release", "small__item", "small__user", "value_semantics"]
 
 
 def applied(tmp_path: Path) -> Offline:
@@ -41,12 +41,15 @@ def ages(offline: Offline) -> list[float | None]:
     return OnlineReader(offline.workspace, offline.spec).features(pa.table(columns))["age"].to_pylist()
 
 
-def test_twice_gives_the_same_and_progress_counts_views(tmp_path: Path) -> None:
+def test_twice_gives_the_same_and_progress_counts_rows(tmp_path: Path) -> None:
     offline = applied(tmp_path)
     seen: list[tuple[str, int, int]] = []
     done = store.materialize(offline.workspace, progress=lambda *step: seen.append(step))
     assert [view.name for view in done] == VIEWS
-    assert seen == [*((view, number, 4) for number, view in enumerate(VIEWS)), (VIEWS[-1], 4, 4)]
+    assert [view.rows for view in done] == [8, 1, 2, 3]
+    before = dict(zip(VIEWS, (0, 8, 9, 11), strict=True))  # 14 rows in all
+    steps = [(view, before[view] + written, 14) for view, rows in zip(VIEWS, (8, 1, 2, 3), strict=True) for written in (0, rows)]
+    assert seen == [*steps, (VIEWS[-1], 14, 14)]
     first = ages(offline)
     store.materialize(offline.workspace)
     assert ages(offline) == first == [30.0, 41.5, None]

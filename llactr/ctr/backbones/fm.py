@@ -28,4 +28,8 @@ class FM(Backbone):
             second_order = all_pairs(embedded)
         else:
             second_order = weighted_pairs(embedded, PairWeights(pairs.vectors + 1, pairs.version))
+        return self.of_terms(first_order, second_order)
+
+    def of_terms(self, first_order: Tensor, second_order: Tensor) -> Tensor:
+        """Logits (B,) from both sums, each (B,)."""
         return first_order + second_order + self.bias

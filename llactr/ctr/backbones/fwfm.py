@@ -22,12 +22,12 @@ class FwFM(Backbone):
         second = nn.Linear(pair_count(field_count), 1)  # its initialisation is the reference's
         self.pair_weight = nn.Parameter(second.weight.detach()[0].clone())  # (P,)
         self.bias = nn.Parameter(second.bias.detach()[0].clone())
-        self.linear_weight = nn.Parameter(nn.Linear(field_count * dim, 1).weight.detach().view(field_count, 1, dim).clone())
+        linear = nn.Linear(field_count * dim, 1).weight.detach()
+        self.linear_weight = nn.Parameter(linear.view(field_count, 1, dim).clone())
 
     def forward(self, embedded: Tensor, *, first_order: Tensor | None, pairs: PairWeights | None) -> Tensor:
         """See `Backbone.forward`."""
         weights = self.pair_weight.unsqueeze(0)
         weights, version = (weights, None) if pairs is None else (weights + pairs.vectors, pairs.version)
-        by_field = embedded.transpose(0, 1)  # (F, B, D)
-        linear = torch.bmm(by_field, self.linear_weight.mT).sum(0).squeeze(1)  # (B,)
-        return linear + weighted_pairs(embedded, PairWeights(weights, version)) + self.bias
+        linear = self.linear_weight.squeeze(1)  # (F, D)
+        return weighted_pairs(embedded, PairWeights(weights, version), linear=linear) + self.bias

@@ -1,0 +1,45 @@
+"""llactr on a job: the trainer's own step with the lazy optimizer; run by the Python that has llactr."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from rate import Job, run
+
+from llactr.ctr import CTRModel, ModelConfig, TrainConfig
+from llactr.ctr.batches import Batch
+from llactr.ctr.parallel import Processes
+from llactr.ctr.step import TrainingStep
+from llactr.transforms import FieldLayout
+
+
+def make(backbone: str, job: Job) -> tuple[Any, Any]:
+    """llactr's training step and scoring."""
+    layout = FieldLayout(tuple(f"f{k}" for k in range(len(job.sizes))), tuple(job.sizes), tuple(1 for _ in job.sizes))
+    settings = dict(job.content["settings"].get(backbone, {}))
+    if settings:
+        settings["dropout"] = 0.0
+    name = backbone.partition("-")[0]
+    config = ModelConfig.model_validate(
+        {"backbone": name, "embedding_dim": 32, "settings": settings, **job.content["llactr_model"].get(name, {})}
+    )
+    model = CTRModel(config, layout)
+    training = TrainConfig(embedding_optimizer="lazy", device="cpu", **job.content["llactr_training"].get(name, {}))
+    training_step = TrainingStep(model, training, Processes())
+    version = torch.zeros(job.batch_size, dtype=torch.int32)
+    job.ids = job.ids.to(torch.int32)
+
+    def step(ids: torch.Tensor, label: torch.Tensor) -> None:
+        model.train()
+        training_step(Batch(ids, label, version[: len(label)]))
+
+    def score(ids: torch.Tensor) -> Any:
+        model.eval()
+        return model(ids).numpy()
+
+    return step, score
+
+
+if __name__ == "__main__":
+    run(make)

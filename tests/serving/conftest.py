@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from serving_process import Redis, Served, serve_process
+from serving_workspace import build
+
+from llactr.store import REPOSITORY
+from llactr.workspace import Workspace
+
+REDIS_CONFIG = REPOSITORY / "feature_store.redis.yaml"
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The small workspace on SQLite; read-only by agreement."""
+    return build(tmp_path_factory.mktemp("serving") / "ws")
+
+
+@pytest.fixture
+def workspace(built: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of it that a test may change."""
+    shutil.copytree(built.root, tmp_path / "ws")
+    return Workspace.at(tmp_path / "ws")
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[Redis]:
+    """A real Redis server."""
+    server = Redis.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_workspace(redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The small workspace on Redis."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLACTR_REDIS", redis.address)
+        return build(tmp_path_factory.mktemp("serving-redis") / "ws", feast_config=REDIS_CONFIG)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Served]]:
+    """Starts services as processes of their own; ends them by their pids."""
+    started: list[Served] = []
+
+    def start(workspace: Workspace, **settings: object) -> Served:
+        started.append(serve_process(workspace, **settings))
+        return started[-1]
+
+    yield start
+    for served in started:
+        served.stop()
