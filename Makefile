@@ -1,6 +1,7 @@
 # Everything a newcomer needs: `make quickstart`, `make test`. The rest is for those who change the code.
 PYTHON ?= python3
 VENV ?= .venv
+FAISS ?= cpu
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -13,18 +14,21 @@ help: ## show this list
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "llactr needs Python 3.11 or newer, found %s: set PYTHON=/path/to/python3.11" % sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[cpu]'
+	$(PIP) install --quiet -c constraints.txt -e '.[$(FAISS),serve]'
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(PIP) install --quiet -c constraints.txt -e '.[cpu,test]'
+	$(PIP) install --quiet -c constraints.txt -e '.[$(FAISS),test]'
 	@touch $@
 
 quickstart: $(VENV)/.installed ## install, run the main job on MovieLens-100K, print where the report is
 	$(BIN)/llactr quickstart
 
 test: $(VENV)/.installed-test ## install with the test extra and run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.installed-test ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.installed-test ## ruff, without changing anything
 	$(BIN)/ruff check .

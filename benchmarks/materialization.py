@@ -76,7 +76,8 @@ def prepare(root: Path, rows: int) -> Path:
     source = {"path": "none.parquet", "format": "parquet"}
     spend = {"name": "spend", "description": "money spent", "owner": "user", "kind": "numeric"}
     fields = [
-        {"name": name, "description": f"{name} of the user", "owner": "user", "kind": "categorical"} for name in FEATURES
+        {"name": name, "description": f"{name} of the user", "owner": "user", "kind": "categorical"}
+        for name in FEATURES
     ]
     content = {
         "name": "people",
@@ -248,9 +249,11 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             for store_name in asked.stores:
                 for configuration in asked.configurations:
                     found = _one_run(root, store_name, configuration)
-                    assert found["right"] and found["online"] == asked.rows, (store_name, configuration, found)
+                    assert found["right"], (store_name, configuration, found)
+                    assert found["online"] == asked.rows, (store_name, configuration, found)
                     of.setdefault((store_name, configuration), []).append(found)
-                    print(f"# {store_name}, {configuration}: {found['cpu_seconds']:.1f} CPU-s", file=sys.stderr)
+                    said = f"{found['cpu_seconds']:.1f} CPU-s, peak {found['peak_rss_mb']:.0f} MB"
+                    print(f"# {store_name}, {configuration}: {said}", file=sys.stderr)
     for (store_name, configuration), runs in of.items():
         results.append({"store": store_name, "configuration": configuration, **_summary(runs, asked.rows)})
     figures = {"benchmark": "materialization", "rows": asked.rows, "runs": asked.runs, "results": results}

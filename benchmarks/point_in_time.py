@@ -12,6 +12,7 @@ stores are compared in every run. `--stream-rows` writes a training set of 20 fi
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -177,7 +178,7 @@ def measure_join(*, folder: str, store: str) -> dict[str, Any]:
     done = measure.stop()
     frame = result.to_pandas().sort_values("row").drop(columns="event_timestamp")
     hashes = pd.util.hash_pandas_object(frame[sorted(frame.columns)], index=False)
-    return {**done, "rows": result.num_rows, "digest": str(hash(tuple(hashes.tolist())))}
+    return {**done, "rows": result.num_rows, "digest": hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest()[:16]}
 
 
 def measure_stream(*, folder: str, limits: dict[str, str]) -> dict[str, Any]:
@@ -289,7 +290,7 @@ def table(comparisons: Sequence[dict[str, Any]]) -> str:
 
 
 def _run(job: dict[str, Any]) -> dict[str, Any]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONHASHSEED": "0"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     command = [sys.executable, "-W", "ignore", __file__, "--worker", json.dumps(job)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

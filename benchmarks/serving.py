@@ -105,8 +105,9 @@ def compare(workspace: Path, redis: str, bodies: Path, seconds: float) -> dict[s
         cpu = found["baseline"]["cpu_ms"] / found[name]["cpu_ms"]
         found[f"{name}_ratio"] = {"rate": round(rate, 2), "cpu": round(cpu, 2)}
         half = found[f"{name}_at_50%"]
+        spread = half["p99_ms"] / half["p50_ms"]
         print(
-            f"{name}: {rate:.1f} times the baseline's rate, {cpu:.1f} times less CPU; p99 / p50 at half load {half['p99_ms'] / half['p50_ms']:.1f}"
+            f"{name}: {rate:.1f} times the baseline's rate, {cpu:.1f} times less CPU; p99 / p50 at half load {spread:.1f}"
         )
     gain = found["cache_on_no_batching"]["cpu_ms"] / found["cache_on"]["cpu_ms"]
     print(f"micro-batching: {gain:.2f} times less CPU per request with the cache on")
@@ -139,9 +140,8 @@ def steady(workspace: Path, redis: str, bodies: Path, minutes: float) -> dict[st
             memory.append(resident_mb(started.process.pid))
         reference = memory[min(3, len(memory) - 1)]
         growth = memory[-1] / reference - 1
-        print(
-            f"steady: {requests} requests at {rate:.0f}/s, {errors} errors, memory {reference:.0f} -> {memory[-1]:.0f} MB ({growth:+.1%})"
-        )
+        change = f"memory {reference:.0f} -> {memory[-1]:.0f} MB ({growth:+.1%})"
+        print(f"steady: {requests} requests at {rate:.0f}/s, {errors} errors, {change}")
         return {
             "requests": requests,
             "errors": errors,
@@ -180,8 +180,8 @@ def say(name: str, found: dict[str, Any]) -> None:
     """One line a run."""
     cpu = f", {found['cpu_ms']:.2f} ms CPU a request" if "cpu_ms" in found else ""
     print(
-        f"{name:<24} {found['rate']:>7.1f}/s  p50 {found['p50_ms']:.1f}  p95 {found['p95_ms']:.1f}  p99 {found['p99_ms']:.1f}  "
-        f"max {found['max_ms']:.1f} ms, {found['errors']} errors{cpu}"
+        f"{name:<24} {found['rate']:>7.1f}/s  p50 {found['p50_ms']:.1f}  p95 {found['p95_ms']:.1f}  "
+        f"p99 {found['p99_ms']:.1f}  max {found['max_ms']:.1f} ms, {found['errors']} errors{cpu}"
     )
     if found.get("stages_ms"):
         print(" " * 25 + "  ".join(f"{stage} {value:.2f}" for stage, value in found["stages_ms"].items()))

@@ -1,7 +1,7 @@
 """A load generator: raw HTTP over keep-alive connections, as a process of its own, bounded in requests and time.
 
 Closed loop (`--connections`): each connection sends the next request when the last was answered; finds the saturating
-rate. Open loop (`--rate`): requests are due at fixed moments whether or not others were answered, and the latency counts
+rate. Open loop (`--rate`): requests are due at fixed moments whether or not others were answered, and a latency counts
 from the moment a request was due, so that a stall is not hidden by the requests that it held back.
 
     python -m benchmarks.serving_load --port 8080 --bodies bodies.jsonl --seconds 5 --connections 16
@@ -23,6 +23,7 @@ __all__ = ["Load"]
 
 _MAX_REQUESTS = 2_000_000
 _GRACE_S = 5.0
+_PICKED = ("p50_ms", "p95_ms", "p99_ms", "max_ms")
 
 
 class _Connection(asyncio.Protocol):
@@ -64,7 +65,8 @@ class Load:
 
     def __init__(self, port: int, bodies: list[bytes]) -> None:
         self._port = port
-        head = b"POST /v1/rank HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+        head = b"POST /v1/rank HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        head += b"Content-Length: %d\r\n\r\n%b"
         self._requests = [head % (len(body), body) for body in bodies]
         self.latencies_s: list[float] = []
         self.statuses: Counter[int] = Counter()
@@ -114,10 +116,7 @@ class Load:
         return {
             "requests": len(latencies),
             "rate": round(len(latencies) / seconds, 1),
-            **{
-                name: round(float(value), 3)
-                for name, value in zip(("p50_ms", "p95_ms", "p99_ms", "max_ms"), picked, strict=True)
-            },
+            **{name: round(float(value), 3) for name, value in zip(_PICKED, picked, strict=True)},
             "errors": sum(count for status, count in self.statuses.items() if status != 200),
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
             "generator_cpu_s": round(time.process_time(), 3),

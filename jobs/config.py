@@ -8,13 +8,23 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from llactr.ctr import BACKBONES, BackboneName, EnhancementConfig, check_backbone
+from llactr.ctr import BACKBONES, BackboneName, EnhancementConfig, ValuesConfig, check_backbone
 from llactr.errors import InputError
-from llactr.semantics import EncoderConfig, FinetuneConfig
+from llactr.semantics import ColikeConfig, EncoderConfig, FinetuneConfig
 
-__all__ = ["ArmName", "EvaluateConfig", "RunConfig", "SemanticsConfig", "TrainJobConfig", "load_config", "read_yaml"]
+__all__ = [
+    "ArmName",
+    "EvaluateConfig",
+    "RunConfig",
+    "SemanticsConfig",
+    "TrainJobConfig",
+    "ValueSemanticsConfig",
+    "load_config",
+    "read_yaml",
+]
 
 ArmName = Literal["plain", "enhanced", "permuted", "random"]
+"""Arms of the field vectors; those of value vectors are in `jobs.study_config`."""
 
 
 class _Section(BaseModel):
@@ -29,13 +39,23 @@ class SemanticsConfig(_Section):
     finetune: FinetuneConfig = FinetuneConfig()
 
 
+class ValueSemanticsConfig(_Section):
+    """The language model of values, and its collaborative tuning; `tune: false` uses it as published."""
+
+    encoder: EncoderConfig = EncoderConfig()
+    tune: bool = True
+    colike: ColikeConfig = ColikeConfig()
+
+
 class TrainJobConfig(_Section):
     """One model. `settings` and `training` hold what differs from the backbone's defaults."""
 
     backbone: BackboneName = "deepfm"
-    arm: Literal["plain", "enhanced"] = "enhanced"
+    arm: Literal["plain", "enhanced", "values", "both"] = "enhanced"
     seed: int = Field(default=0, ge=0)
     enhancement: EnhancementConfig = EnhancementConfig()
+    values: ValuesConfig = ValuesConfig()
+    cold_share: float = Field(default=0.0, ge=0, lt=1)
     settings: dict[str, Any] = {}
     training: dict[str, Any] = {}
 
@@ -55,6 +75,7 @@ class RunConfig(_Section):
     """All sections."""
 
     semantics: SemanticsConfig = SemanticsConfig()
+    values: ValueSemanticsConfig = ValueSemanticsConfig()
     train: TrainJobConfig = TrainJobConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 

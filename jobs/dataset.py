@@ -7,9 +7,10 @@ from llactr.errors import NotReadyError
 from llactr.manifest import content_hash, file_hash
 from llactr.spec import DatasetSpec, load_spec
 from llactr.store import releases
+from llactr.store.values import value_files
 from llactr.workspace import Workspace
 
-__all__ = ["dataset_hash", "dataset_spec", "release_hash"]
+__all__ = ["dataset_hash", "dataset_spec", "release_hash", "values_hash"]
 
 
 def dataset_spec(workspace: Workspace, dataset: str) -> DatasetSpec:
@@ -38,3 +39,8 @@ def dataset_hash(workspace: Workspace, dataset: str) -> str:
 def release_hash(workspace: Workspace, dataset: str) -> str:
     """Content hash of a dataset's releases."""
     return content_hash([[one.version, one.effective_from.isoformat()] for one in releases(workspace, dataset)])
+
+
+def values_hash(workspace: Workspace, dataset: str, version: str) -> str:
+    """Content hash of the names of a version's files of value vectors; files never change."""
+    return content_hash([version, [path.name for path in value_files(workspace, dataset, version)]])

@@ -102,9 +102,9 @@ def _report_data(job: Job, spec: DatasetSpec, outcomes: dict[str, StepOutcome], 
 
 
 def _tunings(job: Job, dataset: str) -> tuple[Tuning, ...]:
-    """The dataset's studies, of each backbone and arm the one that was made last."""
+    """The dataset's searches, of each backbone and arm the one that was made last."""
     latest: dict[tuple[str, str], Tuning] = {}
-    folders = job.workspace.artifact("studies", dataset).parent.glob(f"{glob.escape(dataset)}-*/{MANIFEST}")
+    folders = job.workspace.artifact("searches", dataset).parent.glob(f"{glob.escape(dataset)}-*/{MANIFEST}")
     for manifest in sorted(folders, key=lambda path: path.stat().st_mtime_ns):
         made = outcome_of(manifest.parent)
         if made is not None and made.result["dataset"] == dataset:

@@ -9,6 +9,7 @@ from jobs.console import Advance
 from jobs.dataset import dataset_hash, dataset_spec, release_hash
 from jobs.step import Job, StepOutcome
 from llactr import store
+from llactr.datasets import table_files
 from llactr.errors import NotReadyError
 from llactr.manifest import content_hash
 
@@ -32,6 +33,8 @@ def materialize(job: Job) -> StepOutcome:
     """Loads every view's newest rows into the online store."""
     names = _ingested(job)
     inputs = {name: dataset_hash(job.workspace, name) for name in names}
+    values = table_files(job.workspace.semantics_table("value_semantics"))
+    inputs["values"] = content_hash([path.name for path in values])
     inputs |= {f"releases of {name}": release_hash(job.workspace, name) for name in names}
 
     def work(_: Path, advance: Advance) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from jobs.console import Advance
 from jobs.dataset import dataset_hash, dataset_spec, release_hash
@@ -145,13 +146,25 @@ def run(job: Job, dataset: str, *, bundle: str | None, rows: pa.Table) -> dict[s
     requests = request_table(rows, spec)
     reader = OnlineReader(job.workspace, spec)
     loaded.check_vectors(reader.field_vectors(loaded.version))
-    scores = loaded.score(reader.features(requests))
+    features = reader.features(requests)
+    scores, placed = score_online(loaded, reader, features)
     return {
         "bundle": folder.name,
         "semantics_version": loaded.version,
         "rows": len(scores),
+        "unseen_values_placed": placed,
         "scores": [round(float(score), 7) for score in scores],
     }
+
+
+def score_online(loaded: Bundle, reader: OnlineReader, features: pa.Table) -> tuple[NDArray[np.float32], int]:
+    """Scores (N,) of raw rows, and how many values that training never saw were placed by their vectors."""
+    unseen = loaded.unseen_values()
+    if unseen is None or loaded.values is None:
+        return loaded.score(features), 0
+    placed = unseen.add(reader.value_vectors(loaded.values.version, unseen.missing(features)))
+    ids = unseen.ids(loaded.transform.ids(features), features)
+    return predict(unseen.model, ids), placed
 
 
 def check(job: Job, dataset: str, *, bundle: str | None, rows: int) -> StepOutcome:

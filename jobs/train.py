@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jobs.config import ArmName, TrainJobConfig
 from jobs.console import Advance
-from jobs.dataset import dataset_hash, dataset_spec, release_hash
+from jobs.dataset import dataset_hash, dataset_spec, release_hash, values_hash
+from jobs.encode_values import current_version
 from jobs.step import Job, StepOutcome
 from llactr.ctr import (
     BackboneName,
     Bundle,
+    CTRData,
     CTRModel,
     EnhancementConfig,
     EpochRecord,
@@ -19,13 +21,17 @@ from llactr.ctr import (
     TrainConfig,
     TrainingSet,
     TrainResult,
+    ValuesConfig,
+    ValueTables,
     measure,
     predict,
     train,
 )
+from llactr.ctr.cold_start import ColdStart
 from llactr.errors import InputError
 from llactr.semantics import permuted, random_like
-from llactr.store import read_field_vectors, training_rows
+from llactr.spec import DatasetSpec
+from llactr.store import read_field_vectors, read_value_vectors, training_rows
 
 __all__ = ["build_model", "describe", "join", "run"]
 
@@ -64,23 +70,31 @@ def join(job: Job, dataset: str) -> tuple[StepOutcome, TrainingSet]:
 def build_model(
     training_set: TrainingSet,
     backbone: BackboneName,
-    arm: ArmName,
+    arm: ArmName | Literal["values", "both"],
     *,
     enhancement: EnhancementConfig,
     settings: dict[str, Any],
     seed: int,
+    values: ValueTables | None = None,
+    cold: ColdStart | None = None,
 ) -> CTRModel:
     """A fresh model of one arm; a placebo is the enhanced model with vectors that mean nothing, drawn by the seed."""
-    chosen = None if arm == "plain" else enhancement
+    bare = arm in {"plain", "values"}
+    chosen = None if bare else enhancement
     config = _checked(lambda: ModelConfig(backbone=backbone, settings=settings, enhancement=chosen), "settings")  # type: ignore[arg-type]
     vectors = training_set.vectors
     if arm in {"permuted", "random"}:
         placebo = permuted if arm == "permuted" else random_like
         vectors = tuple(placebo(one, seed) for one in vectors)
-    field_vectors = (
-        None if arm == "plain" else TrainingSet(training_set.data, training_set.transform, vectors).field_vectors()
-    )
-    return CTRModel(config, training_set.transform.layout, field_vectors, seed=seed)
+    field_vectors = None if bare else TrainingSet(training_set.data, training_set.transform, vectors).field_vectors()
+    return CTRModel(config, training_set.transform.layout, field_vectors, values=values, cold=cold, seed=seed)
+
+
+def value_tables(job: Job, spec: DatasetSpec, training_set: TrainingSet, config: ValuesConfig) -> ValueTables:
+    """The value vectors encoded last, read from the offline store for the values of a training set."""
+    version = current_version(job.workspace, spec.name)
+    vectors = read_value_vectors(job.workspace, spec, version, training_set.values_wanted())
+    return ValueTables.fit(training_set.transform, vectors, config, training_set.unseen)
 
 
 def train_config(backbone: BackboneName, seed: int, changes: dict[str, Any]) -> TrainConfig:
@@ -93,8 +107,13 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
     spec = dataset_spec(job.workspace, dataset)
     train_config(config.backbone, config.seed, config.training)  # refuses bad settings before the join
     joined, training_set = join(job, dataset)
+    inputs = {"training_set": joined.key}
+    if config.arm in {"values", "both"}:
+        inputs["values"] = values_hash(job.workspace, dataset, current_version(job.workspace, dataset))
 
     def work(draft: Path, advance: Advance) -> dict[str, Any]:
+        tables = value_tables(job, spec, training_set, config.values) if "values" in inputs else None
+        data = training_set.data if tables is None else training_set.with_values(tables)
         settings = train_config(config.backbone, config.seed, config.training)
         model = build_model(
             training_set,
@@ -103,13 +122,15 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
             enhancement=config.enhancement,
             settings=config.settings,
             seed=config.seed,
+            values=tables,
+            cold=ColdStart.of(spec, training_set.transform, config.cold_share),
         )
 
         def shown(record: EpochRecord) -> None:
             advance(record.epoch, 0, f"epoch {record.epoch}: validation AUC {record.validation_auc:.4f}")
 
-        result = train(model, training_set.data, settings, progress=shown)
-        metrics = _metrics(model, training_set, result)
+        result = train(model, data, settings, progress=shown)
+        metrics = _metrics(model, data, result)
         bundle = Bundle.of(
             model,
             spec=spec,
@@ -123,6 +144,7 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
             "backbone": config.backbone,
             "arm": config.arm,
             "semantics_version": bundle.version,
+            "values_version": bundle.values.version if bundle.values else None,
             "metrics": metrics,
             "training": settings.model_dump(mode="json"),
             "curve": result.summary()["history"],
@@ -133,13 +155,12 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
         lambda key: job.workspace.artifact("bundles", f"{dataset}-{config.backbone}-{config.arm}-{key[:12]}"),
         dataset=dataset,
         config=config.model_dump(mode="json"),
-        inputs={"training_set": joined.key},
+        inputs=inputs,
         work=work,
     )
 
 
-def _metrics(model: CTRModel, training_set: TrainingSet, result: TrainResult) -> dict[str, Any]:
-    data = training_set.data
+def _metrics(model: CTRModel, data: CTRData, result: TrainResult) -> dict[str, Any]:
     test = data.split.test
     scores = predict(model, data.ids[test], data.version[test])
     found = measure(data.label[test], scores)

@@ -9,50 +9,51 @@ import numpy as np
 import yaml
 
 from jobs.config import TrainJobConfig
-from jobs.dataset import dataset_spec
-from jobs.step import Job, StepOutcome, outcome_of
+from jobs.dataset import dataset_spec, values_hash
+from jobs.encode_values import current_version
+from jobs.step import Job, StepOutcome
 from jobs.train import join, train_config
 from llactr.ctr import CTRData, CTRModel, ModelConfig, Split, TrainingSet, train
 from llactr.ctr.search_space import SearchConfig, TunedSettings, dimensions
 from llactr.ctr.study import JOURNAL, Study, Trial, TrialScore
 from llactr.ctr.value_embedding import ValueTables
-from llactr.errors import NotReadyError, StepError
+from llactr.errors import StepError
 from llactr.manifest import content_hash, write_manifest
 from llactr.semantics.value_vectors import ValueVectors
-from llactr.spec import DatasetSpec
 from llactr.store import read_value_vectors
 
-__all__ = ["BEST", "VALUES_STEP", "describe", "run"]
+__all__ = ["BEST", "describe", "run"]
 
 BEST = "best.yaml"
-VALUES_STEP = "encode-values"
 
 
 def run(job: Job, dataset: str, config: SearchConfig) -> StepOutcome:
     """Brings the study of an arm to so many trials, and writes the best settings for `--config`.
 
-    The study is named by everything but the number of trials: asking for more goes on. Rows of the test split are cut
-    off before the first trial.
+    The search is named by everything but the number of trials: asking for more goes on. Rows of the test split are cut
+    off before anything is trained.
     """
     spec = dataset_spec(job.workspace, dataset)
     train_config(config.backbone, 0, config.training)  # refuses bad settings before the join
     joined, training_set = join(job, dataset)
-    version = _values_version(job, dataset) if config.has_value_vectors else None
-    fixed = config.model_dump(mode="json", exclude={"trials"}) | {"training_set": joined.key, "values_version": version}
+    version = current_version(job.workspace, dataset) if config.has_value_vectors else None
+    inputs = {"training_set": joined.key}
+    if version:
+        inputs["values"] = values_hash(job.workspace, dataset, version)
+    fixed = config.model_dump(mode="json", exclude={"trials"}) | {"inputs": inputs}
     name = f"{dataset}-{config.backbone}-{config.arm}-{content_hash(fixed)[:12]}"
-    folder = job.workspace.artifact("studies", name)
+    folder = job.workspace.artifact("searches", name)
     key = content_hash({"study": fixed, "trials": config.trials})
     with job.measured("tune", dataset=dataset, folder=folder) as step:
         if step.unchanged(key):
             return step.outcome
         if job.force:
             (folder / JOURNAL).unlink(missing_ok=True)
-        known = read_value_vectors(job.workspace, spec, version, _known_values(spec, training_set)) if version else None
-        data = without_test(training_set.data)
+        known = read_value_vectors(job.workspace, spec, version, training_set.values_wanted()) if version else None
         study = Study(folder, dimensions(config), seed=config.seed)
 
         def objective(values: Mapping[str, float]) -> TrialScore:
-            return score(config, TunedSettings.of(config, values), training_set, data, known)
+            return score(config, TunedSettings.of(config, values), training_set, known)
 
         def shown(trial: Trial) -> None:
             best = study.best.score.auc if study.best and study.best.score else float("nan")
@@ -62,9 +63,7 @@ def run(job: Job, dataset: str, config: SearchConfig) -> StepOutcome:
         result = _result(dataset, config, study)
         best = result["best"]["values"]
         (folder / BEST).write_text(yaml.safe_dump(best_config(config, best), sort_keys=False), encoding="utf-8")
-        write_manifest(
-            folder, step="tune", key=key, config=config.model_dump(mode="json"), inputs={"training_set": joined.key}
-        )
+        write_manifest(folder, step="tune", key=key, config=config.model_dump(mode="json"), inputs=inputs)
         gain = result["best"]["auc"] - (result["trials"][0]["auc"] or float("nan"))
         step.done(result, f"validation AUC {result['best']['auc']:.4f}, {gain:+.4f} over the defaults")
     return step.outcome
@@ -83,7 +82,6 @@ def score(
     config: SearchConfig,
     settings: TunedSettings,
     training_set: TrainingSet,
-    data: CTRData,
     known: ValueVectors | None,
 ) -> TrialScore:
     """Validation metrics of some settings, mean over the config's seeds.
@@ -91,8 +89,7 @@ def score(
     Args:
         config: what is the same in all trials.
         settings: what this one tries.
-        training_set: its layout, vocabularies and field vectors.
-        data: the rows, without those of the test split.
+        training_set: its test split is cut off before anything is trained.
         known: value vectors, where the arm has them.
 
     Raises:
@@ -104,9 +101,11 @@ def score(
         enhancement=settings.enhancement,
     )
     vectors = training_set.field_vectors() if settings.enhancement else None
-    values = None
+    values, data = None, training_set.data
     if settings.values and known:
-        values = ValueTables.fit(training_set.transform, known, settings.values)
+        values = ValueTables.fit(training_set.transform, known, settings.values, training_set.unseen)
+        data = training_set.with_values(values)
+    data = without_test(data)
     results = []
     for seed in range(config.seed, config.seed + config.seeds):
         model = CTRModel(model_config, training_set.transform.layout, vectors, values=values, seed=seed)
@@ -148,18 +147,6 @@ def _result(dataset: str, config: SearchConfig, study: Study) -> dict[str, Any]:
         "trials": [trial.as_json() for trial in study.trials],
         "best": best.as_json(),
     }
-
-
-def _values_version(job: Job, dataset: str) -> str:
-    folder = job.workspace.current(dataset).get(VALUES_STEP)
-    made = outcome_of(folder) if folder else None
-    if made is None:
-        raise NotReadyError(f"{dataset!r} has no value vectors yet: run 'llactr encode --values' first")
-    return str(made.result["version"])
-
-
-def _known_values(spec: DatasetSpec, training_set: TrainingSet) -> dict[str, list[str]]:
-    return {field.name: training_set.transform.values(field.name) for field in spec.text_fields}
 
 
 def describe(outcome: StepOutcome) -> str:

@@ -53,6 +53,7 @@ class FieldCodec:
         self._encode = encode
         self._slots = slots
         self._decode = decode
+        self._table: NDArray[np.int32]
         self._forget()
 
     def ids(self, values: Sequence[Hashable]) -> NDArray[np.int32]:
@@ -141,7 +142,7 @@ class OwnerCodec:
             )
             for field, position, place in zip(self.fields, positions, self._places, strict=True)
         ]
-        key_column = spec.entities[owner].join_key if owner in spec.entities else None  # type: ignore[index]
+        key_column = spec.entities[owner].join_key if owner in spec.entities else None
         starts = np.cumsum([0, *(len(piece) for piece in pieces)])
         # Slot of the field that is the join key itself, to tell keys that training did not see.
         self.key_slot = next(

@@ -114,8 +114,8 @@ class ServeConfig(BaseModel):
             text = key.get_secret_value()
             if len(text) < _MIN_KEY_LENGTH or not text.isascii() or not text.isprintable():
                 raise ValueError(
-                    f"a key in {API_KEYS_VARIABLE} or {ADMIN_KEY_VARIABLE} is shorter than {_MIN_KEY_LENGTH} characters "
-                    "or not printable ASCII: make one with `openssl rand -hex 24`"
+                    f"a key in {API_KEYS_VARIABLE} or {ADMIN_KEY_VARIABLE} is shorter than {_MIN_KEY_LENGTH} "
+                    "characters or not printable ASCII: make one with `openssl rand -hex 24`"
                 )
         if self.admin_key and self.admin_key in self.api_keys:
             raise ValueError(

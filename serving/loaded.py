@@ -173,7 +173,7 @@ def _read(folder: Path, workspace: Workspace, config: ServeConfig) -> tuple[Bund
 
 
 def scoring(bundle: Bundle) -> Callable[[NDArray[np.int32]], NDArray[np.float32]]:
-    """The bundle's model as a function of (N, C) local ids; what `llactr.ctr.predict` does, without its per-call set-up."""
+    """The bundle's model as a function of (N, C) local ids; `llactr.ctr.predict` without set-up."""
     model = bundle.model.eval()
 
     def score(ids: NDArray[np.int32]) -> NDArray[np.float32]:

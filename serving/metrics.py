@@ -107,6 +107,6 @@ class Metrics:
         """The exposition format: of this process, or of all workers together."""
         if self._shared is not None:
             registry = CollectorRegistry()
-            MultiProcessCollector(registry, path=str(self._shared))  # type: ignore[no-untyped-call]
+            MultiProcessCollector(registry, path=str(self._shared))
             return generate_latest(registry)
         return generate_latest(self.registry)

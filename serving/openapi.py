@@ -50,7 +50,7 @@ def describe(app: FastAPI, service: Service) -> dict[str, Any]:
     for path, model in bodies.items():
         document["paths"][path]["post"]["requestBody"] = {
             "required": path != "/v1/admin/reload",
-            "content": {"application/json": {"schema": references[(model, "validation")]}},  # type: ignore[index]
+            "content": {"application/json": {"schema": references[(model, "validation")]}},
         }
     _remove_fastapi_errors(document)
     document["components"]["securitySchemes"] = {

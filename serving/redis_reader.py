@@ -2,8 +2,8 @@
 
 Feast keeps a hash per entity. Its key is the serialized entity key followed by the project; its fields are murmur3
 hashes of `view:feature`, and the row's time under `_ts:view` (Feast's "online store format"). A client library spends
-most of a read on building commands and replies, and its idle connections cannot tell that the server was emptied: here
-commands are packed around a constant tail, and every batch also asks whether the bundle's field vectors are still there.
+most of a read on building commands and replies, and its idle connections cannot tell that the server was emptied. Here
+commands are packed around a constant tail, and every batch also asks whether the bundle's vectors are still there.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class RedisReader:
         return wire
 
     def _layout(self, view: ViewRead) -> tuple[bytes, bytes, bytes, int]:
-        """What the commands of a view have in common: head, key up to its value's size, rest, size of key and project."""
+        """What a view's commands have in common: head, key up to its value's size, rest, size of key and project."""
         empty = serialize_entity_key(_entity_key({view.join_key: ""}), self._serialization)
         prefix = empty[: -_SIZE.size]
         names = [*(_mmh3(f"{view.view}:{feature}") for feature in view.features), f"_ts:{view.view}".encode()]

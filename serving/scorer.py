@@ -1,4 +1,4 @@
-"""From keys and context to scores: features from the cache and the store, ids from the transform, one pass of the model."""
+"""From keys and context to scores: features from cache and store, ids from the transform, one pass of the model."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ class Scorer:
         return list(zip(moments, contexts, strict=True))
 
     def _count_cold(self, batch: Batch, rows: dict[str, list[Row]], ids: NDArray[np.int32]) -> dict[str, int]:
-        cold = {}
+        cold: dict[str, int] = {}
         for owner, codec in self._codecs.items():
             unknown = sum(row is None for row in rows[owner]) if owner in self._views else 0
             cold[owner] = unknown
@@ -240,7 +240,9 @@ class Scorer:
         return cold
 
     def _features(self, batch: Batch, rows: dict[str, list[Row]]) -> dict[str, dict[str, list[Any]]]:
-        features = {owner: codec.entity_raw(batch.keys[owner], rows[owner]) for owner, codec in self._codecs.items()}
+        features: dict[str, dict[str, list[Any]]] = {
+            owner: codec.entity_raw(batch.keys[owner], rows[owner]) for owner, codec in self._codecs.items()
+        }
         features["context"] = {
             field.name: [_context_raw(field, moment, context) for moment, context in self._moments(batch)]
             for field in self._context.fields

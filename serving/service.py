@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from llactr.errors import BundleError, LlactrError, StoreError
 from llactr.workspace import Workspace
@@ -81,9 +83,9 @@ class Service:
             if loaded is not None:
                 await loaded.reader.close()
 
-    def background(self, work: asyncio.Future[None] | object) -> None:
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs a coroutine beside the requests, until `stop`."""
-        task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

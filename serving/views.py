@@ -37,7 +37,7 @@ class ViewRead:
 def entity_views(spec: DatasetSpec) -> dict[str, ViewRead]:
     """The views of users and items that hold any features, by owner."""
     names = PhysicalNames(spec)
-    views = {}
+    views: dict[str, ViewRead] = {}
     for owner in spec.entities:
         fields = tuple(field.name for field in names.stored_fields(owner))
         if fields:

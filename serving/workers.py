@@ -23,6 +23,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from llactr.errors import InputError, StepError
 from serving.config import ServeConfig
 from serving.control import Control
+from serving.loaded import bundle_folder
 
 __all__ = ["config_of", "supervise"]
 
@@ -39,6 +40,9 @@ def supervise(config: ServeConfig, listener: socket.socket) -> None:
         InputError: the bundle cannot be served.
         StepError: workers keep dying.
     """
+    bundle_folder(config, config.bundle)  # said once, before any worker says it
+    if config.compare_bundle is not None:
+        bundle_folder(config, config.compare_bundle)
     with tempfile.TemporaryDirectory(prefix="llactr-serve-") as folder:
         _Supervisor(config, listener, Path(folder)).run()
 
@@ -90,7 +94,7 @@ class _Supervisor:
             code = worker.poll()
             if code is None or self._ending:
                 continue
-            mark_process_dead(worker.pid, str(self._folder))  # type: ignore[no-untyped-call]
+            mark_process_dead(worker.pid, str(self._folder))
             if code == InputError.exit_code:
                 raise InputError("the workers refuse to serve: the message above says why")
             self._restarts = [moment for moment in self._restarts if moment > time.monotonic() - 60] + [

@@ -1,12 +1,23 @@
 """CTR models: a fused embedding, six backbones, the enhancement, the trainer, metrics and bundles."""
 
 from llactr.ctr.bundle import Bundle
-from llactr.ctr.config import BACKBONES, BackboneName, EnhancementConfig, ModelConfig, TrainConfig, check_backbone
+from llactr.ctr.config import (
+    BACKBONES,
+    BackboneName,
+    EnhancementConfig,
+    ModelConfig,
+    TrainConfig,
+    ValuesConfig,
+    check_backbone,
+)
 from llactr.ctr.data import CTRData, Split
 from llactr.ctr.metrics import Metrics, auc, logloss, measure
 from llactr.ctr.model import CTRModel, Loss, predict
-from llactr.ctr.training_set import TrainingSet
 from llactr.ctr.trainer import EpochRecord, TrainResult, train
+from llactr.ctr.training_set import TrainingSet
+from llactr.ctr.unseen import UnseenValues
+from llactr.ctr.value_embedding import ValueTables
+from llactr.ctr.value_projections import ValueProjections
 
 __all__ = [
     "BACKBONES",
@@ -23,6 +34,10 @@ __all__ = [
     "TrainConfig",
     "TrainResult",
     "TrainingSet",
+    "UnseenValues",
+    "ValueProjections",
+    "ValueTables",
+    "ValuesConfig",
     "auc",
     "check_backbone",
     "logloss",

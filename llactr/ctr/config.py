@@ -197,8 +197,8 @@ class TrainConfig(_Settings):
 _TRAINING: dict[BackboneName, dict[str, Any]] = {
     "fm": {},
     "fwfm": {},
-    "fmfm": {},
-    "deepfm": {},
-    "finalmlp": {},
-    "wukong": {},
+    "fmfm": {"weight_decay": 1e-3},
+    "deepfm": {"weight_decay": 1e-3},
+    "finalmlp": {"weight_decay": 1e-3},
+    "wukong": {"weight_decay": 3e-3, "learning_rate": 3e-4},
 }

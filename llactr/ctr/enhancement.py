@@ -46,6 +46,12 @@ class Enhancement(nn.Module):
         self.interaction = nn.Linear(pairs, pairs) if config.fie else None
         self._folded: tuple[tuple[int, ...], Tensor] | None = None
 
+    def train(self, mode: bool = True) -> Enhancement:
+        """Forgets the folded weights: fused Adam changes parameters without counting their versions."""
+        if mode:
+            self._folded = None
+        return super().train(mode)
+
     def pair_weights(self, version: Tensor | None) -> PairWeights | None:
         """lambda_fie * w of each version, for a backbone to add to its own pair weights; None without FIE.
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from llactr.ctr.backbones import FM, make_backbone
+from llactr.ctr.cold_start import ColdStart
 from llactr.ctr.config import ModelConfig
 from llactr.ctr.embedding import FusedEmbedding
 from llactr.ctr.enhancement import Enhancement
@@ -46,6 +47,7 @@ class CTRModel(nn.Module):
         field_vectors: (V, F, L) float, one (F, L) block per semantics version; needed for an enhancement, and for
             nothing else.
         values: gated value vectors to train with; a model that only scores has them folded in (`folded`).
+        cold: rows that are treated as cold starts in training.
         seed: of the initial weights; the global generator is left as it was.
     """
 
@@ -56,6 +58,7 @@ class CTRModel(nn.Module):
         field_vectors: Tensor | None = None,
         *,
         values: ValueTables | None = None,
+        cold: ColdStart | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -70,6 +73,7 @@ class CTRModel(nn.Module):
                 if values is None
                 else ValueEmbedding(layout, values, dim=dim, init_std=std, linear=linear)
             )
+            self.embedding.cold = cold
             self.enhancement: Enhancement | None = None
             if config.enhancement is not None:
                 vectors = _checked_vectors(field_vectors, layout)
@@ -159,7 +163,9 @@ def predict(
 def _checked_vectors(field_vectors: Tensor | None, layout: FieldLayout) -> Tensor:
     """(V, F, L) float32 field vectors that fit the layout."""
     if field_vectors is None:
-        raise InputError("an enhanced model needs field vectors: run 'llactr encode' first, or train without enhancement")
+        raise InputError(
+            "an enhanced model needs field vectors: run 'llactr encode' first, or train without enhancement"
+        )
     vectors = field_vectors.unsqueeze(0) if field_vectors.dim() == 2 else field_vectors
     if vectors.dim() != 3 or vectors.shape[1] != layout.field_count:
         raise InputError(

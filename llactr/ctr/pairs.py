@@ -94,13 +94,11 @@ class _WeightedPairs(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, embedded: Tensor, matrix: Tensor, linear: Tensor | None) -> Tensor:
-        by_field = embedded.transpose(0, 1).contiguous()  # (F, B, D)
-        ctx.save_for_backward(by_field, matrix, linear)
-        fields, rows, dim = by_field.shape
-        flat = by_field.view(fields, rows * dim)
-        logits = by_field.new_empty(rows)
-        for start, stop in _pieces(by_field):
-            piece = flat[:, start * dim : stop * dim]  # (F, bD)
+        rows, fields, dim = embedded.shape
+        ctx.save_for_backward(embedded, matrix, linear)
+        logits = embedded.new_empty(rows)
+        for start, stop in _pieces(embedded):
+            piece = _by_field(embedded[start:stop])  # (F, bD)
             mixed = torch.mm(matrix, piece)
             if linear is not None:
                 mixed.view(fields, -1, dim).add_(linear.unsqueeze(1), alpha=2)
@@ -109,31 +107,35 @@ class _WeightedPairs(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        by_field, matrix, linear = ctx.saved_tensors
-        fields, rows, dim = by_field.shape
-        flat = by_field.view(fields, rows * dim)
-        for_embedded = torch.empty_like(by_field) if ctx.needs_input_grad[0] else None
+        embedded, matrix, linear = ctx.saved_tensors
+        _, fields, dim = embedded.shape
+        for_embedded = torch.empty_like(embedded) if ctx.needs_input_grad[0] else None
         for_matrix = torch.zeros_like(matrix) if ctx.needs_input_grad[1] else None
         for_linear = None if linear is None else torch.zeros_like(linear)
-        for start, stop in _pieces(by_field):
-            piece, scale = flat[:, start * dim : stop * dim], gradient[start:stop].view(1, -1, 1)
+        for start, stop in _pieces(embedded):
+            piece, scale = _by_field(embedded[start:stop]), gradient[start:stop].view(1, -1, 1)
             if for_embedded is not None:
                 mixed = torch.mm(matrix, piece).view(fields, -1, dim)
                 if linear is not None:
                     mixed.add_(linear.unsqueeze(1))
-                torch.mul(mixed, scale, out=for_embedded[:, start:stop])
+                torch.mul(mixed, scale, out=for_embedded[start:stop].transpose(0, 1))
             if for_matrix is not None or for_linear is not None:
-                scaled = by_field[:, start:stop] * scale  # (F, b, D)
+                scaled = piece.view(fields, -1, dim) * scale  # (F, b, D)
                 if for_linear is not None:
                     for_linear.add_(scaled.sum(1))
                 if for_matrix is not None:
                     for_matrix.addmm_(scaled.view(fields, -1), piece.t(), alpha=0.5)
-        return None if for_embedded is None else for_embedded.transpose(0, 1), for_matrix, for_linear
+        return for_embedded, for_matrix, for_linear
 
 
-def _pieces(by_field: Tensor) -> Iterator[tuple[int, int]]:
+def _by_field(embedded: Tensor) -> Tensor:
+    """(b, F, D) to (F, bD): a view where the memory lies field by field, a copy in cache where it does not."""
+    return embedded.transpose(0, 1).reshape(embedded.shape[1], -1)
+
+
+def _pieces(embedded: Tensor) -> Iterator[tuple[int, int]]:
     """Where pieces of the batch begin and end: as many rows as fit the cache on a CPU, all of them on a GPU."""
-    fields, rows, dim = by_field.shape
-    size = rows if by_field.is_cuda else max(1, _PIECE_NUMBERS // (fields * dim))
+    rows, fields, dim = embedded.shape
+    size = rows if embedded.is_cuda else max(1, _PIECE_NUMBERS // (fields * dim))
     for start in range(0, rows, size):
         yield start, min(start + size, rows)

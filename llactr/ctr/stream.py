@@ -11,12 +11,14 @@ should not be alike (events in the order of time are fine).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
@@ -25,7 +27,10 @@ from llactr.ctr.batches import Batch, HeldOut
 from llactr.ctr.prefetch import prefetched
 from llactr.errors import DataError
 
-__all__ = ["StreamedRows", "read_rows", "write_rows"]
+if TYPE_CHECKING:
+    from llactr.transforms import Transform
+
+__all__ = ["StreamedRows", "encode_rows", "read_rows", "write_rows"]
 
 _COLUMNS = ["ids", "label", "version"]
 
@@ -114,6 +119,29 @@ def write_rows(folder: Path, parts: Iterable[HeldOut], *, row_group_rows: int = 
         draft = folder / f".part-{number:05d}.draft"
         pq.write_table(table, draft, row_group_size=row_group_rows, compression="zstd", use_dictionary=False)
         draft.replace(folder / f"part-{number:05d}.parquet")
+
+
+def encode_rows(tables: Iterable[pa.Table], transform: Transform, versions: Sequence[str]) -> Iterator[HeldOut]:
+    """Raw tables, one after another, as rows of ids for `write_rows`: what is in memory is one table.
+
+    Args:
+        tables: raw tables with `label`, and `semantics_version` where `versions` are given.
+        transform: fitted before.
+        versions: the semantics versions that the model will hold, in its order; empty for a plain model.
+
+    Raises:
+        DataError: a row has a version that is not among them.
+    """
+    for table in tables:
+        codes = np.zeros(table.num_rows, np.int32)
+        if versions:
+            column = table["semantics_version"].cast(pa.string())
+            found = pc.index_in(column, value_set=pa.array(versions, pa.string()))
+            if found.null_count:
+                other = column.filter(found.is_null())[0].as_py()
+                raise DataError(f"a row has the semantics version {other!r}, expected one of {list(versions)}")
+            codes = found.combine_chunks().to_numpy().astype(np.int32)
+        yield HeldOut(transform.ids(table), table["label"].to_numpy().astype(np.float32), codes)
 
 
 def read_rows(folder: Path) -> HeldOut:

@@ -84,8 +84,8 @@ def train(
         config: how.
         progress: called after each epoch.
         checkpoints: where to save, and to go on from; after SIGTERM the run saves and stops.
-        processes: those that train together, each of which calls this with the same arguments (but a folder for checkpoints
-            of its own); alone by default.
+        processes: those that train together, each of which calls this with the same arguments (but checkpoints in a
+            folder of its own); alone by default.
 
     Raises:
         StepError: the loss is not finite, or the process was asked to stop (its checkpoint is saved).

@@ -10,10 +10,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
@@ -49,16 +51,27 @@ class TrainingSet:
     unseen: Mapping[str, UnseenRows] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def build(cls, spec: DatasetSpec, rows: pa.Table, vectors_of: Callable[[str], FieldVectors]) -> TrainingSet:
+    def build(
+        cls,
+        spec: DatasetSpec,
+        rows: pa.Table,
+        vectors_of: Callable[[str], FieldVectors],
+        *,
+        train_rows: NDArray[np.int64] | None = None,
+    ) -> TrainingSet:
         """Splits rows in the order of time, fits the transform on the first part, and looks each version up once.
 
         Args:
             spec: the dataset's spec.
             rows: point-in-time joined, in event order, with `label` and `semantics_version`.
             vectors_of: semantics version -> its field vectors.
+            train_rows: the training rows to use instead of all of the first part, for studies.
         """
         split = Split.of(chronological_split(rows.num_rows, spec.split))
-        transform = Transform.fit(spec, rows.slice(0, len(split.train)))
+        if train_rows is not None:
+            split = dataclasses.replace(split, train=train_rows)
+        training = rows.slice(0, len(split.train)) if train_rows is None else rows.take(pa.array(train_rows))
+        transform = Transform.fit(spec, training)
         versions = rows["semantics_version"].combine_chunks()
         if not pa.types.is_dictionary(versions.type):
             versions = versions.dictionary_encode()
@@ -104,7 +117,11 @@ class TrainingSet:
     def save(self, folder: Path) -> None:
         """Writes rows, vocabularies and vectors into a folder."""
         split = self.data.split
-        tensors = {"ids": self.data.ids, "label": self.data.label, "version": self.data.version}
+        tensors: dict[str, NDArray[Any]] = {
+            "ids": self.data.ids,
+            "label": self.data.label,
+            "version": self.data.version,
+        }
         for name, unseen in self.unseen.items():
             tensors |= {f"unseen.{name}.rows": unseen.rows, f"unseen.{name}.places": unseen.places}
         save_file(tensors, str(folder / _ROWS))
@@ -135,7 +152,7 @@ class TrainingSet:
             vectors = tuple(FieldVectors.load(folder / "vectors" / version) for version in facts["versions"])
             unseen = {
                 name: UnseenRows(tuple(values), rows[f"unseen.{name}.rows"], rows[f"unseen.{name}.places"])
-                for name, values in facts["unseen"].items()
+                for name, values in facts.get("unseen", {}).items()
             }
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise DataError(

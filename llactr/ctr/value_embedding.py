@@ -10,7 +10,7 @@ Letters: R rows of the fused table, D embedding dim, V_k rows of field k's table
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from llactr.ctr.config import ValuesConfig
 from llactr.ctr.embedding import FusedEmbedding
+from llactr.ctr.lookup import Lookup
 from llactr.ctr.unseen_rows import UnseenRows
 from llactr.ctr.value_pca import FieldPca, fit_pca
-from llactr.errors import DataError
+from llactr.errors import DataError, InputError
 from llactr.semantics.value_vectors import ValueVectors
 from llactr.transforms import FIRST, OOV
 
@@ -40,7 +41,8 @@ class FieldValues:
     Attributes:
         name: the field.
         start, stop: its rows of the fused table.
-        gated: (V_k, r_k) float32, tau / (n + tau) * z of each local id; zeros where there is no vector.
+        z: (V_k, r_k) float32, z of each local id; zeros where there is no vector.
+        gated: (V_k, r_k) float32, tau / (n + tau) * z.
         pca: made z.
         unseen: (U_k, r_k) float32, z of values out of vocabulary, which have rows of their own behind the table.
         place_of: (places of `UnseenRows`,) int64, which of the U_k a value is; -1 without a vector.
@@ -49,6 +51,7 @@ class FieldValues:
     name: str
     start: int
     stop: int
+    z: Tensor
     gated: Tensor
     pca: FieldPca
     unseen: Tensor
@@ -95,17 +98,17 @@ class ValueTables:
                 continue
             ids, rows = map(list, zip(*place, strict=True))
             pca = fit_pca(found.vectors[rows], rank=config.rank)
-            counts = torch.from_numpy(transform.counts[index][ids]).to(torch.float32)
-            gate = config.tau / (counts + config.tau)
-            gated = torch.zeros(layout.vocab_sizes[index], pca.rank)
-            gated[ids] = torch.from_numpy(pca.project(found.vectors[rows])) * gate[:, None]
-            start = int(layout.offsets[index])
+            z = torch.zeros(layout.vocab_sizes[index], pca.rank)
+            z[ids] = torch.from_numpy(pca.project(found.vectors[rows]))
+            counts = torch.from_numpy(transform.counts[index]).to(torch.float32)
+            gated = z * (config.tau / (counts + config.tau))[:, None]
+            start, stop = int(layout.offsets[index]), int(layout.offsets[index]) + layout.vocab_sizes[index]
             new = unseen[name].values if unseen and name in unseen else ()
             with_vector = [value for value in new if value in row_of]
             number_of = {value: number for number, value in enumerate(with_vector)}
-            z = torch.from_numpy(pca.project(found.vectors[[row_of[value] for value in with_vector]]))
+            unseen_z = torch.from_numpy(pca.project(found.vectors[[row_of[value] for value in with_vector]]))
             place_of = np.array([number_of.get(value, -1) for value in new], np.int64)
-            fields.append(FieldValues(name, start, start + layout.vocab_sizes[index], gated, pca, z, place_of))
+            fields.append(FieldValues(name, start, stop, z, gated, pca, unseen_z, place_of))
         if not fields:
             raise DataError(
                 f"value vectors of version {vectors.version} hold none of the training values: "
@@ -154,6 +157,11 @@ class ValueEmbedding(FusedEmbedding):
     def __init__(self, layout: FieldLayout, values: ValueTables, *, dim: int, init_std: float, linear: bool) -> None:
         super().__init__(layout, dim=dim, init_std=init_std, linear=linear)
         self.values = values
+        sizes = [field.stop - field.start for field in values.fields]
+        starts = layout.total_rows + np.cumsum([0, *sizes[:-1]])
+        self._cold_starts = {
+            layout.names.index(field.name): int(start) for field, start in zip(values.fields, starts, strict=True)
+        }
         ranks = [field.gated.shape[1] for field in values.fields]
         std = values.config.init_std
         self.projections = nn.ParameterList([nn.Parameter(torch.empty(r, dim).normal_(std=std)) for r in ranks])
@@ -161,6 +169,7 @@ class ValueEmbedding(FusedEmbedding):
         for number, field in enumerate(values.fields):
             self.register_buffer(f"_gated_{number}", field.gated, persistent=False)
             self.register_buffer(f"_unseen_{number}", field.unseen, persistent=False)
+            self.register_buffer(f"_z_{number}", field.z, persistent=False)
 
     def table(self) -> Tensor:
         """(R + U, D) E + gated z P, and E_oov + z P of unseen values behind it.
@@ -178,11 +187,31 @@ class ValueEmbedding(FusedEmbedding):
         known = _AddValues.apply(weight, self._blocks(), *self.linear_projections)
         return torch.cat([known, *self._unseen_rows(weight, self.linear_projections)]).squeeze(1)
 
+    def cold_rows(self, field: int, ids: Tensor) -> Tensor:
+        """See `FusedEmbedding.cold_rows`: those of E_oov + z P, which lie behind the table in training."""
+        if field not in self._cold_starts:
+            return super().cold_rows(field, ids)
+        return ids + self._cold_starts[field]
+
+    def distinct_lookup(
+        self, ids: Tensor, fetch: Callable[[Tensor], Sequence[Tensor]], *, field_major: bool
+    ) -> tuple[Tensor, list[Tensor], Lookup]:
+        """See `FusedEmbedding.distinct_lookup`.
+
+        Raises:
+            InputError: cold starts are asked for, whose rows the tables do not hold.
+        """
+        if self.cold is not None and self.training:
+            raise InputError("cold starts with value vectors need embedding_optimizer 'dense', found 'lazy'")
+        return super().distinct_lookup(ids, fetch, field_major=field_major)
+
     def _unseen_rows(self, weight: Tensor, projections: nn.ParameterList) -> list[Tensor]:
-        if self.training:  # training rows hold none
+        """E_oov + z P: in training of all known values, for cold starts; else of unseen ones."""
+        if self.training and self.cold is None:
             return []
+        kind = "z" if self.training else "unseen"
         return [
-            weight[field.start + OOV] + self.get_buffer(f"_unseen_{number}") @ projection
+            weight[field.start + OOV] + self.get_buffer(f"_{kind}_{number}") @ projection
             for number, (field, projection) in enumerate(zip(self.values.fields, projections, strict=True))
         ]
 

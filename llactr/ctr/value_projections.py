@@ -79,7 +79,7 @@ class ValueProjections:
     def save(self, folder: Path) -> None:
         """Writes one safetensors file and one JSON file."""
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {}
+        tensors: dict[str, NDArray[np.float32]] = {}
         for number, field in enumerate(self.fields.values()):
             parts = {"mean": field.pca.mean, "components": field.pca.components,
                      "embedding": field.embedding, "linear": field.linear}  # fmt: skip

@@ -35,7 +35,7 @@ _RESULT = "colike.json"
 class ColikeConfig(TuningConfig):
     """How items are drawn together; `batch_size` counts windows, each of which reads `window + 1` items."""
 
-    steps: int = Field(default=60, ge=1)
+    steps: int = Field(default=40, ge=1)
     batch_size: int = Field(default=20, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
     temperature: float = Field(default=0.07, gt=0)
@@ -122,7 +122,7 @@ def tune_colike(
 ) -> ColikeResult:
     """Tunes a fresh adapter on an encoder, in place; `encoder.save_adapter(folder)` keeps it.
 
-    Cost: steps x (at most batch_size x S) texts, forward and backward; about 90 CPU-seconds with MiniLM.
+    Cost: steps x (at most batch_size x S) texts, forward and backward; about 60 CPU-seconds with MiniLM.
 
     Args:
         encoder: without an adapter.

@@ -147,7 +147,7 @@ class _FieldBase(_Model):
 
 
 class _TextField(_FieldBase):
-    """A field whose values a language model may read; see `llactr.semantics.value_texts`.
+    """A field whose values a language model may read; see `llactr.semantics.texts`.
 
     `value_text` says what the text of a value is: `true` takes the value itself, a list of fields of the same entity
     takes their values (for a field that reads the join key, which says nothing by itself), `false` gives it none.

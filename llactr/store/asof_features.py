@@ -35,6 +35,10 @@ class ViewTable(ABC):
     count: int
     types: tuple[pa.DataType, ...]
     """The feature columns' types."""
+    row_bytes: float
+    """What the features of one row take, on average."""
+    rows_per_take: int = 0
+    """Fewer rows than that at a time cost as much as that many."""
     one_per_moment: bool
     """Whether no two rows are known to share a key and a timestamp, so that none has to be chosen."""
 
@@ -54,6 +58,7 @@ class ResidentView(ViewTable):
         self._connection = connection
         self.relation = f"__llactr_view_{next(_names)}"
         self.count = table.num_rows
+        self.row_bytes = table.nbytes / max(table.num_rows, 1)
         narrow = table.select(table.column_names[: table.num_columns - features])
         self.types = tuple(_plain(column.type) for column in table.columns[table.num_columns - features :])
         self._columns = [_compact(column) for column in table.columns[table.num_columns - features :]]
@@ -81,8 +86,13 @@ class ResidentView(ViewTable):
 class SpilledView(ViewTable):
     """The rows lie in a DuckDB table; each `take` scans it once for the rows that it needs."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, query: str, features: Sequence[str]) -> None:
+    rows_per_take = 524_288
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, query: str, features: Sequence[str], *, row_bytes: float
+    ) -> None:
         self._connection = connection
+        self.row_bytes = row_bytes
         self._table = f"__llactr_view_{next(_names)}"
         connection.execute(f"CREATE TABLE {self._table} AS {query}")
         described = connection.execute(f"SELECT * FROM {self._table} LIMIT 0").to_arrow_table().schema
@@ -132,14 +142,15 @@ def load_view(
     """
     reader = connection.execute(query).to_arrow_reader(_BATCH_ROWS)
     batches: list[pa.RecordBatch] = []
-    size = 0
+    size = rows = 0
     for batch in reader:
         batches.append(batch)
         size += batch.nbytes
+        rows += batch.num_rows
         if budget_bytes is not None and size > budget_bytes:
             batches.clear()
             reader.close()
-            return SpilledView(connection, query, features), 0
+            return SpilledView(connection, query, features, row_bytes=size / rows), 0
     return ResidentView(connection, pa.Table.from_batches(batches, reader.schema), len(features)), size
 
 

@@ -24,6 +24,8 @@ from llactr.store.asof_source import open_source
 
 __all__ = ["Joined", "Limits", "join"]
 
+_GATHERED_BYTES = 128 * 2**20
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -77,12 +79,21 @@ class Joined:
     def tables(self, rows: int) -> Iterator[pa.Table]:
         """The result in the order of the entity rows, at most `rows` at a time."""
         start = 0
-        for part in self.entities.batches(rows):
+        for part in self.entities.batches(self._rows_at_a_time(rows)):
             columns = list(part.columns)
             for _, view, found in self.matches:
                 columns += view.take(found[start : start + part.num_rows])
             start += part.num_rows
-            yield pa.Table.from_arrays(columns, schema=self.schema)
+            table = pa.Table.from_arrays(columns, schema=self.schema)
+            for first in range(0, table.num_rows, rows):
+                yield table.slice(first, rows)
+
+    def _rows_at_a_time(self, rows: int) -> int:
+        """How many rows to gather at once: fewer than `rows` where vectors make them wide, more where views spilled."""
+        row_bytes = 8 * len(self.entities.schema) + sum(view.row_bytes for _, view, _ in self.matches)
+        affordable = int(_GATHERED_BYTES / row_bytes) + 1
+        wanted = max((view.rows_per_take for _, view, _ in self.matches), default=0)
+        return min(max(rows, wanted), affordable)
 
 
 def join(

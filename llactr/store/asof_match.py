@@ -100,7 +100,9 @@ class KeyCodes:
         ours, theirs = self._types[shown], source.types[source.physical(key)]
         if ours == theirs:
             return ours
-        if pa.types.is_null(self._entities.schema.field(shown).type):  # a column without any value has no type of its own, and matches nothing
+        if pa.types.is_null(
+            self._entities.schema.field(shown).type
+        ):  # a column without any value has no type of its own, and matches nothing
             return theirs
         texts = [kind == "VARCHAR" or kind.startswith("ENUM") for kind in (ours, theirs)]
         if texts[0] != texts[1]:

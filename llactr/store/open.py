@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import logging
 import os
@@ -61,6 +62,9 @@ def open_store(workspace: Workspace, *, config: Path | None = None) -> FeatureSt
         raise InputError(
             f"the feature store's configuration {path} cannot be used ({type(error).__name__}: {reason})"
         ) from None
+    engine = content.get("batch_engine")
+    if isinstance(engine, dict) and engine.get("type") == "ray.engine" and importlib.util.find_spec("ray") is None:
+        raise missing_extra("ray", "ray")
     parsed.repo_path = path.parent
     return FeatureStore(config=parsed)
 

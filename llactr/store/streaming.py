@@ -9,10 +9,10 @@ materialization:
   online_write_batch_size: 10000
 ```
 
-The same rows as Feast's local engine, which reads all versions of all keys into pandas, keeps the newest there, and only
-then begins to write. Here DuckDB keeps the newest (and spills when it must), no more than one batch is held in Python, and
-within a batch a value that occurs often becomes one protobuf message, not one per row. Views with aggregations,
-transformations, validation or sinks of their own are left to the local engine.
+The same rows as Feast's local engine, which reads all versions of all keys into pandas, keeps the newest there, and
+only then begins to write. Here DuckDB keeps the newest (and spills when it must), no more than one batch is held in
+Python, and within a batch a value that occurs often becomes one protobuf message, not one per row. Views with
+aggregations, transformations, validation or sinks of their own are left to the local engine.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ BATCH_ROWS = 10_000
 class StreamingComputeEngineConfig(LocalComputeEngineConfig):
     """The `batch_engine` section of feature_store.yaml."""
 
-    type: str = "llactr.store.streaming.StreamingComputeEngine"  # type: ignore[assignment]
+    type: str = "llactr.store.streaming.StreamingComputeEngine"
 
 
 class StreamingComputeEngine(LocalComputeEngine):
@@ -107,9 +107,7 @@ def online_rows(batch: pa.RecordBatch, view: FeatureView) -> list[OnlineRow]:
     created: Sequence[datetime | None] = [None] * batch.num_rows
     if source.created_timestamp_column:
         created = _moments(batch.column(source.created_timestamp_column))
-    entity_keys = [
-        EntityKeyProto(join_keys=key_names, entity_values=values) for values in _rows(keys, batch.num_rows)
-    ]
+    entity_keys = [EntityKeyProto(join_keys=key_names, entity_values=values) for values in _rows(keys, batch.num_rows)]
     values = [dict(zip(names, row, strict=True)) for row in _rows(features, batch.num_rows)]
     return list(zip(entity_keys, values, moments, created, strict=True))
 

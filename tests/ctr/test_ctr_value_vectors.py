@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from llactr.ctr import CTRData, CTRModel, ModelConfig, Split, TrainConfig, predict, train
+from llactr.ctr.cold_start import ColdStart
 from llactr.ctr.config import ValuesConfig
 from llactr.ctr.unseen import UnseenValues
 from llactr.ctr.unseen_rows import find_unseen
 from llactr.ctr.value_embedding import ValueTables
 from llactr.ctr.value_pca import fit_pca
 from llactr.ctr.value_projections import ValueProjections, folded
-from llactr.errors import DataError
+from llactr.errors import DataError, InputError
 from llactr.semantics.value_vectors import FieldValueVectors, ValueVectors
 from llactr.spec import DatasetSpec
 from llactr.transforms import OOV, Transform
@@ -241,3 +242,59 @@ def test_the_same_seed_starts_from_the_same_plain_weights(transform: Transform, 
     )
     state = valued.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in plain.state_dict().items())
+
+
+def test_cold_starts_replace_what_only_that_entity_has(transform: Transform, tables: ValueTables) -> None:
+    spec = _spec()
+    assert ColdStart.of(spec, transform, 0) is None
+    cold = ColdStart.of(spec, transform, 0.5)
+    ids = torch.from_numpy(transform.ids(_rows()))
+    for values in (None, tables):
+        model = CTRModel(ModelConfig(backbone="fm", settings={}), transform.layout, values=values, cold=cold)
+        plain = ids + torch.from_numpy(transform.layout.offsets[transform.layout.slot_fields])
+        assert torch.equal(model.eval().embedding.row_ids(ids).long(), plain), "scoring knows no cold starts"
+        torch.manual_seed(0)
+        rows = model.train().embedding.row_ids(ids).long()
+        changed = rows != plain
+        assert not changed[:, 2:].any(), "tags are shared"
+        assert 0.4 < changed[:, 0].float().mean() < 0.6
+        assert 0.4 < changed[:, 1].float().mean() < 0.6
+        table = model.embedding.table()
+        oov = model.embedding.weight[int(transform.layout.offsets[1]) + OOV]
+        got = table[rows[changed[:, 1], 1]]
+        if values is None:
+            torch.testing.assert_close(got, oov.expand_as(got))
+        else:
+            z = values.fields[0].z[ids[changed[:, 1], 1].long()]
+            torch.testing.assert_close(got, oov + z @ model.embedding.projections[0])
+
+
+def test_a_title_goes_with_its_film() -> None:
+    rows = pa.table({"person": ["a", "b", "c"], "film": ["x", "x", "y"], "tags": ["1", "1", "1"]})
+    spec = _spec().model_copy(
+        update={"fields": (*_spec().fields[:2], _spec().fields[1].model_copy(update={"name": "title"}))}
+    )
+    rows = rows.append_column("title", pa.array(["X", "X", "Y"]))
+    transform = Transform.fit(spec, rows)
+    cold = ColdStart.of(spec, transform, 0.999999)
+    drawn = {slot: chosen for _, slot, chosen in cold.draw(torch.from_numpy(transform.ids(rows)))}
+    assert drawn[1].all()
+    assert drawn[2].all()
+
+
+def test_cold_starts_with_lazy_tables_are_refused(transform: Transform, tables: ValueTables) -> None:
+    cold = ColdStart.of(_spec(), transform, 0.5)
+    model = CTRModel(ModelConfig(backbone="fm", settings={}), transform.layout, values=tables, cold=cold)
+    with pytest.raises(InputError, match="embedding_optimizer 'dense', found 'lazy'"):
+        train(model, _data(transform), TrainConfig(batch_size=64, embedding_optimizer="lazy"))
+
+
+@pytest.mark.parametrize("optimizer", ["dense", "lazy"])
+def test_training_learns_with_either_optimizer(transform: Transform, tables: ValueTables, optimizer: str) -> None:
+    model = CTRModel(ModelConfig(backbone="fm", settings={}), transform.layout, values=tables, seed=1)
+    before = model.embedding.projections[0].detach().clone()
+    result = train(
+        model, _data(transform), TrainConfig(batch_size=64, max_epochs=2, min_steps=0, embedding_optimizer=optimizer)
+    )
+    assert result.history[-1].train_loss < 0.7
+    assert not torch.equal(model.embedding.projections[0], before)

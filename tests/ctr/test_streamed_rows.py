@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,10 @@ from training_fakes import clicks, model
 from llactr.ctr import TrainConfig, train
 from llactr.ctr.batches import HeldOut, MemoryRows
 from llactr.ctr.prefetch import prefetched
-from llactr.ctr.stream import StreamedRows, read_rows, write_rows
+from llactr.ctr.stream import StreamedRows, encode_rows, read_rows, write_rows
 from llactr.errors import DataError
+from llactr.spec import DatasetSpec
+from llactr.transforms import OOV, Transform
 
 
 def numbered(rows: int, *, start: int = 0) -> HeldOut:
@@ -25,9 +29,7 @@ def numbered(rows: int, *, start: int = 0) -> HeldOut:
 
 def folder_of(path: Path, sizes: tuple[int, ...] = (400, 250, 377), row_group_rows: int = 100) -> Path:
     starts = np.cumsum((0, *sizes))
-    write_rows(
-        path, (numbered(n, start=s) for n, s in zip(sizes, starts, strict=False)), row_group_rows=row_group_rows
-    )
+    write_rows(path, (numbered(n, start=s) for n, s in zip(sizes, starts, strict=False)), row_group_rows=row_group_rows)
     return path
 
 
@@ -41,8 +43,8 @@ def test_each_row_comes_once_in_full_batches(tmp_path: Path) -> None:
     batches = drawn(streamed)
     assert streamed.row_count == 1027
     assert [len(batch) for batch in batches] == [64] * 16 + [3]
-    assert sorted(sum(batches, [])) == list(range(1027))
-    assert sum(batches, []) != list(range(1027))
+    assert sorted(itertools.chain(*batches)) == list(range(1027))
+    assert list(itertools.chain(*batches)) != list(range(1027))
 
 
 def test_labels_stay_with_their_rows(tmp_path: Path) -> None:
@@ -106,6 +108,36 @@ def test_rows_are_read_back_and_folders_grow(tmp_path: Path) -> None:
     assert read_rows(tmp_path).ids[:, 0].tolist() == list(range(8))
 
 
+def test_raw_tables_are_encoded_one_at_a_time(tmp_path: Path) -> None:
+    spec = DatasetSpec.model_validate(
+        {
+            "name": "tiny",
+            "sources": {"log": {"path": "log.parquet", "format": "parquet"}},
+            "events": "log",
+            "timestamp": {"column": "time", "unit": "s"},
+            "label": {"column": "click"},
+            "entities": {"user": {"join_key": "user"}},
+            "fields": [
+                {"name": name, "kind": "categorical", "owner": "context", "description": "some words"}
+                for name in ("colour", "size")
+            ],
+        }
+    )
+    tables = [
+        pa.table({"colour": colours, "size": ["s", "m"], "label": [1.0, 0.0], "semantics_version": ["v2", "v1"]})
+        for colours in (["red", "blue"], ["red", "green"])
+    ]
+    transform = Transform.fit(spec, tables[0])
+    write_rows(tmp_path, encode_rows(tables, transform, ["v1", "v2"]))
+    rows = read_rows(tmp_path)
+    assert rows.version.tolist() == [1, 0, 1, 0]
+    assert rows.ids.tolist() == [*transform.ids(tables[0]).tolist(), *transform.ids(tables[1]).tolist()]
+    assert rows.ids[0, 0] == rows.ids[2, 0] != rows.ids[1, 0]
+    assert rows.ids[3, 0] == OOV  # green was not in the table that the transform was fitted on
+    with pytest.raises(DataError, match="has the semantics version 'v2', expected one of"):
+        list(encode_rows(tables, transform, ["v1"]))
+
+
 def test_a_folder_without_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no training rows"):
         StreamedRows(tmp_path, numbered(4))
@@ -126,15 +158,14 @@ def test_other_parquet_is_refused(tmp_path: Path) -> None:
 
 
 def test_prefetching_keeps_order_and_passes_errors_on() -> None:
-    def items() -> object:
+    def items() -> Iterator[int]:
         yield from range(5)
         raise ValueError("broken file")
 
-    seen = []
+    made = prefetched(items(), depth=2)
+    assert [next(made) for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="broken file"):
-        for item in prefetched(items(), depth=2):  # type: ignore[arg-type, attr-defined]
-            seen.append(item)
-    assert seen == [0, 1, 2, 3, 4]
+        next(made)
 
 
 def test_a_prefetching_thread_ends_with_its_iterator() -> None:

@@ -40,6 +40,17 @@ def test_pictures_say_what_they_show():
         assert dimension.name in ["".join(found.itertext()) for found in ET.fromstring(svg).iter(f"{SVG}text")]
 
 
+def test_logarithmic_axes_have_round_numbers():
+    tuning = fake_tuning()
+    ticks = {}
+    for dimension in tuning.dimensions:
+        picture = tuned_picture(tuning, dimension)
+        ticks[dimension.name] = [text.get_text() for text in picture.figure.axes[0].get_xticklabels()]
+    assert ticks["weight_decay"] == ["1e−08", "1e−06", "0.0001"]
+    assert {"10", "20", "50"} <= set(ticks["rank"])
+    assert all(1 <= len(found) <= 5 for found in ticks.values())
+
+
 def test_the_report_has_defaults_and_best_side_by_side():
     tuning = fake_tuning("DeepFM")
     assert tuning.best is not None

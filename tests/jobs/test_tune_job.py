@@ -10,9 +10,10 @@ from jobs import diagnose, train, tune
 from jobs.config import load_config
 from jobs.console import Terminal
 from jobs.step import Job
-from llactr.ctr.search_space import SearchConfig
+from llactr.ctr.search_space import SearchConfig, TunedSettings
 from llactr.ctr.study import JOURNAL
 from llactr.errors import InputError, NotReadyError
+from llactr.semantics import FieldValueVectors, ValueVectors
 from llactr.workspace import Workspace
 
 SMALL = {"max_epochs": 2, "min_steps": 0, "batch_size": 256}
@@ -84,7 +85,29 @@ def test_the_report_shows_the_search(ran):
 
 
 def test_searches_that_cannot_be(ran):
-    with pytest.raises(NotReadyError, match=r"'tiny' has no value vectors yet: run 'llactr encode --values' first"):
+    with pytest.raises(
+        NotReadyError, match=r"the values of 'tiny' have no vectors: run 'llactr encode --values' first"
+    ):
         tune.run(_job(ran), "tiny", _search(arm="values"))
     with pytest.raises(InputError, match=r"the configuration is not valid: training: batch_size"):
         tune.run(_job(ran), "tiny", _search(training={"batch_size": 0}))
+
+
+def test_tau_and_rank_reach_the_value_vectors(ran):
+    _, training_set = train.join(_job(ran), "tiny")
+    dishes = tuple(training_set.transform.values("dish"))
+    draw = np.random.default_rng(0).normal(size=(len(dishes), 12)).astype(np.float32)
+    vectors = draw / np.linalg.norm(draw, axis=1, keepdims=True)
+    known = ValueVectors("tiny", "0" * 16, "fake", {"dish": FieldValueVectors(dishes, vectors)})
+    config = _search(arm="both")
+    defaults = TunedSettings.defaults(config)
+
+    def auc(**changes: float) -> float:
+        found = tune.score(config, TunedSettings.of(config, {**defaults, "learning_rate": 5e-3, **changes}),
+                           training_set, known)  # fmt: skip
+        return found.auc
+
+    first = auc(tau=20.0, rank=8)
+    assert auc(tau=20.0, rank=8) == first
+    assert auc(tau=2.0, rank=8) != first
+    assert auc(tau=20.0, rank=4) != first

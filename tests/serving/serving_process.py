@@ -21,7 +21,7 @@ import pytest
 from llactr.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
-START_S = 90.0
+START_S = 240.0
 
 _SCRIPT = """
 import json, sys

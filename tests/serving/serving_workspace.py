@@ -16,7 +16,7 @@ from llactr.ctr import Bundle, CTRModel, EnhancementConfig, ModelConfig
 from llactr.semantics import FieldVectors
 from llactr.spec import DatasetSpec
 from llactr.store import apply, materialize, release, training_rows, write_field_vectors
-from llactr.transforms import Transform
+from llactr.transforms import Transform, chronological_split
 from llactr.workspace import Workspace
 
 TIMESTAMP = pa.timestamp("us", "UTC")
@@ -147,7 +147,7 @@ def add_bundle(
     enhanced: bool = True,
 ) -> Path:
     """A bundle with random weights, large enough to make scores differ."""
-    transform = Transform.fit(spec, rows.slice(0, EVENTS // 2))
+    transform = Transform.fit(spec, rows.slice(0, len(chronological_split(rows.num_rows, spec.split).train)))
     config = ModelConfig(
         backbone="deepfm",
         embedding_dim=8,

@@ -59,7 +59,7 @@ def test_tls_needs_both_files(tmp_path: Path) -> None:
 
 
 def test_settings_out_of_range_are_named() -> None:
-    with pytest.raises(InputError, match="^log_rate: "):
+    with pytest.raises(InputError, match=r"^log_rate: "):
         config(log_rate=2)
-    with pytest.raises(InputError, match="^nonsense: "):
+    with pytest.raises(InputError, match=r"^nonsense: "):
         config(nonsense=2)

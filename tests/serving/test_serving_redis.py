@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from conftest import REDIS_CONFIG
 from serving_process import ROOT, Redis, Served, environment
-from serving_workspace import ITEMS, START, items_table, spec_of, write_table
+from serving_workspace import START, items_table, spec_of, write_table
 
 from llactr.store import OnlineReader, apply, materialize
 from llactr.workspace import Workspace
@@ -158,6 +158,7 @@ materialize(Workspace.at(sys.argv[1]), config=Path(sys.argv[2]) if sys.argv[2] e
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
 def test_a_materialization_killed_half_way_and_run_again_ends_right(
     kind: str, request: pytest.FixtureRequest, serve: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -193,4 +194,3 @@ def test_a_materialization_killed_half_way_and_run_again_ends_right(
     assert found["price"] == [prices[int(key)] for key in wanted[:900]]
     assert OnlineReader(workspace, spec_of(), config=Path(config) if config else None).current_release() == "v-one"
     (workspace.offline_table("shop", "item") / "part-00007.parquet").unlink()
-    assert ITEMS < items

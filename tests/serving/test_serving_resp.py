@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ def test_replies_survive_any_split(expected: list[object], cuts: list[int]) -> N
     data = b"".join(wire(reply) for reply in expected)
     parser, found = ReplyParser(), []
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         found += parser.feed(data[start:end])
     assert found == expected
 

@@ -75,9 +75,16 @@ USERS = {
 USER_FEATURES = [("score", Float64), ("city", String), ("vector", Array(Float32))]
 
 
-def user(key: str | None, hours: float, score: float | None, *, created: float | None = None, **more: Any) -> dict[str, Any]:
+def user(
+    key: str | None, hours: float, score: float | None, *, created: float | None = None, **more: Any
+) -> dict[str, Any]:
     """A row of the users' table, created at its event time unless said otherwise."""
-    row = {"user": key, "score": score, "event_timestamp": at(hours), "created": at(hours if created is None else created)}
+    row = {
+        "user": key,
+        "score": score,
+        "event_timestamp": at(hours),
+        "created": at(hours if created is None else created),
+    }
     return {**row, **more}
 
 

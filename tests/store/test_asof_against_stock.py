@@ -96,9 +96,7 @@ def test_all_columns_equal_stock(
 
 
 @many
-@given(
-    histories(), entity_rows, st.sampled_from([0, 2, 3]), st.booleans(), st.sampled_from([None, 0]), st.booleans()
-)
+@given(histories(), entity_rows, st.sampled_from([0, 2, 3]), st.booleans(), st.sampled_from([None, 0]), st.booleans())
 def test_all_columns_equal_the_oracle(
     history: list[dict[str, Any]],
     rows: list[tuple[Any, ...]],
@@ -134,7 +132,6 @@ def test_two_keys_and_a_join_key_map_equal_stock(
     history: list[tuple[Any, ...]], rows: list[tuple[Any, ...]], mapped: bool
 ) -> None:
 
-
     stored = [
         {"shop": shop, "user": name, "n": n, "event_timestamp": at(moment), "created": at(moment)}
         for shop, name, moment, n in {row[:3]: row for row in history}.values()
@@ -167,7 +164,9 @@ def test_the_worked_example_of_ties_ttl_and_late_corrections(tmp_path: Path, sto
     users = view("users", write(tmp_path / "u.parquet", history, USERS), [("user", String)], USER_FEATURES, ttl_hours=3)
     moments = [-1, 0, 1, 2, 4, 5, 6, 7, 8]
     entities = frame([("u", moment) for moment in moments], "user")
-    scores = {cut_off: [row["score"] for row in by_row(joined([users], entities, stock=stock, cut_off=cut_off))]
-              for cut_off in (False, True)}
+    scores = {
+        cut_off: [row["score"] for row in by_row(joined([users], entities, stock=stock, cut_off=cut_off))]
+        for cut_off in (False, True)
+    }
     assert scores[False] == [None, 1.0, 1.0, 2.5, 4.0, 4.0, 4.0, 4.0, None]
     assert scores[True] == [None, 1.0, 1.0, 2.0, 2.0, 2.5, None, 4.0, None]

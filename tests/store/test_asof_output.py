@@ -198,7 +198,9 @@ class TestLimits:
         """RSS beyond the imports stays below the limit plus a batch, where the rows themselves would take as much."""
         script = Path(__file__).parents[2] / "benchmarks" / "point_in_time.py"
         arguments = ["--stream-rows", "2000000", "--memory-limit", "400MB", "--json", str(tmp_path / "out.json")]
-        subprocess.run([sys.executable, str(script), *arguments], check=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+        subprocess.run(
+            [sys.executable, str(script), *arguments], check=True, env={**os.environ, "TMPDIR": str(tmp_path)}
+        )
         import json
 
         (result,) = json.loads((tmp_path / "out.json").read_text())["stream"]
@@ -216,7 +218,14 @@ class TestFeast:
     def test_writing_to_a_directory_adds_a_file(self, store: FeatureStore, tmp_path: Path) -> None:
         before = (tmp_path / "users" / "a.parquet").read_bytes()
         rows = pd.DataFrame(
-            {"user": ["u"], "score": [5.0], "city": [None], "vector": [[1.0]], "event_timestamp": [at(4)], "created": [at(4)]}
+            {
+                "user": ["u"],
+                "score": [5.0],
+                "city": [None],
+                "vector": [[1.0]],
+                "event_timestamp": [at(4)],
+                "created": [at(4)],
+            }
         )
         store.write_to_offline_store("users", rows)
         assert (tmp_path / "users" / "a.parquet").read_bytes() == before

@@ -229,9 +229,7 @@ class TestSources:
             users = view("users", path, [("user", String)], SCORE)
             assert joined([users], entities).to_df()["score"].tolist() == [score]
 
-    def test_a_relative_path_starts_at_the_repository(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_relative_path_starts_at_the_repository(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write(tmp_path / "repo" / "data" / "u.parquet", [user("u", 0, 1.0)], USERS)
         monkeypatch.chdir(tmp_path)
         users = view("users", Path("data/u.parquet"), [("user", String)], SCORE)
@@ -269,20 +267,18 @@ class TestQueries:
 
     @pytest.mark.parametrize("query", ["SELECT 1; SELECT 2", "DROP TABLE x", "SELEC 1", "SELECT * FROM nowhere", ""])
     def test_anything_but_one_select_is_refused(self, users: FeatureView, query: str) -> None:
-        with pytest.raises(DataError, match="expected one SELECT|cannot run the entity query"):
+        with pytest.raises(DataError, match=r"expected one SELECT|cannot run the entity query"):
             joined([users], query).to_arrow()
 
     def test_a_query_sees_no_python_variables(self, users: FeatureView) -> None:
-        with pytest.raises(DataError, match="cannot run the entity query.*plans"):
+        with pytest.raises(DataError, match=r"cannot run the entity query.*plans"):
             joined([users], "SELECT * FROM plans").to_arrow()
 
 
 class TestSpanOfTime:
     def test_one_row_for_each_moment_of_a_key(self, tmp_path: Path, users: FeatureView) -> None:
         rows = [{**user("u", 1, 0.0), "city": "Oslo"}, {**user("u", 1, 0.0, created=2), "city": "Rome"}]
-        cities = view(
-            "cities", write(tmp_path / "c.parquet", rows, USERS), [("user", String)], [("city", String)]
-        )
+        cities = view("cities", write(tmp_path / "c.parquet", rows, USERS), [("user", String)], [("city", String)])
         result = joined([users, cities], None, start_date=at(1), end_date=at(2))
         assert result.to_df().to_dict("list") == {
             "event_timestamp": [at(1), at(1), at(2)],

@@ -38,7 +38,9 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
 
-def perceptron(input_dim: int, hidden_units: tuple[int, ...], *, output_dim: int | None, dropout: float) -> nn.Sequential:
+def perceptron(
+    input_dim: int, hidden_units: tuple[int, ...], *, output_dim: int | None, dropout: float
+) -> nn.Sequential:
     """Linear, ReLU and dropout for each hidden layer, then a linear layer to `output_dim` unless it is None."""
     layers: list[nn.Module] = []
     for units in hidden_units:

@@ -40,6 +40,8 @@ class FinalMLP(Backbone):
     def forward(self, embedded: Tensor, *, first_order: Tensor | None, pairs: PairWeights | None) -> Tensor:
         """See `Backbone.forward`."""
         first, second = self.first[0], self.second[0]
+        assert isinstance(first, nn.Linear)
+        assert isinstance(second, nn.Linear)
         weight = torch.cat([first.weight * self.first_gate(), second.weight * self.second_gate()])  # (U + W, FD)
         both = functional.linear(embedded.flatten(1), weight, torch.cat([first.bias, second.bias]))  # (B, U + W)
         x, y = both.split([first.out_features, second.out_features], dim=1)

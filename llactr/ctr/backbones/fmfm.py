@@ -5,6 +5,7 @@ Letters: B rows, F fields, D embedding dim, P pairs i<j row by row.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -40,7 +41,8 @@ class FmFM(Backbone):
     def forward(self, embedded: Tensor, *, first_order: Tensor | None, pairs: PairWeights | None) -> Tensor:
         """See `Backbone.forward`."""
         assert first_order is not None
-        interaction, rest = self.interaction, first_order
+        interaction: Tensor = self.interaction
+        rest = first_order
         if pairs is not None:
             if pairs.version is None:
                 identity = torch.eye(self.dim, dtype=interaction.dtype, device=interaction.device)
@@ -65,7 +67,7 @@ class _UpperBilinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, matrix: Tensor, cuts: tuple[int, ...]) -> Tensor:
         right = torch.zeros_like(x)  # (B, FD), x M
-        for start, stop in zip(cuts[:-1], cuts[1:], strict=True):  # columns of M, rows above and in the block
+        for start, stop in itertools.pairwise(cuts):  # columns of M, rows above and in the block
             torch.mm(x[:, :stop], matrix[:stop, start:stop], out=right[:, start:stop])
         ctx.save_for_backward(x, matrix, right)
         ctx.cuts = cuts
@@ -78,7 +80,7 @@ class _UpperBilinear(torch.autograd.Function):
         scaled = x * gradient.unsqueeze(1)  # (B, FD)
         for_matrix = torch.zeros_like(matrix)
         left = torch.empty_like(x)  # (B, FD), scaled M^T
-        for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+        for start, stop in itertools.pairwise(cuts):
             torch.mm(scaled[:, start:], matrix[start:stop, start:].t(), out=left[:, start:stop])
             torch.mm(x[:, :stop].t(), scaled[:, start:stop], out=for_matrix[:stop, start:stop])
         return left.add_(right * gradient.unsqueeze(1)), for_matrix, None

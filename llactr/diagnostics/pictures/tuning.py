@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import accumulate
 
 from matplotlib.axes import Axes
@@ -42,9 +43,9 @@ def tuned_picture(tuning: Tuning, dimension: TunedDimension, *, name: str = "tun
         values = [trial.values[dimension.name] for trial in scored]
         if dimension.log and all(value > 0 for value in values):
             axes.set_xscale("log")
+            ticks = _ticks(min(values, default=1.0), max(values, default=1.0))
+            axes.set_xticks(ticks, [f"{tick:.4g}".replace("-", "−") for tick in ticks])
             axes.minorticks_off()
-            if dimension.whole:
-                axes.set_xticks([4, 8, 16, 32, 64], ["4", "8", "16", "32", "64"])
         if scored:
             _dots(axes, tuning, values, scored)
     return picture
@@ -67,6 +68,15 @@ def _blank(tuning: Tuning, label: str, name: str, below: str) -> tuple[Picture, 
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.ticklabel_format(axis="y", useOffset=False)
     return picture, axes
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """At most five round numbers for a logarithmic axis: whole decades over a wide range, 1-2-5 over a narrow one."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1,) if len(decades) > 3 else (1, 2, 5)
+    ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
+    within = [tick for tick in ticks if low / 1.3 <= tick <= high * 1.3] or [low]
+    return within[:: math.ceil(len(within) / 5)]
 
 
 def _dots(axes: Axes, tuning: Tuning, places: list[float], scored: list[TunedTrial]) -> None:

@@ -1,0 +1,166 @@
+"""`llactr encode --values`: encodes each distinct value's text once, piece by piece, and only what is new."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from jobs.config import ValueSemanticsConfig
+from jobs.console import Advance
+from jobs.dataset import dataset_hash, dataset_spec
+from jobs.step import Job, StepOutcome
+from jobs.tune_values import read_texts
+from llactr.errors import InputError, NotReadyError
+from llactr.manifest import read_manifest
+from llactr.semantics import EncodedPiece, EncoderConfig, encode_pieces, load_encoder, new_pieces, values_version
+from llactr.semantics.value_encoding import Piece
+from llactr.store import stored_texts, write_value_vectors
+from llactr.workspace import Workspace
+
+__all__ = ["current_version", "describe", "run"]
+
+
+def run(
+    job: Job, dataset: str, config: ValueSemanticsConfig, *, untuned: bool = False, shards: int = 1, piece: int = 1024
+) -> StepOutcome:
+    """Encodes the values that have no vector of this version yet. A killed run loses at most one piece a shard.
+
+    Args:
+        job: where.
+        dataset: which.
+        config: the encoder; the adapter that collaborative tuning made for it last is used.
+        untuned: use no adapter.
+        shards: processes that encode side by side; with several GPUs, one each.
+        piece: distinct texts that are kept at a time.
+
+    Raises:
+        InputError: the spec gives no field a value_text.
+        NotReadyError: no adapter has been made.
+    """
+    spec = dataset_spec(job.workspace, dataset)
+    if not spec.text_fields:
+        raise InputError(f"no field of {dataset!r} has a value_text: say in the spec which values have a text")
+    untuned = untuned or not config.tune
+    adapter = None if untuned else job.workspace.current(dataset).get("tune_values")
+    if adapter is None and not untuned:
+        raise NotReadyError(
+            f"the encoder of {dataset!r}'s values has not been tuned: run 'llactr finetune --objective colike', "
+            "or encode with --untuned"
+        )
+    encoder_config = config.encoder
+    if adapter is not None:
+        encoder_config = encoder_config.model_copy(update={"adapter": adapter / "adapter"})
+
+    def work(_: Path, advance: Advance) -> dict[str, Any]:
+        advance(0, 0, "loading the encoder")
+        texts = read_texts(job.workspace, spec)
+        encoder = load_encoder(encoder_config)
+        version = values_version(spec, encoder)
+        pieces = new_pieces(texts, stored_texts(job.workspace, dataset, version), texts_per_piece=piece)
+        total = sum(map(len, pieces))
+        if shards > 1 and len(pieces) > 1:
+            done = 0
+            for some in _in_shards(job.workspace, dataset, version, encoder_config, pieces, shards):
+                done += some
+                advance(done, total, f"{done:,} of {total:,} texts")
+        else:
+            keep = _Keep(job.workspace.root, dataset, version, encoder.name)
+            encode_pieces(
+                encoder, pieces, keep, progress=lambda done, of: advance(done, of, f"{done:,} of {of:,} texts")
+            )
+        values = {name: len(some) for name, some in texts.items()}
+        advance(1, 1, f"{sum(values.values()):,} values, {total:,} new texts, version {version}")
+        return {
+            "version": version,
+            "encoder": encoder.name,
+            "adapter": str(adapter) if adapter else None,
+            "dim": encoder.dim,
+            "values": values,
+            "new_texts": total,
+        }
+
+    return job.step(
+        "encode_values",
+        lambda key: job.workspace.artifact("value_semantics", f"{dataset}-{key[:12]}"),
+        dataset=dataset,
+        config={"encoder": config.encoder.model_dump(mode="json")},
+        inputs={"dataset": dataset_hash(job.workspace, dataset), "adapter": _key(adapter)},
+        work=work,
+    )
+
+
+def current_version(workspace: Workspace, dataset: str) -> str:
+    """The values' semantics version encoded last.
+
+    Raises:
+        NotReadyError: no values have been encoded.
+    """
+    folder = workspace.current(dataset).get("encode_values")
+    manifest = read_manifest(folder) if folder else None
+    if manifest is None:
+        raise NotReadyError(f"the values of {dataset!r} have no vectors: run 'llactr encode --values' first")
+    version: str = manifest["result"]["version"]
+    return version
+
+
+class _Keep:
+    """Writes an encoded piece to the offline store."""
+
+    def __init__(self, root: Path, dataset: str, version: str, encoder: str) -> None:
+        self.workspace, self.dataset, self.version, self.encoder = Workspace(root), dataset, version, encoder
+
+    def __call__(self, piece: EncodedPiece) -> None:
+        write_value_vectors(
+            self.workspace,
+            self.dataset,
+            self.version,
+            encoder=self.encoder,
+            keys=piece.keys,
+            texts=piece.texts,
+            vectors=piece.vectors,
+        )
+
+
+def _in_shards(
+    workspace: Workspace, dataset: str, version: str, config: EncoderConfig, pieces: list[Piece], shards: int
+) -> Iterator[int]:
+    """The number of texts of each shard that is done."""
+    shards = min(shards, len(pieces))
+    threads = max(1, (os.cpu_count() or 1) // shards)
+    with ProcessPoolExecutor(shards, mp_context=get_context("spawn")) as pool:
+        jobs = [
+            pool.submit(_shard, workspace.root, dataset, version, config, pieces[number::shards], number, threads)
+            for number in range(shards)
+        ]
+        for one in jobs:
+            yield one.result()
+
+
+def _shard(
+    root: Path, dataset: str, version: str, config: EncoderConfig, pieces: list[Piece], number: int, threads: int
+) -> int:
+    import torch
+
+    torch.set_num_threads(threads)
+    if config.device == "auto" and torch.cuda.is_available():
+        config = config.model_copy(update={"device": f"cuda:{number % torch.cuda.device_count()}"})
+    encoder = load_encoder(config)
+    return encode_pieces(encoder, pieces, _Keep(root, dataset, version, encoder.name))
+
+
+def _key(adapter: Path | None) -> str:
+    manifest = read_manifest(adapter) if adapter else None
+    return manifest["key"] if manifest else ""
+
+
+def describe(outcome: StepOutcome) -> str:
+    """The outcome in a sentence."""
+    facts = outcome.result
+    return (
+        f"values' semantics version {facts['version']}: {sum(facts['values'].values()):,} values of "
+        f"{', '.join(facts['values'])}, {facts['new_texts']:,} texts encoded anew by {facts['encoder']}"
+    )

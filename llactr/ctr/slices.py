@@ -1,0 +1,79 @@
+"""Test metrics by what training had seen of a row's user and item, and calibration.
+
+Letters: N rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llactr.spec import DatasetSpec
+from llactr.transforms import Transform
+
+__all__ = ["SLICES", "calibration_error", "row_slices", "weighted_auc"]
+
+SLICES = ("all", "unseen items", "rare items, n<=3", "rare items, n<=10", "unseen users", "warm")
+
+
+def row_slices(spec: DatasetSpec, transform: Transform, ids: NDArray[np.int32]) -> dict[str, NDArray[np.bool_]]:
+    """The slices of some rows by the training counts n of their keys: unseen is n=0, rare is 1..3 or 1..10, warm n>0.
+
+    Args:
+        spec: names the join keys; an entity whose key is no field counts as seen.
+        transform: fitted on the training rows.
+        ids: (N, C) local ids of the transform.
+    """
+    item, user = (_key_counts(spec, transform, ids, owner) for owner in ("item", "user"))
+    return {
+        "all": np.ones(len(ids), np.bool_),
+        "unseen items": item == 0,
+        "rare items, n<=3": (item > 0) & (item <= 3),
+        "rare items, n<=10": (item > 0) & (item <= 10),
+        "unseen users": user == 0,
+        "warm": (item > 0) & (user > 0),
+    }
+
+
+def _key_counts(spec: DatasetSpec, transform: Transform, ids: NDArray[np.int32], owner: str) -> NDArray[np.int64]:
+    entity = next((one for name, one in spec.entities.items() if name == owner), None)
+    for number, field in enumerate(spec.fields):
+        if entity is not None and field.owner == owner and field.column == entity.join_key:
+            slot = int(transform.layout.slot_starts[number])
+            counts: NDArray[np.int64] = transform.counts[number][ids[:, slot]]
+            return counts
+    return np.full(len(ids), np.iinfo(np.int64).max)
+
+
+def calibration_error(label: NDArray[np.float32], score: NDArray[np.float32], *, bins: int = 15) -> float:
+    """Expected calibration error over bins of (nearly) equally many rows: the mean gap of mean score and click rate."""
+    order = np.argsort(score, kind="stable")
+    edges = np.linspace(0, len(order), min(bins, len(order)) + 1).round().astype(int)
+    gaps = np.add.reduceat(score[order].astype(np.float64) - label[order], edges[:-1])
+    return float(np.abs(gaps).sum() / len(order))
+
+
+def weighted_auc(
+    label: NDArray[np.float32], score: NDArray[np.float32], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """AUC (W,) of the same rows under several weightings, ties counting half; NaN where a class has no weight.
+
+    One sort, then two passes per weighting: what a bootstrap over rows needs.
+
+    Args:
+        label: (N,) 0 or 1.
+        score: (N,).
+        weights: (W, N), such as how often each resample holds a row.
+    """
+    order = np.argsort(score, kind="stable")
+    ranked, click = score[order], label[order] > 0
+    starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+    found = np.empty(len(weights))
+    for number, weight in enumerate(weights):
+        ordered = weight[order]
+        clicks = np.add.reduceat(np.where(click, ordered, 0.0), starts)
+        others = np.add.reduceat(np.where(click, 0.0, ordered), starts)
+        total = clicks.sum() * others.sum()
+        right = (clicks * (np.cumsum(others) - others / 2)).sum()
+        found[number] = right / total if total else np.nan
+    return found

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tiny_dataset import SPEC, write_dataset
+
+from jobs import encode, encode_values, ingest, materialize, predict, study, train, tune_values
+from jobs.config import SemanticsConfig, TrainJobConfig, ValueSemanticsConfig
+from jobs.console import Terminal
+from jobs.step import Job
+from jobs.study_config import StudyConfig
+from llactr.ctr import Bundle
+from llactr.datasets import append_offline_tables
+from llactr.errors import InputError, NotReadyError
+from llactr.store import stored_texts
+from llactr.store.values import value_files
+from llactr.workspace import Workspace
+
+UNTUNED = ValueSemanticsConfig(tune=False)
+TRAINING = {"max_epochs": 6, "min_steps": 0, "batch_size": 64, "learning_rate": 0.02}
+
+
+def _spec_fields() -> list[dict[str, Any]]:
+    texts = {"dish": ["tags"], "tags": True, "job": True}
+    return [
+        {**field, **({"value_text": texts[field["name"]]} if field["name"] in texts else {})}
+        for field in SPEC["fields"]
+    ]
+
+
+@dataclass(frozen=True)
+class Valued:
+    """A workspace with value vectors and a model that was trained with them."""
+
+    job: Job
+    folder: Path
+    bundle: Path
+
+
+@pytest.fixture(scope="module")
+def valued(tmp_path_factory: pytest.TempPathFactory) -> Valued:
+    folder = tmp_path_factory.mktemp("valued")
+    spec = write_dataset(folder, fields=_spec_fields())
+    job = Job(Workspace.at(folder / "workspace"), Terminal(as_json=True))
+    ingest.run(job, str(spec), data_folder=None)
+    encode.run(job, "tiny", SemanticsConfig(tune=False), untuned=True, effective_from="start")
+    materialize.apply(job)
+    encoded = encode_values.run(job, "tiny", UNTUNED, piece=8)
+    assert encoded.result["values"] == {"job": 3, "dish": 20, "tags": 4}
+    config = TrainJobConfig(backbone="fm", arm="values", training=TRAINING)
+    trained = train.run(job, "tiny", config)
+    assert trained.result["values_version"] == encoded.result["version"]
+    return Valued(job, folder, trained.folder)
+
+
+def _scores(valued: Valued, dishes: list[str]) -> tuple[list[float], int]:
+    rows = pa.table(
+        {
+            "person": ["p3"] * len(dishes),
+            "dish": dishes,
+            "device": ["phone"] * len(dishes),
+            "event_timestamp": ["2023-11-20T12:00:00+00:00"] * len(dishes),
+        }
+    )
+    found = predict.run(valued.job, "tiny", bundle=str(valued.bundle), rows=rows)
+    return found["scores"], found["unseen_values_placed"]
+
+
+def test_a_new_dish_is_ranked_by_its_text_without_retraining(valued: Valued) -> None:
+    """A new item comes with text; incremental encode and materialize; another text ranks it elsewhere."""
+    materialize.materialize(valued.job)
+    before, placed = _scores(valued, ["new-1", "new-2", "d1"])
+    assert before[0] == before[1], "the store knows neither of them"
+    assert placed == 0
+    late = valued.folder / "late"
+    late.mkdir()
+    with (late / "dishes.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["dish", "tags"], ["new-1", "fish|rice"], ["new-2", "leek|beef"]])
+    from jobs.dataset import dataset_spec
+
+    append_offline_tables(dataset_spec(valued.job.workspace, "tiny"), valued.job.workspace, late)
+    encoded = encode_values.run(valued.job, "tiny", UNTUNED)
+    assert not encoded.skipped
+    assert encoded.result["new_texts"] == 2, "only the new dishes are encoded"
+    assert not materialize.materialize(valued.job).skipped
+    after, placed = _scores(valued, ["new-1", "new-2", "d1"])
+    assert placed == 2
+    assert abs(after[0] - after[1]) > 1e-4
+    assert after[2] == before[2], "known dishes keep their scores"
+    # With the value vectors taken out of the bundle, only what the tags say is left of the difference.
+    bundle = Bundle.load(valued.bundle)
+    assert bundle.values is not None
+    assert encode_values.run(valued.job, "tiny", UNTUNED).skipped
+
+
+def test_the_bundle_scores_known_values_from_a_plain_table(valued: Valued) -> None:
+    bundle = Bundle.load(valued.bundle)
+    assert type(bundle.model.embedding).__name__ == "FusedEmbedding"
+    assert set(bundle.values.fields) == {"job", "dish", "tags"}
+    facts = json.loads((valued.bundle / "bundle.json").read_text())
+    assert facts["values_version"] == bundle.values.version
+    assert "value_projections/value_projections.safetensors" in facts["files"]
+
+
+def test_each_distinct_text_has_one_vector(valued: Valued) -> None:
+    version = encode_values.current_version(valued.job.workspace, "tiny")
+    texts = stored_texts(valued.job.workspace, "tiny", version)
+    assert texts["tags", "fish"] == "what is in the dish: fish"
+    assert texts["dish", "d1"].startswith("the identity of the dish: ")
+    assert len(value_files(valued.job.workspace, "tiny", version)) >= 3
+
+
+def test_shards_write_the_same_vectors(valued: Valued, tmp_path: Path) -> None:
+    spec = write_dataset(tmp_path, fields=_spec_fields())
+    job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
+    ingest.run(job, str(spec), data_folder=None)
+    outcome = encode_values.run(job, "tiny", UNTUNED, shards=2, piece=8)
+    version = outcome.result["version"]
+    texts = stored_texts(job.workspace, "tiny", version)
+    assert len(texts) == 27
+    assert outcome.result["new_texts"] == len(set(texts.values()))
+
+
+def test_a_killed_encode_goes_on_where_it_was(tmp_path: Path) -> None:
+    spec = write_dataset(tmp_path, fields=_spec_fields())
+    job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
+    ingest.run(job, str(spec), data_folder=None)
+    code = (
+        "import time, sys; from pathlib import Path; from jobs import encode_values as e; from jobs.step import Job;"
+        "from jobs.console import Terminal; from jobs.config import ValueSemanticsConfig as C;"
+        "from llactr.workspace import Workspace; keep = e._Keep.__call__\n"
+        "def slow(self, piece):\n    keep(self, piece); print('kept', flush=True); time.sleep(60)\n"
+        "e._Keep.__call__ = slow\n"
+        "e.run(Job(Workspace.at(sys.argv[1]), Terminal(as_json=True)), 'tiny', C(tune=False), piece=5)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(job.workspace.root)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "kept\n"
+    time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    version = value_files_version(job)
+    before = stored_texts(job.workspace, "tiny", version)
+    assert 5 <= len(before) < 27
+    outcome = encode_values.run(job, "tiny", UNTUNED)
+    assert outcome.result["version"] == version
+    assert outcome.result["new_texts"] == len(set(stored_texts(job.workspace, "tiny", version).values())) - 5
+    assert len(stored_texts(job.workspace, "tiny", version)) == 27
+
+
+def value_files_version(job: Job) -> str:
+    names = [path.name for path in job.workspace.semantics_table("value_semantics").glob("tiny@*.parquet")]
+    assert len(names) == 1
+    return names[0].split("@")[1]
+
+
+def test_what_is_missing_is_said_with_the_command(valued: Valued, tmp_path: Path) -> None:
+    with pytest.raises(NotReadyError, match="run 'llactr finetune --objective colike'"):
+        encode_values.run(valued.job, "tiny", ValueSemanticsConfig())
+    job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
+    ingest.run(job, str(write_dataset(tmp_path)), data_folder=None)
+    with pytest.raises(InputError, match="no field of 'tiny' has a value_text"):
+        encode_values.run(job, "tiny", UNTUNED)
+    with pytest.raises(NotReadyError, match="'llactr encode --values' first"):
+        encode_values.current_version(job.workspace, "tiny")
+    with pytest.raises(InputError, match="collaborative tuning of 'tiny' needs users, and a value_text"):
+        tune_values.run(job, "tiny", ValueSemanticsConfig())
+
+
+def test_collaborative_tuning_makes_an_adapter_and_a_version(valued: Valued) -> None:
+    config = ValueSemanticsConfig.model_validate({"colike": {"steps": 2, "batch_size": 3}})
+    tuned = tune_values.run(valued.job, "tiny", config)
+    assert tuned.result["windows"] > 0
+    assert (tuned.folder / "adapter" / "adapter_model.safetensors").is_file()
+    untuned = encode_values.run(valued.job, "tiny", UNTUNED)
+    encoded = encode_values.run(valued.job, "tiny", config)
+    assert encoded.result["version"] != untuned.result["version"]
+    encode_values.run(valued.job, "tiny", UNTUNED)
+
+
+def test_a_study_reads_the_test_split_once_after_all_training(valued: Valued, tmp_path: Path) -> None:
+    config = StudyConfig.model_validate(
+        {
+            "design": "items", "backbones": ["fm"], "seeds": 2, "draws": 2, "bootstrap": 20,
+            "arms": ["plain", "values untuned", "values words", "paper", "plain cold"],
+            "training": {"fm": TRAINING},
+        }
+    )  # fmt: skip
+    results = tmp_path / "results" / "study.json"
+    outcome = study.run(valued.job, "tiny", config, results=results)
+    facts = json.loads(results.read_text())
+    assert facts["models_trained_before"] == 20
+    assert facts["test_rows"] > 0
+    assert facts["command"].startswith("llactr ")
+    assert len(facts["validation"]) == 20
+    one = next(
+        d for d in facts["differences"]
+        if (d["arm"], d["slice"], d["metric"]) == ("values untuned", "unseen items", "auc")
+    )  # fmt: skip
+    assert one["runs"] == 4
+    assert one["over_draws"][0] <= one["difference"] <= one["over_draws"][1]
+    runs = [r for r in facts["runs"] if r["arm"] in {"plain", "values untuned"}]
+    auc = {(r["arm"], r["draw"], r["seed"]): r["metrics"]["unseen items"]["auc"] for r in runs}
+    gaps = [auc["values untuned", d, s] - auc["plain", d, s] for d in (0, 1) for s in (0, 1)]
+    assert one["difference"] == pytest.approx(np.mean(gaps), abs=1e-12)
+    assert study.run(valued.job, "tiny", config).skipped
+    assert "read once at" in study.describe(outcome)
