@@ -30,6 +30,9 @@ test: $(VENV)/.installed-test ## install with the test extra and run the tests
 test-slow: $(VENV)/.installed-test ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
+bench: $(VENV)/.installed-test ## short versions of all benchmarks, into benchmarks/results/
+	$(BIN)/python -m benchmarks.run_all
+
 lint: $(VENV)/.installed-test ## ruff, without changing anything
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -313,7 +313,7 @@ def main() -> None:
         rows = Rows(spec, workspace)
     meter = Meter(options.model)
     content: dict[str, Any] = {
-        "command": " ".join(["python -m benchmarks.entity_baseline", *sys.argv[1:]]),
+        "command": _command(options),
         "dataset": spec.name,
         "rows": len(rows.table),
         "users": len(rows.entities["user"]),
@@ -334,6 +334,15 @@ def main() -> None:
         print(f"{arm}: done", file=sys.stderr)
     _keep(content, options.out)
     print(json.dumps(content) if options.json else table(content))
+
+
+def _command(options: argparse.Namespace) -> str:
+    """What makes the same figures anywhere: paths are left out."""
+    decays = " ".join(f"{decay:g}" for decay in options.decays)
+    chosen = (
+        f"--dataset {options.dataset} --backbone {options.backbone} --model {options.model} --seeds {options.seeds}"
+    )
+    return f"python -m benchmarks.entity_baseline {chosen} --history {options.history} --decays {decays}"
 
 
 def _keep(content: dict[str, Any], path: Path | None) -> None:

@@ -292,6 +292,9 @@ def plot(curves: Sequence[dict[str, Any]], path: Path) -> None:
                 label = f"{curve['label']}: n^{curve['exponent']:.2f}"
                 panel.errorbar(sizes, costs, yerr=spread, marker="o", markersize=3, capsize=2, label=label)
             panel.set(xscale="log", yscale="log", xlabel=axis, ylabel="CPU ms")
+            sizes = sorted({point["size"] for curve in curves if curve["axis"] == axis for point in curve["points"]})
+            panel.set_xticks(sizes, [f"{size // 1000:,}k" if size >= 10_000 else f"{size:,}" for size in sizes])
+            panel.minorticks_off()
             panel.grid(alpha=0.25)
             panel.legend(frameon=False, fontsize=7)
         for panel in list(panels.flat)[len(axes) :]:

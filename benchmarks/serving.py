@@ -106,9 +106,7 @@ def compare(workspace: Path, redis: str, bodies: Path, seconds: float) -> dict[s
         found[f"{name}_ratio"] = {"rate": round(rate, 2), "cpu": round(cpu, 2)}
         half = found[f"{name}_at_50%"]
         spread = half["p99_ms"] / half["p50_ms"]
-        print(
-            f"{name}: {rate:.1f} times the baseline's rate, {cpu:.1f} times less CPU; p99 / p50 at half load {spread:.1f}"
-        )
+        print(f"{name}: {rate:.1f} times the rate, {cpu:.1f} times less CPU than the baseline; p99/p50 {spread:.1f}")
     gain = found["cache_on_no_batching"]["cpu_ms"] / found["cache_on"]["cpu_ms"]
     print(f"micro-batching: {gain:.2f} times less CPU per request with the cache on")
     return found

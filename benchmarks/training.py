@@ -118,7 +118,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         for backbone in arguments.backbones:
             for system in SYSTEMS.get(backbone, ("llactr", "fuxictr")):
                 slow = backbone in SLOW_PEERS and system != "llactr"
-                options = ["--steps", "1" if slow else "10", "--repeats", "2" if slow else "5"]
+                options = ["--steps", "1" if slow else "10", "--repeats", "2" if slow or arguments.short else "5"]
                 whole_epoch = arguments.auc and round_number == 0 and (not slow or arguments.slow_auc)
                 if whole_epoch:
                     options = ["--steps", "10", "--auc"]

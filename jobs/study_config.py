@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from jobs.config import ValueSemanticsConfig
 from llactr.ctr import BackboneName, EnhancementConfig, ValuesConfig
+from llactr.errors import InputError
 
-__all__ = ["STUDY_ARMS", "Design", "StudyArm", "StudyConfig", "has_values", "is_tuned"]
+__all__ = ["STUDY_ARMS", "Design", "StudyArm", "StudyConfig", "has_values", "is_tuned", "study_config"]
 
 StudyArm = Literal[
     "plain",
@@ -78,3 +79,18 @@ class StudyConfig(BaseModel):
     def draw_count(self) -> int:
         """Draws that differ: the chronological design has one."""
         return 1 if self.design == "chronological" else self.draws
+
+
+def study_config(values: ValueSemanticsConfig, flags: dict[str, Any]) -> StudyConfig:
+    """A study's configuration from flags; a flag that is None was not given.
+
+    Raises:
+        InputError: a flag is out of range, or names no design, arm or backbone; the message lists those there are.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return StudyConfig.model_validate({"encoder": values.model_dump(), **given})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise InputError(f"the study is not valid: {f'{place}: ' if place else ''}{problem['msg']}") from None

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from pydantic import ValidationError
 
 from jobs.config import TrainJobConfig
 from jobs.dataset import dataset_spec, values_hash
@@ -17,12 +18,12 @@ from llactr.ctr import CTRData, CTRModel, ModelConfig, Split, TrainingSet, train
 from llactr.ctr.search_space import SearchConfig, TunedSettings, dimensions
 from llactr.ctr.study import JOURNAL, Study, Trial, TrialScore
 from llactr.ctr.value_embedding import ValueTables
-from llactr.errors import StepError
+from llactr.errors import InputError, StepError
 from llactr.manifest import content_hash, write_manifest
 from llactr.semantics.value_vectors import ValueVectors
 from llactr.store import read_value_vectors
 
-__all__ = ["BEST", "describe", "run"]
+__all__ = ["BEST", "describe", "run", "search_config"]
 
 BEST = "best.yaml"
 
@@ -67,6 +68,24 @@ def run(job: Job, dataset: str, config: SearchConfig) -> StepOutcome:
         gain = result["best"]["auc"] - (result["trials"][0]["auc"] or float("nan"))
         step.done(result, f"validation AUC {result['best']['auc']:.4f}, {gain:+.4f} over the defaults")
     return step.outcome
+
+
+def search_config(base: TrainJobConfig, flags: dict[str, Any]) -> SearchConfig:
+    """A search around a training configuration; a flag that is None was not given.
+
+    Raises:
+        InputError: a flag is out of range.
+    """
+    shared = {
+        name: getattr(base, name) for name in ("backbone", "arm", "settings", "training", "enhancement", "values")
+    }
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return SearchConfig.model_validate({**shared, **given})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise InputError(f"the search is not valid: {place}: {problem['msg']}") from None
 
 
 def without_test(data: CTRData) -> CTRData:

@@ -63,7 +63,7 @@ class ResidentView(ViewTable):
         self.types = tuple(_plain(column.type) for column in table.columns[table.num_columns - features :])
         self._columns = [_compact(column) for column in table.columns[table.num_columns - features :]]
         places = [name for name in narrow.column_names if name.startswith("place")]
-        if _ascending([narrow[name].to_numpy() for name in places]):
+        if _ascending([narrow[name].to_numpy().astype(np.int64) for name in places]):
             narrow, places = narrow.drop_columns(places), ["view_row"]
         self.stored_order = tuple(places)
         self.one_per_moment = _distinct(narrow["code"].to_numpy(), narrow["ts"].to_numpy())

@@ -41,6 +41,8 @@ __all__ = ["OnlineRow", "StreamingComputeEngine", "StreamingComputeEngineConfig"
 OnlineRow: TypeAlias = "tuple[EntityKeyProto, dict[str, ValueProto], datetime, datetime | None]"
 """What Feast's online stores write: a key, its features, their event time, and when they were created."""
 
+_ROW_NUMBER = "rn"
+
 BATCH_ROWS = 10_000
 """Rows per batch where the repository sets no `online_write_batch_size`."""
 
@@ -56,7 +58,7 @@ class StreamingComputeEngine(LocalComputeEngine):
 
     def _materialize_one(self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any) -> Any:
         view = task.feature_view
-        if not _plain(view) or not task.only_latest:
+        if not _plain(view) or not task.only_latest or _hides_a_column(view):
             return super()._materialize_one(registry, task, **kwargs)
         job_id = f"{view.name}-{task.start_time}-{task.end_time}"
         try:
@@ -146,6 +148,12 @@ def _batches(job: RetrievalJob, rows: int, *, keys: Sequence[str]) -> Iterator[p
     if texts:
         table = table.order_by([part for key in texts for part in (table[key].length(), table[key])])
     yield from (batch for batch in table.to_pyarrow_batches(chunk_size=rows) if batch.num_rows)
+
+
+def _hides_a_column(view: FeatureView) -> bool:
+    """Whether a source column bears the name that Feast's read of the newest rows uses for its own row number."""
+    mapping = {name: source for source, name in (view.batch_source.field_mapping or {}).items()}
+    return any(mapping.get(column.name, column.name) == _ROW_NUMBER for column in view.schema)
 
 
 def _plain(view: FeatureView) -> bool:

@@ -20,7 +20,7 @@ from jobs import encode, encode_values, ingest, materialize, predict, study, tra
 from jobs.config import SemanticsConfig, TrainJobConfig, ValueSemanticsConfig
 from jobs.console import Terminal
 from jobs.step import Job
-from jobs.study_config import StudyConfig
+from jobs.study_config import StudyConfig, study_config
 from llactr.ctr import Bundle
 from llactr.datasets import append_offline_tables
 from llactr.errors import InputError, NotReadyError
@@ -223,3 +223,22 @@ def test_a_study_reads_the_test_split_once_after_all_training(valued: Valued, tm
     assert one["difference"] == pytest.approx(np.mean(gaps), abs=1e-12)
     assert study.run(valued.job, "tiny", config).skipped
     assert "read once at" in study.describe(outcome)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"arms": ["values"]}, "needs the arm 'plain'"),
+        ({"arms": ["plain", "magic"]}, "arms.1: Input should be 'plain', 'fre'"),
+        ({"design": "cold"}, "design: Input should be 'chronological', 'items', 'rows10' or 'rows30'"),
+        ({"draws": 0}, "draws: Input should be greater than or equal to 1"),
+    ],
+)
+def test_a_study_refuses_what_it_does_not_know(flags, message):
+    with pytest.raises(InputError, match=message):
+        study_config(UNTUNED, flags)
+
+
+def test_flags_that_were_not_given_leave_the_defaults():
+    config = study_config(UNTUNED, {"draws": None, "seeds": 2})
+    assert (config.draws, config.seeds, config.encoder.tune) == (5, 2, False)

@@ -15,8 +15,15 @@ from feast.errors import EntityTimestampInferenceException
 from feast.types import Float64, Int64, String
 
 from llactr.errors import DataError, NotReadyError
+from llactr.store.asof_features import load_view
+from llactr.store.asof_join import Limits
+from llactr.store.asof_match import matching_rows
+from llactr.store.asof_plan import ViewPlan
 
 SCORE = [("score", Float64)]
+PLAN = ViewPlan(
+    name="v", source=None, join_keys=(), features=(), timestamp="ts", created=None, ttl_us=None, cut_off=False
+)
 
 
 @pytest.fixture
@@ -67,6 +74,24 @@ class TestRows:
         write(tmp_path / "u" / "a.parquet", [user("u", 0, 1.0), user("u", 0, 2.0)], USERS)
         users = view("users", tmp_path / "u", [("user", String)], SCORE)
         assert joined([users], frame([("u", 1)], "user")).to_df()["score"].tolist() == [3.0]
+
+    def test_files_that_are_read_out_of_order_do_not_change_full_ties(self) -> None:
+        """DuckDB's threads deliver files as they finish, and number them by an unsigned integer."""
+        rows = "(1::UBIGINT, 0, 7.0), (0::UBIGINT, 1, 8.0), (0::UBIGINT, 0, 9.0)"
+        query = f"""SELECT 1::INTEGER AS code, 0::BIGINT AS ts, NULL::BIGINT AS created, place0, place1, feature0
+                    FROM (VALUES {rows}) AS t (place0, place1, feature0)"""
+        with Limits().connection() as connection:
+            stored, size = load_view(connection, query, ["feature0"], budget_bytes=None)
+            assert size > 0
+            assert stored.stored_order == ("place0", "place1")
+            found = matching_rows(
+                connection,
+                PLAN,
+                entities="SELECT 1::INTEGER AS code, 5::BIGINT AS ts, 0::BIGINT AS entity_row",
+                view=stored,
+                count=1,
+            )
+            assert stored.take(found)[0].to_pylist() == [7.0]
 
 
 class TestNames:

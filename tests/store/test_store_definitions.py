@@ -56,13 +56,26 @@ def test_the_objects_of_two_datasets(tmp_path: Path) -> None:
 def test_an_entity_without_a_source_has_no_view(tmp_path: Path) -> None:
     fields = [f for f in FIELDS if f["owner"] != "item"]
     Offline(Workspace.at(tmp_path), spec_of(fields, item={"join_key": "item_id"}))
-    assert store.apply(Workspace.at(tmp_path)) == ["field_semantics", "semantics_release", "small__user", "value_semantics"]
+    assert store.apply(Workspace.at(tmp_path)) == [
+        "field_semantics",
+        "semantics_release",
+        "small__user",
+        "value_semantics",
+    ]
 
 
 def test_apply_again_changes_nothing_and_drops_what_is_gone(tmp_path: Path) -> None:
     offline = small(tmp_path)
     other = Offline(Workspace.at(tmp_path), spec_of(FIELDS, name="other-set"))
-    names = ["field_semantics", "other_set__item", "other_set__user", "semantics_release", "small__item", "small__user", "value_semantics"]
+    names = [
+        "field_semantics",
+        "other_set__item",
+        "other_set__user",
+        "semantics_release",
+        "small__item",
+        "small__user",
+        "value_semantics",
+    ]
     assert store.apply(offline.workspace) == names
     assert store.apply(offline.workspace) == names
     (other.workspace.dataset("other-set") / "spec.yaml").unlink()
