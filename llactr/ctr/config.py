@@ -175,7 +175,7 @@ class TrainConfig(_Settings):
     weight_decay: float = Field(default=0.0, ge=0)
     max_epochs: int = Field(default=100, ge=1)
     patience: int = Field(default=2, ge=1)
-    min_steps: int = Field(default=100, ge=0)
+    min_steps: int = Field(default=150, ge=0)
     embedding_optimizer: Literal["dense", "lazy"] = "dense"
     tables: Literal["replicated", "sharded"] = "replicated"
     precision: Precision = "fp32"
@@ -193,12 +193,14 @@ class TrainConfig(_Settings):
         return cls.model_validate({**_TRAINING[backbone], **changes})
 
 
-# Chosen on the validation split of MovieLens-100K (chronological 8:1:1), mean of three seeds.
+# Highest mean validation AUC of the seeds 0 to 2 on MovieLens-100K (chronological 8:1:1), with 150 steps at least.
+# Weight decays are the published ones and 3e-4 (and 3e-3 for FinalMLP); WuKong's two numbers are the best of a few
+# that were tried by hand.
 _TRAINING: dict[BackboneName, dict[str, Any]] = {
-    "fm": {},
-    "fwfm": {},
+    "fm": {},  # 1e-6 is .0002 better on validation, far within the noise, and the same on test
+    "fwfm": {"weight_decay": 1e-6},
     "fmfm": {"weight_decay": 1e-3},
     "deepfm": {"weight_decay": 1e-3},
-    "finalmlp": {"weight_decay": 1e-3},
-    "wukong": {"weight_decay": 3e-3, "learning_rate": 3e-4},
+    "finalmlp": {"weight_decay": 3e-3},
+    "wukong": {"weight_decay": 1e-2, "learning_rate": 3e-4},
 }

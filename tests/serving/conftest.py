@@ -6,12 +6,9 @@ from pathlib import Path
 
 import pytest
 from serving_process import Redis, Served, serve_process
-from serving_workspace import build
+from serving_workspace import REDIS_CONFIG, build
 
-from llactr.store import REPOSITORY
 from llactr.workspace import Workspace
-
-REDIS_CONFIG = REPOSITORY / "feature_store.redis.yaml"
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import yaml
 from llactr.ctr import Bundle, CTRModel, EnhancementConfig, ModelConfig
 from llactr.semantics import FieldVectors
 from llactr.spec import DatasetSpec
-from llactr.store import apply, materialize, release, training_rows, write_field_vectors
+from llactr.store import REPOSITORY, apply, materialize, release, training_rows, write_field_vectors
 from llactr.transforms import Transform, chronological_split
 from llactr.workspace import Workspace
 
@@ -23,6 +23,7 @@ TIMESTAMP = pa.timestamp("us", "UTC")
 START = datetime(2024, 1, 2, tzinfo=UTC)
 USERS, ITEMS, EVENTS = 40, 300, 2000
 DATASET = "shop"
+REDIS_CONFIG = REPOSITORY / "feature_store.redis.yaml"
 
 FIELDS: list[dict[str, Any]] = [
     {"name": "user_id", "description": "who it is", "owner": "user", "kind": "categorical"},

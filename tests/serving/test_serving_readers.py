@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REDIS_CONFIG
 from feast import FeatureStore, RepoConfig
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from serving_process import Redis
-from serving_workspace import spec_of
+from serving_workspace import REDIS_CONFIG, spec_of
 
 from llactr.store import OnlineReader, open_store
 from llactr.workspace import Workspace

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REDIS_CONFIG
 from serving_process import ROOT, Redis, Served, environment
-from serving_workspace import START, items_table, spec_of, write_table
+from serving_workspace import REDIS_CONFIG, START, items_table, spec_of, write_table
 
 from llactr.store import OnlineReader, apply, materialize
 from llactr.workspace import Workspace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -197,12 +198,21 @@ class TestLimits:
     def test_two_million_rows_stream_within_their_memory(self, tmp_path: Path) -> None:
         """RSS beyond the imports stays below the limit plus a batch, where the rows themselves would take as much."""
         script = Path(__file__).parents[2] / "benchmarks" / "point_in_time.py"
-        arguments = ["--stream-rows", "2000000", "--memory-limit", "400MB", "--json", str(tmp_path / "out.json")]
+        arguments = [
+            "--rows",
+            "",
+            "--growth",
+            "",
+            "--stream-rows",
+            "2000000",
+            "--memory-limit",
+            "400MB",
+            "--json",
+            str(tmp_path / "out.json"),
+        ]
         subprocess.run(
             [sys.executable, str(script), *arguments], check=True, env={**os.environ, "TMPDIR": str(tmp_path)}
         )
-        import json
-
         (result,) = json.loads((tmp_path / "out.json").read_text())["stream"]
         assert result["rows"] == 2_000_000
         assert result["peak_rss_mb"] - result["base_rss_mb"] < 700
