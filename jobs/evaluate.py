@@ -17,8 +17,8 @@ __all__ = ["describe", "run"]
 
 def run(job: Job, dataset: str, config: EvaluateConfig) -> StepOutcome:
     """Trains every arm with every seed and compares them on the test split, which is read once per trained model."""
-    for backbone in config.backbones:
-        train_config(backbone, 0, config.training.get(backbone, {}))  # refuses bad settings before the join
+    training = {name: train_config(name, 0, config.training.get(name, {})) for name in config.backbones}
+    resolved = {name: settings.model_dump(mode="json") for name, settings in training.items()}
     joined, training_set = join(job, dataset)
 
     def work(_: Path, advance: Advance) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def run(job: Job, dataset: str, config: EvaluateConfig) -> StepOutcome:
         "evaluate",
         lambda key: job.workspace.artifact("evaluations", f"{dataset}-{key[:12]}"),
         dataset=dataset,
-        config=config.model_dump(mode="json"),
+        config={**config.model_dump(mode="json"), "training": resolved},
         inputs={"training_set": joined.key},
         work=work,
     )

@@ -110,6 +110,7 @@ class Job:
         config: dict[str, Any],
         inputs: dict[str, str],
         work: Callable[[Path, Advance], dict[str, Any]],
+        quiet: bool = False,
     ) -> StepOutcome:
         """Runs `work` unless the folder holds what the same config and inputs made.
 
@@ -121,12 +122,17 @@ class Job:
             inputs: name -> content hash of everything read.
             work: gets a draft folder and a progress callback; returns the result kept in the manifest. The draft takes
                 the folder's place, with its manifest, when `work` returns.
+            quiet: say nothing when the artifact is kept: for a step that is only a part of others.
         """
         key = content_hash({"step": name, "config": config, "inputs": inputs})
         place = folder(key) if callable(folder) else folder
+        known = outcome_of(place)
+        unchanged = known is not None and known.key == key and not self.force
+        if quiet and unchanged and known is not None:
+            self.workspace.set_current(dataset, name, place)
+            return known
         with self.terminal.step(name) as advance:
-            known = outcome_of(place)
-            if known and known.key == key and not self.force:
+            if unchanged and known is not None:
                 advance(1, 1, "unchanged, skipped (--force redoes it)")
                 self.workspace.set_current(dataset, name, place)
                 return known

@@ -63,6 +63,7 @@ def join(job: Job, dataset: str) -> tuple[StepOutcome, TrainingSet]:
         config={},
         inputs={"dataset": dataset_hash(job.workspace, dataset), "releases": release_hash(job.workspace, dataset)},
         work=work,
+        quiet=True,
     )
     return outcome, TrainingSet.load(outcome.folder)
 
@@ -105,7 +106,7 @@ def train_config(backbone: BackboneName, seed: int, changes: dict[str, Any]) -> 
 def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
     """Trains one model and keeps it as a bundle, pinned to its semantics version."""
     spec = dataset_spec(job.workspace, dataset)
-    train_config(config.backbone, config.seed, config.training)  # refuses bad settings before the join
+    settings = train_config(config.backbone, config.seed, config.training)
     joined, training_set = join(job, dataset)
     inputs = {"training_set": joined.key}
     if config.arm in {"values", "both"}:
@@ -114,7 +115,6 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
     def work(draft: Path, advance: Advance) -> dict[str, Any]:
         tables = value_tables(job, spec, training_set, config.values) if "values" in inputs else None
         data = training_set.data if tables is None else training_set.with_values(tables)
-        settings = train_config(config.backbone, config.seed, config.training)
         model = build_model(
             training_set,
             config.backbone,
@@ -154,7 +154,7 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
         "train",
         lambda key: job.workspace.artifact("bundles", f"{dataset}-{config.backbone}-{config.arm}-{key[:12]}"),
         dataset=dataset,
-        config=config.model_dump(mode="json"),
+        config={**config.model_dump(mode="json"), "training": settings.model_dump(mode="json")},
         inputs=inputs,
         work=work,
     )
