@@ -5,6 +5,9 @@ FAISS ?= cpu
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# Spinning threads starve a busy machine; read by OpenMP before torch is imported.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: quickstart test test-slow lint types format bench clean help
 .DEFAULT_GOAL := help
 

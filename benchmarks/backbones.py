@@ -24,7 +24,7 @@ from jobs.train import build_model, join, train_config
 from llactr.ctr import BACKBONES, BackboneName, EnhancementConfig, TrainingSet, measure, predict, train
 from llactr.workspace import Workspace
 
-DECAYS = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 1e-2)
+DECAYS = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 TARGETS = {"fm": 0.774, "fwfm": 0.775, "deepfm": 0.780, "fmfm": 0.780, "finalmlp": 0.780, "wukong": 0.775}
 
 
