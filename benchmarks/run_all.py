@@ -63,7 +63,7 @@ BENCHMARKS = (
     ),
     Benchmark(
         "serving",
-        ("--seconds", "3", "--only", "compare", "--only", "workers", "--out", "{out}"),
+        ("--seconds", "3", "--rounds", "1", "--only", "compare", "--only", "workers", "--out", "{out}"),
         3,
         needs=".llactr/bundles",
     ),

@@ -4,7 +4,8 @@
     python -m benchmarks.serving --workspace .llactr --only steady --steady-minutes 10
 
 Throughput of /v1/rank with 200 candidates, load by a second process; latency at 50 % and 80 % of the saturating rate;
-CPU per request by stage; two workers against one; memory under steady load. Ratios are of CPU time per request as well
+CPU per request by stage; two workers against one; memory under overload and under steady load. Each round measures all
+variants side by side; the ratios are given as the median and the range over the rounds, of CPU time per request as well
 as of rates: on a machine that has other work to do, trust the first.
 """
 
@@ -81,7 +82,7 @@ def stage_seconds(started: Process) -> dict[str, float]:
 
 
 def compare(workspace: Path, redis: str, bodies: Path, seconds: float) -> dict[str, Any]:
-    """Baseline, cache off, cache on; then latencies of the last."""
+    """One round: baseline, cache off and on, with and without batching; latencies of the service's two variants."""
     found: dict[str, Any] = {}
     variants: list[tuple[str, dict[str, Any]]] = [
         ("baseline", {"baseline": True}),
@@ -100,31 +101,60 @@ def compare(workspace: Path, redis: str, bodies: Path, seconds: float) -> dict[s
                     result = load(started.port, bodies, seconds=seconds, connections=64, rate=rate)
                     found[f"{name}_at_{share:.0%}"] = result
                     say(f"{name} at {share:.0%}", result)
-    for name in ("cache_off", "cache_on"):
-        rate = found[name]["rate"] / found["baseline"]["rate"]
-        cpu = found["baseline"]["cpu_ms"] / found[name]["cpu_ms"]
-        found[f"{name}_ratio"] = {"rate": round(rate, 2), "cpu": round(cpu, 2)}
-        half = found[f"{name}_at_50%"]
-        spread = half["p99_ms"] / half["p50_ms"]
-        print(f"{name}: {rate:.1f} times the rate, {cpu:.1f} times less CPU than the baseline; p99/p50 {spread:.1f}")
-    gain = found["cache_on_no_batching"]["cpu_ms"] / found["cache_on"]["cpu_ms"]
-    print(f"micro-batching: {gain:.2f} times less CPU per request with the cache on")
     return found
 
 
 def two_workers(workspace: Path, redis: str, bodies: Path, seconds: float) -> dict[str, Any]:
-    """Two workers against one; on two cores the load generator and Redis take their share of what is there."""
+    """One round: two workers against one; the load generator and Redis take their share of the same cores."""
     found = {}
     for workers in (1, 2):
         with service(workspace, redis=redis, workers=workers) as started:
             time.sleep(3 if workers > 1 else 0)  # the second worker comes up after the first
             found[str(workers)] = saturate(started, bodies, seconds)
             say(f"{workers} worker{'s' if workers > 1 else ''}", found[str(workers)])
-    one, two = found["1"], found["2"]
-    ratio = two["rate"] / one["rate"]
-    share = two["generator_cpu_s"] / (seconds * (os.cpu_count() or 1))
-    print(f"two workers carry {ratio:.2f} times one; the generator took {share:.0%} of the machine meanwhile")
-    return found | {"ratio": round(ratio, 2), "generator_share": round(share, 3)}
+    return found | {"generator_share": found["2"]["generator_cpu_s"] / (seconds * (os.cpu_count() or 1))}
+
+
+def headline(comparisons: list[dict[str, Any]], workers: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is claimed of the service, each as the median, least and greatest over the rounds."""
+    found: dict[str, Any] = {}
+    for name in ("cache_off", "cache_on") if comparisons else ():
+        found[f"{name}: times the baseline's rate"] = [
+            one[name]["rate"] / one["baseline"]["rate"] for one in comparisons
+        ]
+        found[f"{name}: times less CPU a request than the baseline"] = [
+            one["baseline"]["cpu_ms"] / one[name]["cpu_ms"] for one in comparisons
+        ]
+        half = [one[f"{name}_at_50%"] for one in comparisons]
+        found[f"{name}: p99 / p50 at 50 % of saturation"] = [one["p99_ms"] / one["p50_ms"] for one in half]
+        plain, batched = f"{name}_no_batching", name
+        found[f"{name}: times less CPU by micro-batching"] = [
+            one[plain]["cpu_ms"] / one[batched]["cpu_ms"] for one in comparisons
+        ]
+    if workers:
+        found["two workers: times the rate of one"] = [one["2"]["rate"] / one["1"]["rate"] for one in workers]
+        found["two workers: the load generator's share of the machine"] = [one["generator_share"] for one in workers]
+    return {
+        name: {
+            "median": round(float(np.median(values)), 3),
+            "least": round(min(values), 3),
+            "most": round(max(values), 3),
+        }
+        for name, values in found.items()
+    }
+
+
+def overload(workspace: Path, redis: str, bodies: Path, seconds: float) -> dict[str, Any]:
+    """Four times the saturating rate on many connections: what is answered, what is shed, and what memory does."""
+    with service(workspace, redis=redis, max_concurrency=32) as started:
+        rate = 4 * saturate(started, bodies, 3)["rate"]
+        before = resident_mb(started.process.pid)
+        result = load(started.port, bodies, seconds=seconds, connections=256, rate=rate)
+        after = resident_mb(started.process.pid)
+        say("overload", result)
+        unexpected = set(result["statuses"]) - {"200", "429", "503"}
+        print(f"overload: answers by status {result['statuses']}, memory {before:.0f} -> {after:.0f} MB")
+        return result | {"memory_mb": [round(before, 1), round(after, 1)], "unexpected_statuses": sorted(unexpected)}
 
 
 def steady(workspace: Path, redis: str, bodies: Path, minutes: float) -> dict[str, Any]:
@@ -191,23 +221,28 @@ def main() -> None:
     parser.add_argument("--workspace", type=Path, default=Path(".llactr"), help="of a quickstart")
     parser.add_argument("--candidates", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=6, help="of each run")
-    parser.add_argument("--only", choices=["compare", "workers", "steady", "model"], action="append")
+    parser.add_argument("--only", choices=["compare", "workers", "overload", "steady", "model"], action="append")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steady-minutes", type=float, default=1)
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     given = parser.parse_args()
-    parts = given.only or ["model", "compare", "workers", "steady"]
+    parts = given.only or ["model", "compare", "workers", "overload", "steady"]
     workspace = given.workspace.absolute()
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"cpus": os.cpu_count(), "load_before": round(os.getloadavg()[0], 2)}
     with redis_server() as (redis, _), tempfile.TemporaryDirectory() as folder:
         fill_redis(workspace, redis)
         bodies = Path(folder) / "bodies.jsonl"
         write_bodies(workspace, bodies, candidates=given.candidates)
         if "model" in parts:
             found["model_ms"] = model_share(workspace, given.candidates)
-        if "compare" in parts:
-            found["compare"] = compare(workspace, redis, bodies, given.seconds)
-        if "workers" in parts:
-            found["workers"] = two_workers(workspace, redis, bodies, given.seconds)
+        rounds = range(given.rounds)
+        comparisons = [compare(workspace, redis, bodies, given.seconds) for _ in rounds if "compare" in parts]
+        workers = [two_workers(workspace, redis, bodies, given.seconds) for _ in rounds if "workers" in parts]
+        found |= {"headline": headline(comparisons, workers), "compare": comparisons, "workers": workers}
+        for name, value in found["headline"].items():
+            print(f"{name}: {value['median']:.2f} ({value['least']:.2f} to {value['most']:.2f})")
+        if "overload" in parts:
+            found["overload"] = overload(workspace, redis, bodies, given.seconds)
         if "steady" in parts:
             found["steady"] = steady(workspace, redis, bodies, given.steady_minutes)
     if given.out:
