@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from jobs.console import Terminal
 from jobs.step import Job
 from jobs.train import build_model, join, train_config
-from llactr.ctr import BACKBONES, BackboneName, EnhancementConfig, TrainingSet, measure, predict, train
+from llactr.ctr import BACKBONES, BackboneName, TrainingSet, measure, predict, train
 from llactr.workspace import Workspace
 
 DECAYS = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
@@ -30,7 +30,7 @@ TARGETS = {"fm": 0.774, "fwfm": 0.775, "deepfm": 0.780, "fmfm": 0.780, "finalmlp
 
 def trained(training_set: TrainingSet, backbone: BackboneName, decay: float, seed: int) -> dict[str, float]:
     """Validation and test AUC of one plain model."""
-    model = build_model(training_set, backbone, "plain", enhancement=EnhancementConfig(), settings={}, seed=seed)
+    model = build_model(training_set, backbone, enhancement=None, settings={}, seed=seed)
     result = train(model, training_set.data, train_config(backbone, seed, {"weight_decay": decay}))
     data, test = training_set.data, training_set.data.split.test
     found = measure(data.label[test], predict(model, data.ids[test], data.version[test]))

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from jobs.cli_evaluate import app as evaluate_commands
 from jobs.cli_service import app as service_commands
-from jobs.cli_study import app as study_commands
 from jobs.command import (
     ConfigOption,
     DatasetOption,
@@ -185,30 +185,6 @@ def train(
 
 
 @app.command()
-def evaluate(
-    backbone: Annotated[list[str] | None, typer.Option(help="Repeat for several; 'all' for the six.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Paired seeds per arm.")] = None,
-    dataset: DatasetOption = None,
-    config: ConfigOption = None,
-    threads: ThreadsOption = 0,
-    workspace: WorkspaceOption = None,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Compare plain, enhanced and placebo over several seeds, with confidence intervals."""
-
-    def body(job: Job) -> tuple[dict[str, Any], str | None]:
-        from jobs import evaluate as step
-        from jobs.config import load_config
-
-        settings = load_config(config, evaluate={"backbones": backbone or None, "seeds": seeds})
-        outcome = step.run(job, chosen_dataset(job, dataset), settings.evaluate)
-        return outcome.as_json(), step.describe(outcome)
-
-    execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)
-
-
-@app.command()
 def diagnose(
     dataset: DatasetOption = None,
     device: Annotated[str, typer.Option(help="FAISS device: auto, cpu or gpu.")] = "auto",
@@ -288,7 +264,7 @@ def quickstart(
     run("movielens-100k", data=data, config=None, threads=threads, workspace=workspace, force=force, as_json=as_json)
 
 
-app.add_typer(study_commands)
+app.add_typer(evaluate_commands)
 app.add_typer(service_commands)
 
 

@@ -8,13 +8,12 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from jobs.evaluate_config import EvaluateConfig
 from llactr.ctr import BACKBONES, BackboneName, EnhancementConfig, ValuesConfig, check_backbone
 from llactr.errors import InputError
 from llactr.semantics import ColikeConfig, EncoderConfig, FinetuneConfig
 
 __all__ = [
-    "ArmName",
-    "EvaluateConfig",
     "RunConfig",
     "SemanticsConfig",
     "TrainJobConfig",
@@ -22,9 +21,6 @@ __all__ = [
     "load_config",
     "read_yaml",
 ]
-
-ArmName = Literal["plain", "enhanced", "permuted", "random"]
-"""Arms of the field vectors; those of value vectors are in `jobs.study_config`."""
 
 
 class _Section(BaseModel):
@@ -58,17 +54,6 @@ class TrainJobConfig(_Section):
     cold_share: float = Field(default=0.0, ge=0, lt=1)
     settings: dict[str, Any] = {}
     training: dict[str, Any] = {}
-
-
-class EvaluateConfig(_Section):
-    """Which backbones and arms are compared, over how many paired seeds."""
-
-    backbones: tuple[BackboneName, ...] = Field(default=("fm", "deepfm"), min_length=1)
-    arms: tuple[ArmName, ...] = ("plain", "enhanced", "permuted", "random")
-    seeds: int = Field(default=3, ge=1)
-    enhancement: EnhancementConfig = EnhancementConfig()
-    settings: dict[BackboneName, dict[str, Any]] = {}
-    training: dict[BackboneName, dict[str, Any]] = {}
 
 
 class RunConfig(_Section):

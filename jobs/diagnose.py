@@ -27,6 +27,7 @@ from llactr.diagnostics import (
     Semantics,
     SplitCard,
     StepCost,
+    TestReading,
     Tuning,
     write_report,
 )
@@ -78,11 +79,14 @@ def run(job: Job, dataset: str, *, device: str) -> StepOutcome:
 
 def _report_data(job: Job, spec: DatasetSpec, outcomes: dict[str, StepOutcome], semantics: Semantics) -> ReportData:
     evaluated, checked, tuned = (outcomes.get(step) for step in ("evaluate", "check", "finetune"))
+    if evaluated is not None and "test_reading" not in evaluated.result:
+        evaluated = None  # made before evaluations said how they read the test split
     return ReportData(
         dataset=spec.name,
         comparisons=tuple(Comparison.model_validate(one) for one in evaluated.result["comparisons"])
         if evaluated
         else (),
+        test_reading=TestReading.model_validate(evaluated.result["test_reading"]) if evaluated else None,
         curves=tuple(Curve.model_validate(one) for one in evaluated.result["curves"]) if evaluated else (),
         tuning=_tunings(job, spec.name),
         semantics=semantics,

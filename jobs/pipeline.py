@@ -29,7 +29,7 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
     outcomes.append(encode.run(job, dataset, config.semantics, untuned=False, effective_from="start"))
     outcomes += [materialize.apply(job), materialize.materialize(job)]
     trained = train.run(job, dataset, config.train)
-    evaluated = evaluate.run(job, dataset, config.evaluate)
+    evaluated = evaluate.run(job, dataset, config.evaluate, semantics=config.values)
     checked = predict.check(job, dataset, bundle=str(trained.folder), rows=CHECKED_ROWS)
     report = diagnose.run(job, dataset, device="auto")
     outcomes += [trained, evaluated, checked, report]
@@ -38,7 +38,7 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
         "seconds": round(time.perf_counter() - started, 1),
         "bundle": str(trained.folder),
         "report": report.result["report"],
-        "comparison": evaluate.describe(evaluated),
+        "comparison": evaluate.describe(evaluated, slices=False),
         "check": predict.describe_check(checked),
         "steps": [outcome.as_json() for outcome in outcomes],
     }

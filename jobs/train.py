@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from jobs.config import ArmName, TrainJobConfig
+from jobs.config import TrainJobConfig
 from jobs.console import Advance
 from jobs.dataset import dataset_hash, dataset_spec, release_hash, values_hash
 from jobs.encode_values import current_version
@@ -29,7 +29,6 @@ from llactr.ctr import (
 )
 from llactr.ctr.cold_start import ColdStart
 from llactr.errors import InputError
-from llactr.semantics import permuted, random_like
 from llactr.spec import DatasetSpec
 from llactr.store import read_field_vectors, read_value_vectors, training_rows
 
@@ -71,23 +70,19 @@ def join(job: Job, dataset: str) -> tuple[StepOutcome, TrainingSet]:
 def build_model(
     training_set: TrainingSet,
     backbone: BackboneName,
-    arm: ArmName | Literal["values", "both"],
     *,
-    enhancement: EnhancementConfig,
+    enhancement: EnhancementConfig | None,
     settings: dict[str, Any],
     seed: int,
     values: ValueTables | None = None,
     cold: ColdStart | None = None,
 ) -> CTRModel:
-    """A fresh model of one arm; a placebo is the enhanced model with vectors that mean nothing, drawn by the seed."""
-    bare = arm in {"plain", "values"}
-    chosen = None if bare else enhancement
-    config = _checked(lambda: ModelConfig(backbone=backbone, settings=settings, enhancement=chosen), "settings")  # type: ignore[arg-type]
-    vectors = training_set.vectors
-    if arm in {"permuted", "random"}:
-        placebo = permuted if arm == "permuted" else random_like
-        vectors = tuple(placebo(one, seed) for one in vectors)
-    field_vectors = None if bare else TrainingSet(training_set.data, training_set.transform, vectors).field_vectors()
+    """A fresh model; without an enhancement it has no field vectors, without values no value vectors."""
+    config = _checked(
+        lambda: ModelConfig(backbone=backbone, settings=settings, enhancement=enhancement),  # type: ignore[arg-type]
+        "settings",
+    )
+    field_vectors = training_set.field_vectors() if enhancement else None
     return CTRModel(config, training_set.transform.layout, field_vectors, values=values, cold=cold, seed=seed)
 
 
@@ -118,8 +113,7 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
         model = build_model(
             training_set,
             config.backbone,
-            config.arm,
-            enhancement=config.enhancement,
+            enhancement=config.enhancement if config.arm in {"enhanced", "both"} else None,
             settings=config.settings,
             seed=config.seed,
             values=tables,

@@ -29,7 +29,7 @@ BEST = "best.yaml"
 
 
 def run(job: Job, dataset: str, config: SearchConfig) -> StepOutcome:
-    """Brings the study of an arm to so many trials, and writes the best settings for `--config`.
+    """Brings the search of an arm to so many trials, and writes the best settings for `--config`.
 
     The search is named by everything but the number of trials: asking for more goes on. Rows of the test split are cut
     off before anything is trained.
@@ -148,6 +148,10 @@ def best_config(config: SearchConfig, values: Mapping[str, float]) -> dict[str, 
         chosen["settings"] = config.settings
     known = TrainJobConfig.model_fields
     evaluate = {"backbones": [backbone], "training": {backbone: found.training}, **enhancement}
+    if found.values:
+        evaluate["values"] = found.values.model_dump()
+    if config.settings:
+        evaluate["settings"] = {backbone: config.settings}
     return {"train": {name: value for name, value in chosen.items() if name in known}, "evaluate": evaluate}
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from llactr.errors import DataError
 
-__all__ = ["Metrics", "auc", "logloss", "measure"]
+__all__ = ["Metrics", "auc", "logloss", "measure", "row_logloss"]
 
 _SMALLEST = 1e-7
 
@@ -72,8 +72,13 @@ def logloss(label: NDArray[np.float32], score: NDArray[np.float32]) -> float:
     _check(label, score)
     if not len(label):
         raise DataError("logloss needs rows, found none")
+    return float(row_logloss(label, score).mean())
+
+
+def row_logloss(label: NDArray[np.float32], score: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Each row's share of the logloss (N,)."""
     p = np.clip(score.astype(np.float64), _SMALLEST, 1 - _SMALLEST)
-    return float(-np.where(label > 0, np.log(p), np.log1p(-p)).mean())
+    return np.asarray(-np.where(label > 0, np.log(p), np.log1p(-p)))
 
 
 def _check(label: NDArray[np.float32], score: NDArray[np.float32]) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from llactr.ctr.metrics import row_logloss
 from llactr.spec import DatasetSpec
 from llactr.transforms import Transform
 
-__all__ = ["SLICES", "calibration_error", "row_slices", "weighted_auc"]
+__all__ = ["SLICES", "calibration_error", "resamples", "row_slices", "weighted_auc", "weighted_logloss"]
 
 SLICES = ("all", "unseen items", "rare items, n<=3", "rare items, n<=10", "unseen users", "warm")
 
@@ -53,8 +54,17 @@ def calibration_error(label: NDArray[np.float32], score: NDArray[np.float32], *,
     return float(np.abs(gaps).sum() / len(order))
 
 
+def resamples(rows: int, count: int, *, seed: int = 7) -> NDArray[np.float32]:
+    """(count, rows) how often each bootstrap resample holds each row; the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    found = np.empty((count, rows), np.float32)
+    for number in range(count):
+        found[number] = np.bincount(rng.integers(rows, size=rows), minlength=rows)
+    return found
+
+
 def weighted_auc(
-    label: NDArray[np.float32], score: NDArray[np.float32], weights: NDArray[np.float64]
+    label: NDArray[np.float32], score: NDArray[np.float32], weights: NDArray[np.float32 | np.float64]
 ) -> NDArray[np.float64]:
     """AUC (W,) of the same rows under several weightings, ties counting half; NaN where a class has no weight.
 
@@ -70,10 +80,19 @@ def weighted_auc(
     starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
     found = np.empty(len(weights))
     for number, weight in enumerate(weights):
-        ordered = weight[order]
+        ordered = weight[order].astype(np.float64)
         clicks = np.add.reduceat(np.where(click, ordered, 0.0), starts)
         others = np.add.reduceat(np.where(click, 0.0, ordered), starts)
         total = clicks.sum() * others.sum()
         right = (clicks * (np.cumsum(others) - others / 2)).sum()
         found[number] = right / total if total else np.nan
     return found
+
+
+def weighted_logloss(
+    label: NDArray[np.float32], score: NDArray[np.float32], weights: NDArray[np.float32 | np.float64]
+) -> NDArray[np.float64]:
+    """Logloss (W,) of the same rows under several weightings (W, N); NaN where there is no weight at all."""
+    total = weights.sum(axis=1, dtype=np.float64)
+    found = weights @ row_logloss(label, score)
+    return np.divide(found, total, out=np.full(len(weights), np.nan), where=total > 0)

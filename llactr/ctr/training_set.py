@@ -65,7 +65,7 @@ class TrainingSet:
             spec: the dataset's spec.
             rows: point-in-time joined, in event order, with `label` and `semantics_version`.
             vectors_of: semantics version -> its field vectors.
-            train_rows: the training rows to use instead of all of the first part, for studies.
+            train_rows: the training rows to use instead of all of the first part, for designs that hold some out.
         """
         split = Split.of(chronological_split(rows.num_rows, spec.split))
         if train_rows is not None:

@@ -9,16 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llactr.diagnostics.comparison import (
-        Arm,
-        ArmRuns,
-        Comparison,
-        Difference,
-        Verdict,
-        compare,
-        paired_difference,
-    )
+    from llactr.diagnostics.comparison import ArmRuns, Comparison, TestedRun, compare
     from llactr.diagnostics.cosines import Neighbour, Similarity, effective_rank, nearest_fields, similarity
+    from llactr.diagnostics.evidence import Difference, Run, paired_difference
     from llactr.diagnostics.index import Device, InnerProductIndex, build_index, choose_device
     from llactr.diagnostics.pictures import (
         Picture,
@@ -44,14 +37,15 @@ if TYPE_CHECKING:
         Semantics,
         SplitCard,
         StepCost,
+        TestReading,
         TunedDimension,
         TunedTrial,
         Tuning,
     )
+    from llactr.diagnostics.verdict import Judgement, Verdict
     from llactr.diagnostics.version_drift import Drift, FieldDrift, drift
 
 __all__ = [
-    "Arm",
     "ArmRuns",
     "Comparison",
     "Consistency",
@@ -65,16 +59,20 @@ __all__ = [
     "FieldDrift",
     "FieldSimilarity",
     "InnerProductIndex",
+    "Judgement",
     "NearField",
     "NearestFields",
     "Neighbour",
     "Picture",
     "Provenance",
     "ReportData",
+    "Run",
     "Semantics",
     "Similarity",
     "SplitCard",
     "StepCost",
+    "TestReading",
+    "TestedRun",
     "TunedDimension",
     "TunedTrial",
     "Tuning",
@@ -98,34 +96,37 @@ __all__ = [
 ]
 
 _HOME = {
-    "Arm": "comparison",
     "ArmRuns": "comparison",
     "Comparison": "comparison",
     "Consistency": "report_data",
     "Curve": "report_data",
     "DataCard": "report_data",
     "Device": "index",
-    "Difference": "comparison",
+    "Difference": "evidence",
     "Drift": "version_drift",
     "FieldAccuracy": "report_data",
     "FieldCard": "report_data",
     "FieldDrift": "version_drift",
     "FieldSimilarity": "report_data",
     "InnerProductIndex": "index",
+    "Judgement": "verdict",
     "NearField": "report_data",
     "NearestFields": "report_data",
     "Neighbour": "cosines",
     "Picture": "pictures",
     "Provenance": "report_data",
     "ReportData": "report_data",
+    "Run": "evidence",
     "Semantics": "report_data",
     "Similarity": "cosines",
     "SplitCard": "report_data",
     "StepCost": "report_data",
+    "TestReading": "report_data",
+    "TestedRun": "comparison",
     "TunedDimension": "report_data",
     "TunedTrial": "report_data",
     "Tuning": "report_data",
-    "Verdict": "comparison",
+    "Verdict": "verdict",
     "build_index": "index",
     "choose_device": "index",
     "compare": "comparison",
@@ -135,7 +136,7 @@ _HOME = {
     "effective_rank": "cosines",
     "forest_picture": "pictures",
     "nearest_fields": "cosines",
-    "paired_difference": "comparison",
+    "paired_difference": "evidence",
     "render_report": "report",
     "similarity": "cosines",
     "similarity_picture": "pictures",

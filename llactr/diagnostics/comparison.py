@@ -1,235 +1,177 @@
-"""Does the enhancement help, and does it depend on meaning? Paired differences over seeds, and a verdict in words.
+"""All arms of one backbone: their test metrics, the differences between them, and what those say.
 
-Arms: `plain` (no field vectors), `enhanced` (the encoder's), and two placebos: `permuted` (the same vectors handed
-to the wrong fields) and `random` (random vectors of the same norm). Runs of one seed share everything but the arm, so
-differences are taken seed by seed, and their mean gets a t-interval. The verdict follows from those figures alone.
+Every arm is compared with `plain`; a treatment also with its control (`plain cold` for an arm that trains with cold
+starts) and with each of its placebos (`llactr.arms`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
-from scipy.special import stdtrit  # type: ignore[import-untyped]  # scipy.stats would take ten times longer to import
 
+from llactr.arms import ARMS, Arm, control_of, placebos_of, treatments
+from llactr.diagnostics.evidence import ALL_ROWS, METRICS, Difference, Metric, Run, paired_difference
+from llactr.diagnostics.verdict import Judgement, judge
 from llactr.errors import DataError
 
-__all__ = ["Arm", "ArmRuns", "Comparison", "Difference", "Metric", "Verdict", "compare", "paired_difference"]
-
-Arm = Literal["plain", "enhanced", "permuted", "random"]
-Metric = Literal["auc", "logloss"]
-
-_PLACEBOS: tuple[Arm, ...] = ("permuted", "random")
-
-
-class Verdict(StrEnum):
-    """What the figures say; the headline of a report."""
-
-    MEANING = "helps and depends on meaning"
-    PLACEBO = "helps but a placebo does as well"
-    UNTESTED = "helps, and no placebo was run"
-    NO_DIFFERENCE = "no difference"
-    HURTS = "hurts"
-    UNDECIDED = "one seed cannot tell"
+__all__ = ["ArmRuns", "Comparison", "TestedRun", "compare"]
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class TestedRun(_Model):
+    """One run's test metrics: slice -> metric -> value, None where it is not defined."""
+
+    __test__ = False  # no test of pytest's
+
+    draw: int
+    seed: int
+    metrics: dict[str, dict[Metric, float | None]]
+    train_s: float | None = None
+
+    def value(self, metric: Metric, part: str = ALL_ROWS) -> float | None:
+        """A metric of a slice."""
+        return self.metrics.get(part, {}).get(metric)
+
+
 class ArmRuns(_Model):
-    """The runs of one arm: test metrics, one value a seed, in the order of `seeds`."""
+    """The runs of one arm."""
 
     arm: Arm
-    seeds: tuple[int, ...]
-    auc: tuple[float, ...]
-    logloss: tuple[float, ...]
-    train_s: tuple[float, ...] = ()
+    runs: tuple[TestedRun, ...]
+
+    def mean(self, metric: Metric = "auc", part: str = ALL_ROWS) -> float | None:
+        """Mean of a metric over draws and seeds; None where a run does not have it."""
+        values = [run.value(metric, part) for run in self.runs]
+        found = [value for value in values if value is not None]
+        return math.fsum(found) / len(found) if found and len(found) == len(values) else None
 
     @property
-    def mean_auc(self) -> float:
-        """Mean test AUC over seeds."""
-        return math.fsum(self.auc) / len(self.auc)
-
-    @property
-    def mean_logloss(self) -> float:
-        """Mean test logloss over seeds."""
-        return math.fsum(self.logloss) / len(self.logloss)
-
-
-class Difference(_Model):
-    """Mean over seeds of `arm - baseline`, with a two-sided t-interval; no interval for a single seed."""
-
-    arm: Arm
-    baseline: Arm
-    metric: Metric
-    per_seed: tuple[float, ...]
-    mean: float
-    low: float | None
-    high: float | None
-    confidence: float = 0.95
-
-    @property
-    def above_zero(self) -> bool:
-        """The whole interval lies above zero."""
-        return self.low is not None and self.low > 0
-
-    @property
-    def below_zero(self) -> bool:
-        """The whole interval lies below zero."""
-        return self.high is not None and self.high < 0
+    def train_s(self) -> float | None:
+        """Mean CPU seconds of the trainings, where all were measured."""
+        times = [run.train_s for run in self.runs if run.train_s is not None]
+        return math.fsum(times) / len(times) if times and len(times) == len(self.runs) else None
 
 
 class Comparison(_Model):
-    """All arms of one backbone, their differences, and the verdict with its reason in one sentence."""
+    """All arms of one backbone, their differences, and a judgement of each treatment."""
 
     backbone: str
     arms: tuple[ArmRuns, ...]
     differences: tuple[Difference, ...]
-    verdict: Verdict
-    sentence: str
+    judgements: tuple[Judgement, ...]
 
     def arm(self, name: Arm) -> ArmRuns | None:
         """The runs of an arm, if it was run."""
         return next((runs for runs in self.arms if runs.arm == name), None)
 
-    def difference(self, arm: Arm, baseline: Arm, metric: Metric = "auc") -> Difference | None:
-        """The difference `arm - baseline`, if it was taken."""
-        wanted = (arm, baseline, metric)
-        return next((d for d in self.differences if (d.arm, d.baseline, d.metric) == wanted), None)
+    def difference(
+        self, arm: Arm, baseline: Arm = "plain", metric: Metric = "auc", part: str = ALL_ROWS
+    ) -> Difference | None:
+        """The difference `arm - baseline` in a slice, if it was taken."""
+        wanted = (arm, baseline, metric, part)
+        return next((d for d in self.differences if (d.arm, d.baseline, d.metric, d.slice) == wanted), None)
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """The slices in which there are differences, in their order."""
+        return tuple(dict.fromkeys(found.slice for found in self.differences))
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The paired seeds."""
+        return tuple(sorted({run.seed for run in self.arms[0].runs}))
+
+    @property
+    def draws(self) -> int:
+        """How many draws of the held-out items or rows there are."""
+        return len({run.draw for run in self.arms[0].runs})
 
 
-def compare(backbone: str, runs: Sequence[ArmRuns], *, confidence: float = 0.95) -> Comparison:
+def compare(backbone: str, runs: Sequence[Run]) -> Comparison:
     """Compares the arms of one backbone.
 
     Args:
-        backbone: its name, for the sentence.
-        runs: `plain` and `enhanced`, and any of the placebos; all over the same seeds.
-        confidence: of the intervals.
+        backbone: its name, for the sentences.
+        runs: those of `plain` and any other arms; every arm has the same draws and seeds.
 
     Raises:
-        DataError: an arm is missing or there twice, seeds differ or repeat, or a metric is missing or not finite.
+        DataError: plain is missing, an arm has other draws or seeds or one of them twice, or a run's AUC on all rows is
+            missing or not finite.
     """
     by_arm = _checked(runs)
-    pairs: list[tuple[Arm, Arm]] = [("enhanced", "plain")]
-    pairs += [(placebo, "plain") for placebo in _PLACEBOS if placebo in by_arm]
-    pairs += [("enhanced", placebo) for placebo in _PLACEBOS if placebo in by_arm]
-    metrics: tuple[Metric, ...] = ("auc", "logloss")
     differences = tuple(
-        paired_difference(by_arm[arm], by_arm[baseline], metric=metric, confidence=confidence)
-        for metric in metrics
-        for arm, baseline in pairs
+        found
+        for arm, baseline in _pairs(tuple(by_arm))
+        for part in by_arm[arm][0].metrics
+        for metric in METRICS
+        if (found := paired_difference(by_arm[arm], by_arm[baseline], part=part, metric=metric)) is not None
     )
-    verdict, sentence = _judge(backbone, differences)
-    order: tuple[Arm, ...] = ("plain", "enhanced", *_PLACEBOS)
-    return Comparison(
+    unjudged = Comparison(
         backbone=backbone,
-        arms=tuple(by_arm[arm] for arm in order if arm in by_arm),
-        differences=differences,
-        verdict=verdict,
-        sentence=sentence,
-    )
-
-
-def paired_difference(arm: ArmRuns, baseline: ArmRuns, *, metric: Metric, confidence: float = 0.95) -> Difference:
-    """Mean of the differences seed by seed, plus and minus t(n-1) * s / sqrt(n).
-
-    Equal differences for every seed give an interval of no width.
-    """
-    of_seed = dict(zip(baseline.seeds, getattr(baseline, metric), strict=True))
-    ordered = zip(arm.seeds, getattr(arm, metric), strict=True)
-    per_seed = tuple(round(value - of_seed[seed], 12) for seed, value in ordered)  # 12 digits: drops rounding noise
-    count = len(per_seed)
-    mean = math.fsum(per_seed) / count
-    low = high = None
-    if count > 1:
-        variance = math.fsum((value - mean) ** 2 for value in per_seed) / (count - 1)
-        reach = float(stdtrit(count - 1, (1 + confidence) / 2)) * math.sqrt(variance / count)
-        low, high = mean - reach, mean + reach
-    return Difference(
-        arm=arm.arm, baseline=baseline.arm, metric=metric, per_seed=per_seed, mean=mean, low=low, high=high,
-        confidence=confidence,
-    )  # fmt: skip
-
-
-def _judge(backbone: str, differences: Sequence[Difference]) -> tuple[Verdict, str]:
-    auc = [found for found in differences if found.metric == "auc"]
-    gain = next(found for found in auc if found.baseline == "plain" and found.arm == "enhanced")
-    against = [found for found in auc if found.baseline in _PLACEBOS]
-    change = f"{backbone}'s test AUC changes by {in_words(gain)}"
-    if gain.low is None:
-        return Verdict.UNDECIDED, f"{change}; without an interval it may be chance, so run at least 3 seeds."
-    if gain.below_zero:
-        return Verdict.HURTS, f"{change}: the whole interval lies below zero.{_logloss_note(differences)}"
-    if not gain.above_zero:
-        return Verdict.NO_DIFFERENCE, f"{change}: the interval holds zero.{_logloss_note(differences)}"
-    if not against:
-        verdict, rest = Verdict.UNTESTED, "whether meaning is the cause is open, because no placebo was run."
-    elif tied := [found for found in against if not found.above_zero]:
-        verdict = Verdict.PLACEBO
-        rest = f"it is not ahead of {' or '.join(f'{d.baseline} vectors ({_short(d)})' for d in tied)}."
-    else:
-        verdict = Verdict.MEANING
-        rest = f"it is ahead of {' and '.join(f'{d.baseline} vectors ({_short(d)})' for d in against)} as well."
-    return verdict, f"{change}; {rest}{_logloss_note(differences)}"
-
-
-def in_words(found: Difference) -> str:
-    """A difference as `+0.0012 [+0.0004, +0.0020] over 3 seeds`."""
-    count = len(found.per_seed)
-    if found.low is None or found.high is None:
-        return f"{signed(found.mean)} with one seed"
-    return f"{_short(found)} over {count} seeds"
-
-
-def _short(found: Difference) -> str:
-    interval = "" if found.low is None or found.high is None else f" [{signed(found.low)},\u00a0{signed(found.high)}]"
-    return f"{signed(found.mean)}{interval}"
-
-
-def signed(value: float) -> str:
-    """A difference with its sign and four digits, `−` for minus, and no sign on what rounds to zero."""
-    text = f"{value:+.4f}".replace("-", "−")
-    return "0.0000" if text[1:] == "0.0000" else text
-
-
-def _logloss_note(differences: Sequence[Difference]) -> str:
-    """Says so when logloss (lower is better) moves against, or with, an AUC that does not tell."""
-    auc, loss = (
-        next(d for d in differences if (d.arm, d.baseline, d.metric) == ("enhanced", "plain", metric))
-        for metric in ("auc", "logloss")
-    )
-    if loss.above_zero and not auc.below_zero:
-        return f" Logloss gets worse: {in_words(loss)}."
-    if loss.below_zero and not auc.above_zero:
-        return f" Logloss gets better: {in_words(loss)}."
-    return ""
-
-
-def _checked(runs: Sequence[ArmRuns]) -> dict[Arm, ArmRuns]:
-    by_arm: dict[Arm, ArmRuns] = {}
-    for found in runs:
-        if found.arm in by_arm:
-            raise DataError(f"arm {found.arm!r} is there twice: merge its seeds into one")
-        by_arm[found.arm] = found
-    needed: tuple[Arm, ...] = ("plain", "enhanced")
-    for arm in needed:
-        if arm not in by_arm:
-            raise DataError(f"arm {arm!r} is missing, found {sorted(by_arm)}: run 'llactr evaluate' with it")
-    seeds = by_arm["plain"].seeds
-    for arm, found in by_arm.items():
-        if not found.seeds or len(set(found.seeds)) < len(found.seeds):
-            raise DataError(f"arm {arm!r} has seeds {list(found.seeds)}: expected at least one, and each once")
-        if set(found.seeds) != set(seeds):
-            raise DataError(
-                f"arm {arm!r} ran seeds {sorted(found.seeds)}, plain ran {sorted(seeds)}: differences are paired, "
-                "so run every arm with the same seeds"
+        arms=tuple(
+            ArmRuns(
+                arm=arm,
+                runs=tuple(
+                    TestedRun(
+                        draw=run.draw, seed=run.seed, train_s=run.train_s,
+                        metrics={part: dict(values) for part, values in run.metrics.items()},
+                    )
+                    for run in ours
+                ),
             )
-        for metric in ("auc", "logloss"):
-            values = getattr(found, metric)
-            if len(values) != len(found.seeds) or not all(math.isfinite(value) for value in values):
-                raise DataError(f"arm {arm!r} has {metric} {list(values)}: expected one finite number a seed")
+            for arm, ours in by_arm.items()
+        ),
+        differences=differences,
+        judgements=(),
+    )  # fmt: skip
+    return unjudged.model_copy(update={"judgements": _judgements(unjudged)})
+
+
+def _pairs(arms: tuple[Arm, ...]) -> list[tuple[Arm, Arm]]:
+    pairs: list[tuple[Arm, Arm]] = [(arm, "plain") for arm in arms if arm != "plain"]
+    for arm in treatments(arms):
+        pairs += [(arm, other) for other in (control_of(arm), *placebos_of(arm)) if other in arms]
+    return list(dict.fromkeys(pairs))
+
+
+def _judgements(found: Comparison) -> tuple[Judgement, ...]:
+    judged = []
+    for arm in treatments(tuple(runs.arm for runs in found.arms)):
+        control = control_of(arm) if found.arm(control_of(arm)) else "plain"
+        gain = found.difference(arm, control)
+        assert gain is not None, "all rows have an AUC, and every arm is compared with plain"
+        against = [d for placebo in placebos_of(arm) if (d := found.difference(arm, placebo)) is not None]
+        judged.append(judge(found.backbone, gain, found.difference(arm, control, "logloss"), against))
+    return tuple(judged)
+
+
+def _checked(runs: Sequence[Run]) -> dict[Arm, list[Run]]:
+    by_arm: dict[Arm, list[Run]] = {}
+    for arm in ARMS:
+        if ours := [run for run in runs if run.arm == arm]:
+            by_arm[arm] = ours
+    if "plain" not in by_arm:
+        raise DataError(f"arm 'plain' is missing, found {sorted(by_arm)}: all arms are compared with it")
+    wanted = sorted((run.draw, run.seed) for run in by_arm["plain"])
+    for arm, ours in by_arm.items():
+        cells = sorted((run.draw, run.seed) for run in ours)
+        if len(set(cells)) < len(cells):
+            raise DataError(f"arm {arm!r} has the draws and seeds {cells}: expected each once")
+        if cells != wanted:
+            raise DataError(
+                f"arm {arm!r} ran the draws and seeds {cells}, plain ran {wanted}: differences are paired, "
+                "so run every arm with the same"
+            )
+        for run in ours:
+            value = run.metrics.get(ALL_ROWS, {}).get("auc")
+            if value is None or not math.isfinite(value):
+                raise DataError(
+                    f"arm {arm!r}, draw {run.draw}, seed {run.seed} has the test AUC {value}: "
+                    "expected a finite number; the test split needs clicks and non-clicks"
+                )
     return by_arm

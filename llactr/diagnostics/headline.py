@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-from llactr.diagnostics.comparison import Comparison, Verdict
+from llactr.arms import PLACEBOS, Arm, role
 from llactr.diagnostics.report_data import ReportData
+from llactr.diagnostics.verdict import Judgement, Verdict
 from llactr.diagnostics.words import count, share, tiny
 
 __all__ = ["Check", "Headline", "Overhead", "Tone", "headline", "overheads", "trust"]
@@ -16,6 +16,7 @@ Tone = Literal["good", "partly", "neutral", "bad"]
 
 _WORDS: dict[Verdict, tuple[str, Tone]] = {
     Verdict.MEANING: ("It helps, and the gain depends on meaning", "good"),
+    Verdict.WORDS: ("It helps, and a bag of the same words does as well", "partly"),
     Verdict.PLACEBO: ("It helps, but a placebo does as well", "partly"),
     Verdict.UNTESTED: ("It helps; no placebo was run", "partly"),
     Verdict.NO_DIFFERENCE: ("It makes no difference", "neutral"),
@@ -43,9 +44,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Overhead:
-    """Training time of an arm relative to the plain backbone, mean over seeds."""
+    """Training time of a treatment relative to the plain backbone, means over all runs."""
 
     backbone: str
+    arm: Arm
     ratio: float
 
 
@@ -53,40 +55,51 @@ def headline(data: ReportData) -> Headline:
     """The verdict; with several backbones that disagree, what holds for which."""
     if not data.comparisons:
         return Headline("Not evaluated yet", "neutral", ("Run 'llactr evaluate' to compare the arms.",))
-    sentences = tuple(found.sentence for found in data.comparisons)
-    verdicts = {found.verdict for found in data.comparisons}
+    judged = [(found.backbone, one) for found in data.comparisons for one in found.judgements]
+    if not judged:
+        return Headline("Nothing was compared with plain", "neutral", ("Run 'llactr evaluate' with another --arm.",))
+    sentences = tuple(one.sentence for _, one in judged)
+    verdicts = {one.verdict for _, one in judged}
     if len(verdicts) == 1:
-        title, tone = _WORDS[data.comparisons[0].verdict]
+        title, tone = _WORDS[judged[0][1].verdict]
         return Headline(title, tone, sentences)
+    several = len({one.arm for _, one in judged}) > 1
     parts = [
-        f"{verdict.value} in {_listed([found.backbone for found in data.comparisons if found.verdict is verdict])}"
+        f"{verdict.value} in "
+        + _listed([f"{name} {one.arm}" if several else name for name, one in judged if one.verdict is verdict])
         for verdict in Verdict
         if verdict in verdicts
     ]
     return Headline(f"It depends: {'; '.join(parts)}", "neutral", sentences)
 
 
-def tone_of(comparison: Comparison) -> Tone:
-    """The colour in which a comparison's verdict is set."""
-    return _WORDS[comparison.verdict][1]
+def tone_of(judgement: Judgement) -> Tone:
+    """The colour in which a verdict is set."""
+    return _WORDS[judgement.verdict][1]
 
 
 def trust(data: ReportData) -> tuple[Check, ...]:
     """What was checked, in the order of what matters most in production."""
     checks = [_consistency(data)]
     if data.comparisons:
-        seeds = min(len(found.arms[0].seeds) for found in data.comparisons)
+        runs = min(max(len(found.seeds), found.draws) for found in data.comparisons)
+        first = data.comparisons[0]
+        what = f"{first.draws} draws" if first.draws > 1 else f"{runs} paired seed{'s' * (runs > 1)}"
         checks.append(
-            Check("yes", f"{seeds} paired seeds, 95\u202f% intervals")
-            if seeds >= 3
-            else Check("no", f"{seeds} seed{'s' * (seeds > 1)}: too few, run at least 3")
+            Check("yes", f"{what}, 95\u202f% intervals")
+            if runs >= 3
+            else Check("no", f"{what}: too few, run at least 3 seeds")
         )
-        placebos = min(sum(runs.arm in ("permuted", "random") for runs in found.arms) for found in data.comparisons)
+        placebos = min(sum(role(runs.arm) in PLACEBOS for runs in found.arms) for found in data.comparisons)
         checks.append(
             Check("yes", f"Compared with {placebos} placebo{'s' * (placebos > 1)}")
             if placebos
             else Check("open", "No placebo was run")
         )
+    if data.test_reading is not None:
+        models, earlier = data.test_reading.models_before, len(data.test_reading.earlier_readings)
+        note = f"; {earlier} earlier evaluation{'s' * (earlier > 1)} here read the same test split" if earlier else ""
+        checks.append(Check("yes", f"The test split was read once, after all {models} models were trained{note}"))
     if data.accuracy is not None:
         before, after = data.accuracy.before, data.accuracy.after
         change = f"{share(before)} → {share(after)} of {count(data.accuracy.held_out)} held-out values"
@@ -97,14 +110,13 @@ def trust(data: ReportData) -> tuple[Check, ...]:
 
 
 def overheads(data: ReportData) -> tuple[Overhead, ...]:
-    """Training time of the enhanced arm over the plain one, for each backbone whose times were kept."""
+    """Training time of each treatment over the plain arm, for each backbone whose times were kept."""
     found = []
     for comparison in data.comparisons:
-        plain, enhanced = comparison.arm("plain"), comparison.arm("enhanced")
-        if plain and enhanced and plain.train_s and enhanced.train_s:
-            base = math.fsum(plain.train_s) / len(plain.train_s)
-            if base > 0:
-                found.append(Overhead(comparison.backbone, math.fsum(enhanced.train_s) / len(enhanced.train_s) / base))
+        plain = comparison.arm("plain")
+        for runs in comparison.arms:
+            if role(runs.arm) == "treatment" and plain and plain.train_s and runs.train_s:
+                found.append(Overhead(comparison.backbone, runs.arm, runs.train_s / plain.train_s))
     return tuple(found)
 
 

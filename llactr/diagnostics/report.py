@@ -5,12 +5,14 @@ Everything taken from data is escaped by the template; pictures escape their own
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from llactr.arms import Arm, control_of, placebos_of, treatments
 from llactr.diagnostics import words
 from llactr.diagnostics.headline import headline, overheads, tone_of, trust
 from llactr.diagnostics.pictures import (
@@ -22,7 +24,7 @@ from llactr.diagnostics.pictures import (
     trials_picture,
     tuned_picture,
 )
-from llactr.diagnostics.report_data import ReportData
+from llactr.diagnostics.report_data import Curve, ReportData
 
 __all__ = ["render_report", "write_report"]
 
@@ -50,6 +52,7 @@ def render_report(data: ReportData) -> str:
         head=headline(data),
         trust=trust(data),
         overheads=overheads(data),
+        families=_families(data.curves),
         pictures={picture.name: _inline(picture) for picture in _pictures(data)},
     )
 
@@ -62,12 +65,24 @@ def write_report(data: ReportData, path: Path) -> Path:
     return draft.replace(path)
 
 
+def _families(curves: Sequence[Curve]) -> list[tuple[str, Arm, list[Curve]]]:
+    """The curves that are looked at together: backbone, treatment, and the curves of plain, of it and its placebos."""
+    found = []
+    for backbone in dict.fromkeys(curve.backbone for curve in curves):
+        ours = [curve for curve in curves if curve.backbone == backbone]
+        arms = tuple(dict.fromkeys(curve.arm for curve in ours))
+        for arm in treatments(arms) or ("plain",):
+            shown = {"plain", control_of(arm), arm, *placebos_of(arm)}
+            found.append((backbone, arm, [curve for curve in ours if curve.arm in shown]))
+    return found
+
+
 def _pictures(data: ReportData) -> list[Picture]:
     found = []
     for i, comparison in enumerate(data.comparisons):
-        found.append(forest_picture(comparison, name=f"forest-{i}"))
-    for i, backbone in enumerate(dict.fromkeys(curve.backbone for curve in data.curves)):
-        curves = [curve for curve in data.curves if curve.backbone == backbone]
+        if comparison.differences:
+            found.append(forest_picture(comparison, name=f"forest-{i}"))
+    for i, (_, _, curves) in enumerate(_families(data.curves)):
         found.append(curve_picture(curves, measure="train_loss", name=f"loss-{i}"))
         found.append(curve_picture(curves, measure="validation_auc", name=f"auc-{i}"))
     for i, tuning in enumerate(data.tuning):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
 
-from llactr.diagnostics.comparison import Arm, Comparison
+from llactr.arms import Arm
+from llactr.diagnostics.comparison import Comparison
 from llactr.diagnostics.cosines import neighbours_of, similarity
 from llactr.diagnostics.index import Device
 
@@ -31,6 +32,7 @@ __all__ = [
     "Semantics",
     "SplitCard",
     "StepCost",
+    "TestReading",
     "TunedDimension",
     "TunedTrial",
     "Tuning",
@@ -53,10 +55,47 @@ class Curve(_Model):
 
     backbone: str
     arm: Arm
+    draw: int = 0
     seed: int
     train_loss: tuple[float, ...]
     validation_auc: tuple[float, ...]
     best_epoch: int | None = None
+
+
+class TestReading(_Model):
+    """How an evaluation came to read the test split: by which design, when, and after how many trained models.
+
+    `slice_rows` are the test rows of each slice, one number a draw; `earlier_readings` are the times of the workspace's
+    earlier evaluations of the same dataset.
+    """
+
+    __test__ = False  # no test of pytest's
+
+    design: str
+    draws: int
+    seeds: int
+    rows: int
+    slice_rows: dict[str, tuple[int, ...]] = {}
+    read_at: str
+    models_before: int
+    earlier_readings: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> str:
+        """The draws and seeds in words."""
+        seeds = f"{self.seeds} seed{'s' * (self.seeds > 1)}"
+        return seeds if self.draws == 1 else f"{self.draws} draws x {seeds}"
+
+    @property
+    def sentence(self) -> str:
+        """All of it in a sentence, without its full stop."""
+        earlier = len(self.earlier_readings)
+        before = f"; this workspace's earlier evaluations: {earlier}" if earlier else ""
+        models = f"{self.models_before} model{'s' * (self.models_before > 1)}"
+        return (
+            f"{self.design}, {self.runs}: {self.rows:,} test rows, read once at {self.read_at} after {models} "
+            f"{'were' if self.models_before > 1 else 'was'} trained{before}"
+        )
 
 
 class TunedDimension(_Model):
@@ -272,6 +311,7 @@ class ReportData(_Model):
     dataset: str
     title: str = ""
     comparisons: tuple[Comparison, ...] = ()
+    test_reading: TestReading | None = None
     curves: tuple[Curve, ...] = ()
     tuning: tuple[Tuning, ...] = ()
     semantics: Semantics | None = None

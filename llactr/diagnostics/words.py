@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from llactr.diagnostics.comparison import Difference, signed
+from llactr.arms import role
+from llactr.diagnostics.evidence import Interval
+from llactr.diagnostics.verdict import signed, span
 
-__all__ = ["FILTERS", "bytes_size", "count", "day", "duration", "metric", "moment", "setting", "share", "tiny"]
+__all__ = [
+    "FILTERS",
+    "bytes_size",
+    "count",
+    "counts",
+    "day",
+    "duration",
+    "metric",
+    "moment",
+    "setting",
+    "share",
+    "tiny",
+]
 
 _UNKNOWN = "–"
 
@@ -82,15 +96,22 @@ def tiny(value: float) -> str:
     return "0" if value == 0 else f"{value:.1e}".replace("-", "−")
 
 
-def interval(found: Difference | None) -> str:
-    """`[−0.0004, +0.0020]`, or a dash for a single seed."""
-    if found is None or found.low is None or found.high is None:
+def interval(ends: Interval | None) -> str:
+    """`[−0.0004, +0.0020]`, or a dash where there is none."""
+    return _UNKNOWN if ends is None else span(ends)
+
+
+def counts(values: Sequence[int]) -> str:
+    """A number of rows that may differ from draw to draw: 412, or 380–412."""
+    if not values:
         return _UNKNOWN
-    return f"[{signed(found.low)},\u00a0{signed(found.high)}]"
+    low, high = min(values), max(values)
+    return count(low) if low == high else f"{count(low)}–{count(high)}"
 
 
 FILTERS: dict[str, Callable[[Any], str]] = {
     "count": count,
+    "counts": counts,
     "metric": metric,
     "cosine": cosine,
     "share": share,
@@ -102,4 +123,5 @@ FILTERS: dict[str, Callable[[Any], str]] = {
     "tiny": tiny,
     "signed": signed,
     "interval": interval,
+    "role": role,
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from llactr.diagnostics import (
-    ArmRuns,
     Consistency,
     Curve,
     DataCard,
@@ -13,15 +12,19 @@ from llactr.diagnostics import (
     FieldCard,
     Provenance,
     ReportData,
+    Run,
     Semantics,
     SplitCard,
     StepCost,
+    TestReading,
     TunedDimension,
     TunedTrial,
     Tuning,
     compare,
 )
 from llactr.semantics import FieldVectors
+
+KINDS = ("", " permuted", " random")
 
 FIELDS = {
     "user_id": ("the user's own id", "user", "categorical", 943, ("196", "186", "22")),
@@ -50,24 +53,41 @@ def fake_vectors(names, *, version="9f2c51ab77e04d13", seed=0, dim=32):
     )  # fmt: skip
 
 
-def fake_comparison(backbone="FM", *, gains=(0.0012, 0.0010, 0.0008), seeds=(1, 2, 3), plain=0.7745):
-    """Plain, enhanced, permuted, random; `gains` are over plain."""
+def fake_comparison(backbone="FM", *, gains=(0.0012, 0.0010, 0.0008), seeds=(1, 2, 3), plain=0.7745, draws=1,
+                    treatments=("paper",)):  # fmt: skip
+    """Plain, each treatment, its permuted and random placebos in three slices; `gains` are over plain."""
     rng = np.random.default_rng(len(backbone))
-    base = plain + 0.0006 * rng.normal(size=len(seeds))
-    arms = []
-    for arm, gain in zip(("plain", "enhanced", "permuted", "random"), (0.0, *gains), strict=True):
-        auc = base + (gain + 0.00018 * rng.normal(size=len(seeds)) if arm != "plain" else 0)
-        arms.append(ArmRuns(
-            arm=arm, seeds=seeds, auc=tuple(map(float, auc)), logloss=tuple(map(float, 1.3 - auc)),
-            train_s=tuple(4.1 + (1.9 if arm != "plain" else 0.0) for _ in seeds),
-        ))  # fmt: skip
-    return compare(backbone, arms)
+    cells = [(draw, seed) for draw in range(draws) for seed in seeds]
+    bases = plain + 0.0006 * rng.normal(size=len(cells))
+    names = [(f"{one}{kind}", gain) for one in treatments for kind, gain in zip(KINDS, gains, strict=True)]
+    runs = []
+    for arm, gain in (("plain", 0.0), *names):
+        for (draw, seed), base in zip(cells, bases, strict=True):
+            auc = float(base + (gain + 0.00018 * rng.normal() if arm != "plain" else 0))
+            spread = np.linspace(-0.0003, 0.0003, 41) * (arm != "plain")
+            parts = {"all": auc, "unseen items": auc - 0.1 + 9 * gain, "warm": auc + 0.1}
+            runs.append(Run(
+                arm, draw, seed,
+                {part: {"auc": value, "logloss": 1.3 - value, "ece": 0.02} for part, value in parts.items()},
+                {part: {"auc": value + spread, "logloss": 1.3 - value - spread} for part, value in parts.items()},
+                train_s=4.1 + (1.9 if arm != "plain" else 0.0),
+            ))  # fmt: skip
+    return compare(backbone, runs)
 
 
-def fake_curves(backbone="FM", seeds=(1, 2, 3)):
+def fake_reading(*, draws=1, seeds=3, earlier=()):
+    return TestReading(
+        design="items" if draws > 1 else "chronological", draws=draws, seeds=seeds, rows=7286, models_before=12,
+        slice_rows={"all": (7286,) * draws, "unseen items": tuple(300 + 7 * draw for draw in range(draws)),
+                    "warm": (900,) * draws},
+        read_at="2026-11-23T21:29:10+00:00", earlier_readings=earlier,
+    )  # fmt: skip
+
+
+def fake_curves(backbone="FM", seeds=(1, 2, 3), treatments=("paper",)):
     rng = np.random.default_rng(3)
     found = []
-    for i, arm in enumerate(("plain", "enhanced", "permuted", "random")):
+    for i, arm in enumerate(("plain", *(f"{one}{kind}" for one in treatments for kind in KINDS))):
         for seed in seeds:
             epochs = 11 + int(rng.integers(0, 4))
             steps = np.arange(1, epochs + 1)
@@ -126,6 +146,7 @@ def fake_report(*, names=None, comparisons=None) -> ReportData:
         dataset="movielens-100k",
         title="MovieLens-100K",
         comparisons=comparisons if comparisons is not None else (fake_comparison(),),
+        test_reading=fake_reading(),
         curves=fake_curves(),
         tuning=(fake_tuning(),),
         semantics=Semantics.measure(fake_vectors(names)),

@@ -2,139 +2,193 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from llactr.diagnostics import ArmRuns, Comparison, Verdict, compare, paired_difference
+from llactr.diagnostics import Comparison, Run, Verdict, compare
 from llactr.errors import DataError
 
-# Two-sided 95 % quantiles of Student's t, as printed in tables.
-T = {1: 12.7062, 2: 4.30265, 4: 2.77645}
 
-
-def runs(arm, auc, *, logloss=None, seeds=None):
-    return ArmRuns(
-        arm=arm, auc=tuple(auc), logloss=tuple(logloss or [0.5] * len(auc)), seeds=tuple(seeds or range(len(auc)))
-    )
-
-
-def test_interval_of_three_seeds_by_hand():
-    # differences 1, 2, 3 thousandths: mean 2, s = 1, half width t(2) / sqrt 3
-    found = paired_difference(
-        runs("enhanced", [0.781, 0.772, 0.763]), runs("plain", [0.780, 0.770, 0.760]), metric="auc"
-    )
-    half = 0.001 * T[2] / math.sqrt(3)
-    assert found.mean == pytest.approx(0.002, abs=1e-12)
-    assert (found.low, found.high) == pytest.approx((0.002 - half, 0.002 + half), abs=1e-8)
-
-
-def test_interval_of_five_seeds_by_hand():
-    # differences -2, -1, 0, 1, 2 thousandths: mean 0, s^2 = 10/4
-    plain = [0.7] * 5
-    found = paired_difference(runs("enhanced", [0.698, 0.699, 0.7, 0.701, 0.702]), runs("plain", plain), metric="auc")
-    half = 0.001 * math.sqrt(2.5) * T[4] / math.sqrt(5)
-    assert (found.mean, found.high, found.low) == pytest.approx((0, half, -half), abs=1e-8)
-
-
-def test_two_seeds_have_a_wide_interval():
-    found = paired_difference(runs("enhanced", [0.711, 0.713]), runs("plain", [0.71, 0.71]), metric="auc")
-    half = 0.001 * math.sqrt(2) * T[1] / math.sqrt(2)  # s = sqrt 2 thousandths
-    assert (found.low, found.high) == pytest.approx((0.002 - half, 0.002 + half), abs=1e-7)
-
-
-def test_seeds_are_paired_by_number_not_by_place():
-    found = paired_difference(
-        runs("enhanced", [0.8, 0.7], seeds=(2, 1)), runs("plain", [0.69, 0.79], seeds=(1, 2)), metric="auc"
-    )
-    assert found.per_seed == pytest.approx((0.01, 0.01))
+def runs(arm, auc, *, logloss=None, seeds=None, draw=0, spread=None):
+    """One run a seed; `spread` is that of a bootstrap of 101 resamples around its AUC."""
+    found = []
+    for number, value in enumerate(auc):
+        metrics = {"all": {"auc": value, "logloss": (logloss or [0.5] * len(auc))[number]}}
+        resampled = {} if spread is None else {"all": {"auc": value + np.linspace(-spread, spread, 101)}}
+        found.append(Run(arm, draw, (seeds or range(len(auc)))[number], metrics, resampled))
+    return found
 
 
 PLAIN = [0.770, 0.772, 0.774]
+SURE = [3, 3.2, 3.1]
+NOTHING = [0, 0.1, -0.1]
 
 
-def arms(enhanced, permuted=None, random=None, plain=PLAIN):
+def arms(treatment, permuted=None, random=None, words=None, *, plain=PLAIN, arm="values"):
     """Each arm's gains over plain, in thousandths, one a seed."""
-    found = [runs("plain", plain)]
-    for arm, gains in (("enhanced", enhanced), ("permuted", permuted), ("random", random)):
+    found = runs("plain", plain)
+    placebos = {f"{arm} permuted": permuted, f"{arm} random": random, f"{arm} words": words}
+    for name, gains in {arm: treatment, **placebos}.items():
         if gains is not None:
-            found.append(runs(arm, [base + gain / 1000 for base, gain in zip(plain, gains, strict=True)]))
+            found += runs(name, [base + gain / 1000 for base, gain in zip(plain, gains, strict=True)])
+    return found
+
+
+def judged(given, backbone="FM"):
+    (found,) = compare(backbone, given).judgements
     return found
 
 
 @pytest.mark.parametrize(
-    ("enhanced", "permuted", "random", "expected"),
+    ("treatment", "permuted", "random", "expected"),
     [
-        ([3, 3.2, 3.1], [1, 1.1, 0.9], [0, 0.1, -0.1], Verdict.MEANING),
-        ([3, 3.2, 3.1], [3, 3.1, 3.2], [0, 0.1, -0.1], Verdict.PLACEBO),
-        ([3, 3.2, 3.1], [0, 0.1, -0.1], [3, 3.1, 3.2], Verdict.PLACEBO),
-        ([3, 3.2, 3.1], [5, 5.2, 5.1], [5, 5.2, 5.1], Verdict.PLACEBO),
-        ([3, 3.2, 3.1], None, None, Verdict.UNTESTED),
+        (SURE, [1, 1.1, 0.9], NOTHING, Verdict.MEANING),
+        (SURE, [3, 3.1, 3.2], NOTHING, Verdict.PLACEBO),
+        (SURE, NOTHING, [3, 3.1, 3.2], Verdict.PLACEBO),
+        (SURE, [5, 5.2, 5.1], [5, 5.2, 5.1], Verdict.PLACEBO),
+        (SURE, None, None, Verdict.UNTESTED),
         ([1, -1, 0.2], [0, 0, 0], [0, 0, 0], Verdict.NO_DIFFERENCE),
         ([-3, -3.2, -3.1], [0, 0, 0], [0, 0, 0], Verdict.HURTS),
-        ([3, 30, 60], [0, 0.1, -0.1], [0, 0.1, -0.1], Verdict.NO_DIFFERENCE),  # a large mean, an interval over zero
+        ([3, 30, 60], NOTHING, NOTHING, Verdict.NO_DIFFERENCE),  # a large mean, an interval over zero
     ],
 )
-def test_the_verdict_follows_from_the_figures(enhanced, permuted, random, expected):
-    assert compare("FM", arms(enhanced, permuted, random)).verdict is expected
+@pytest.mark.parametrize("arm", ["paper", "fre", "values", "values cold", "both"])
+def test_the_verdict_follows_from_the_figures(treatment, permuted, random, expected, arm):
+    found = judged(arms(treatment, permuted, random, arm=arm))
+    assert (found.arm, found.baseline, found.verdict) == (arm, "plain", expected)
 
 
-def test_the_same_gain_for_every_seed_has_an_interval_of_no_width():
-    found = compare("FM", arms([2, 2, 2], [1, 1, 1], [1, 1, 1]))
-    gain = found.difference("enhanced", "plain")
-    assert gain is not None
-    assert (gain.low, gain.high) == (0.002, 0.002)
-    assert found.verdict is Verdict.MEANING
+@pytest.mark.parametrize(
+    ("permuted", "words", "expected"),
+    [
+        (NOTHING, [3, 3.1, 3.2], Verdict.WORDS),
+        (NOTHING, NOTHING, Verdict.MEANING),
+        ([3, 3.1, 3.2], [3, 3.1, 3.2], Verdict.PLACEBO),
+        (None, [3, 3.1, 3.2], Verdict.PLACEBO),
+    ],
+)
+def test_a_bag_of_words_has_meaning_but_no_language_model(permuted, words, expected):
+    assert judged(arms(SURE, permuted, words=words)).verdict is expected
+
+
+def test_untuned_values_are_compared_with_their_bag_of_words_too():
+    given = [*runs("plain", PLAIN), *runs("values untuned", [0.78] * 3), *runs("values words", PLAIN)]
+    found = compare("FM", given)
+    assert found.difference("values untuned", "values words") is not None
+    assert "a bag of the same words" in found.judgements[0].sentence
+
+
+def test_cold_starts_are_compared_with_cold_starts():
+    """An arm that is trained with cold starts may gain by those alone."""
+    cold = [base + 0.003 for base in PLAIN]
+    given = [*runs("plain", PLAIN), *runs("plain cold", cold), *runs("values cold", cold)]
+    found = compare("FM", given)
+    (said,) = found.judgements
+    assert (said.arm, said.baseline, said.verdict) == ("values cold", "plain cold", Verdict.NO_DIFFERENCE)
+    over_plain = found.difference("values cold")
+    assert over_plain is not None
+    assert over_plain.above_zero
+
+
+def test_each_treatment_has_its_own_verdict_and_its_own_placebos():
+    given = arms(SURE, SURE, arm="paper") + [run for run in arms(SURE, NOTHING) if run.arm != "plain"]
+    found = compare("FM", given)
+    assert {one.arm: one.verdict for one in found.judgements} == {
+        "paper": Verdict.PLACEBO, "values": Verdict.MEANING,
+    }  # fmt: skip
+    assert found.difference("paper", "values permuted") is None
+
+
+def test_draws_count_more_than_seeds():
+    """Every seed gains the same, but not every draw: the interval over draws holds zero."""
+    given = [
+        run
+        for draw, gain in enumerate((4, -1, 3))
+        for run in (*runs("plain", PLAIN, draw=draw), *runs("paper", [b + gain / 1000 for b in PLAIN], draw=draw))
+    ]
+    found = compare("FM", given)
+    gap = found.difference("paper")
+    assert gap is not None
+    assert gap.over_seeds == pytest.approx((0.002, 0.002))
+    assert found.judgements[0].verdict is Verdict.NO_DIFFERENCE
+    assert "over 3 draws x 3 seeds: the interval holds zero" in found.judgements[0].sentence
+    assert (found.draws, found.seeds) == (3, (0, 1, 2))
+
+
+def test_a_gain_that_other_test_rows_would_undo_is_no_difference():
+    plain = runs("plain", PLAIN, spread=0.0)
+    better = [base + gain / 1000 for base, gain in zip(PLAIN, SURE, strict=True)]
+    assert judged([*plain, *runs("paper", better, spread=0.002)]).verdict is Verdict.UNTESTED
+    found = judged([*plain, *runs("paper", better, spread=0.004)])
+    assert found.verdict is Verdict.NO_DIFFERENCE
+    # 0.0031 plus and minus 95 % of 0.004
+    assert "the interval over rows [−0.0007,\u00a0+0.0069] holds zero" in found.sentence
 
 
 def test_no_change_at_all_is_no_difference():
-    found = compare("FM", arms([0, 0, 0], [0, 0, 0], [0, 0, 0]))
+    found = judged(arms([0, 0, 0], [0, 0, 0], [0, 0, 0]))
     assert found.verdict is Verdict.NO_DIFFERENCE
     assert "0.0000 [0.0000,\u00a00.0000] over 3 seeds" in found.sentence
 
 
 def test_one_seed_cannot_tell():
-    found = compare("FM", [runs("plain", [0.77]), runs("enhanced", [0.79])])
-    gain = found.difference("enhanced", "plain")
-    assert gain is not None
-    assert (gain.mean, gain.low, gain.high) == (pytest.approx(0.02), None, None)
+    given = [*runs("plain", [0.77], spread=0.0), *runs("paper", [0.79], spread=0.001)]
+    found = judged(given)
     assert found.verdict is Verdict.UNDECIDED
     assert found.sentence == (
-        "FM's test AUC changes by +0.0200 with one seed; without an interval it may be chance, so run at least 3 seeds."
+        "FM, paper against plain: test AUC changes by +0.0200 with one seed; without an interval it may be chance, "
+        "so run at least 3 seeds."
     )
 
 
 def test_the_sentence_names_the_placebo_that_does_as_well():
-    sentence = compare("DeepFM", arms([3, 3.2, 3.1], [3, 3.1, 3.2], [0, 0.1, -0.1])).sentence
+    sentence = judged(arms(SURE, [3, 3.1, 3.2], NOTHING), "DeepFM").sentence
     assert sentence.startswith(
-        "DeepFM's test AUC changes by +0.0031 [+0.0029,\u00a0+0.0033] over 3 seeds; it is not ahead"
+        "DeepFM, values against plain: test AUC changes by +0.0031 [+0.0029,\u00a0+0.0033] over 3 seeds; it is not ahead"
     )
     assert "permuted vectors" in sentence
     assert "random vectors" not in sentence
 
 
 def test_a_logloss_that_gets_worse_is_said():
-    plain, enhanced = arms([3, 3.2, 3.1])
-    worse = enhanced.model_copy(update={"logloss": (0.51, 0.511, 0.512)})
-    assert "Logloss gets worse: +0.0110" in compare("FM", [plain, worse]).sentence
-    better = arms([1, -1, 0.2])[1].model_copy(update={"logloss": (0.49, 0.491, 0.492)})
-    assert "Logloss gets better: −0.0090" in compare("FM", [plain, better]).sentence
+    better = [base + gain / 1000 for base, gain in zip(PLAIN, SURE, strict=True)]
+    worse = runs("paper", better, logloss=[0.51, 0.511, 0.512])
+    assert "Logloss gets worse: +0.0110" in judged([*runs("plain", PLAIN), *worse]).sentence
+    same = runs("paper", [PLAIN[0] + 0.001, PLAIN[1] - 0.001, PLAIN[2]], logloss=[0.49, 0.491, 0.492])
+    assert "Logloss gets better: −0.0090" in judged([*runs("plain", PLAIN), *same]).sentence
 
 
 def test_a_comparison_survives_json():
-    found = compare("FM", arms([3, 3.2, 3.1], [1, 1.1, 0.9], [0, 0.1, -0.1]))
+    found = compare("FM", arms(SURE, [1, 1.1, 0.9], NOTHING))
     assert Comparison.model_validate_json(found.model_dump_json()) == found
+
+
+def test_arms_have_means_and_an_order_of_their_own():
+    found = compare("FM", list(reversed(arms(SURE, NOTHING))))
+    assert [runs.arm for runs in found.arms] == ["plain", "values", "values permuted"]
+    assert found.arms[0].mean() == pytest.approx(0.772)
+    assert found.arms[0].mean("ece") is None
+    assert found.arms[0].mean("auc", "unseen items") is None
+
+
+def test_plain_alone_is_not_judged():
+    assert compare("FM", runs("plain", PLAIN)).judgements == ()
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([runs("plain", PLAIN)], "arm 'enhanced' is missing, found \\['plain'\\]"),
-        ([*arms([1, 1, 1]), runs("enhanced", PLAIN)], "arm 'enhanced' is there twice"),
-        ([runs("plain", PLAIN), runs("enhanced", PLAIN[:2])], "ran seeds \\[0, 1\\], plain ran \\[0, 1, 2\\]"),
-        ([runs("plain", PLAIN), runs("enhanced", PLAIN, seeds=(1, 1, 2))], "expected at least one, and each once"),
-        ([runs("plain", PLAIN), runs("enhanced", [0.7, math.nan, 0.7])], "expected one finite number a seed"),
-        ([runs("plain", []), runs("enhanced", [])], "has seeds \\[\\]"),
+        (runs("values", PLAIN), "arm 'plain' is missing, found \\['values'\\]"),
+        ([*arms(SURE), *runs("values", PLAIN)], "expected each once"),
+        (
+            runs("plain", PLAIN) + runs("values", PLAIN[:2]),
+            "ran the draws and seeds \\[\\(0, 0\\), \\(0, 1\\)\\], plain",
+        ),
+        (runs("plain", PLAIN) + runs("values", PLAIN, draw=1), "differences are paired"),
+        (runs("plain", PLAIN) + runs("values", [0.7, math.nan, 0.7]), "seed 1 has the test AUC nan: expected a finite"),
+        (runs("plain", [None]), "the test split needs clicks and non-clicks"),
     ],
-)  # fmt: skip
+)
 def test_runs_that_cannot_be_compared_are_refused(given, message):
     with pytest.raises(DataError, match=message):
         compare("FM", given)

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 
 import pytest
-from report_fakes import fake_comparison, fake_report
+from report_fakes import fake_comparison, fake_curves, fake_reading, fake_report
 
 from llactr.diagnostics import ReportData, render_report
 
@@ -53,7 +53,14 @@ def long_names() -> ReportData:
     return data.model_copy(update={"title": "A" * 90, "dataset": "b" * 60})
 
 
-REPORTS = {"full": fake_report, "long": long_names, "empty": lambda: ReportData(dataset="toy")}
+def many_arms() -> ReportData:
+    treatments = ("paper", "values untuned", "both")
+    comparisons = tuple(fake_comparison(name, draws=5, treatments=treatments) for name in ("FM", "FinalMLP"))
+    changes = {"test_reading": fake_reading(draws=5), "curves": fake_curves("FinalMLP", treatments=treatments)}
+    return fake_report(comparisons=comparisons).model_copy(update=changes)
+
+
+REPORTS = {"full": fake_report, "arms": many_arms, "long": long_names, "empty": lambda: ReportData(dataset="toy")}
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,21 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from report_fakes import FIELDS, fake_comparison, fake_report, fake_vectors
+from report_fakes import FIELDS, fake_comparison, fake_curves, fake_reading, fake_report, fake_vectors
 
-from llactr.diagnostics import Consistency, ReportData, Semantics, SplitCard, StepCost, render_report, write_report
+from llactr.diagnostics import (
+    Consistency,
+    ReportData,
+    Run,
+    Semantics,
+    SplitCard,
+    StepCost,
+    compare,
+    render_report,
+    write_report,
+)
 from llactr.diagnostics.headline import headline, overheads, trust
+from llactr.diagnostics.verdict import span
 from llactr.diagnostics.words import bytes_size, cosine, count, duration, moment, share
 
 HOSTILE = "</text></svg><script>alert('x')</script>\"><img src=x onerror=alert(1)> $\\frac{1}{0}$ {{ 7*7 }}"
@@ -149,9 +160,53 @@ def test_backbones_that_disagree_are_told_apart():
     assert [round(found.ratio, 3) for found in overheads(data)] == [round(6.0 / 4.1, 3)] * 3
 
 
+def test_treatments_that_disagree_are_told_apart():
+    found = fake_comparison(treatments=("paper", "values"), gains=(0.004, 0.001, 0))
+    assert headline(ReportData(dataset="toy", comparisons=(found,))).title == (
+        "It helps, and the gain depends on meaning"
+    )
+    hurting = fake_comparison("WuKong", gains=(-0.004, 0, 0))
+    assert headline(ReportData(dataset="toy", comparisons=(found, hurting))).title == (
+        "It depends: helps and depends on meaning in FM paper and FM values; hurts in WuKong paper"
+    )
+    plain = compare("FM", [Run("plain", 0, 0, {"all": {"auc": 0.7}})])
+    alone = ReportData(dataset="toy", comparisons=(plain,))
+    assert headline(alone).title == "Nothing was compared with plain"
+    assert 'id="comparison"' in render_report(alone)
+
+
+def test_the_report_says_when_the_test_split_was_read():
+    earlier = ("2026-11-22T10:00:00+00:00",)
+    data = fake_report().model_copy(update={"test_reading": fake_reading(earlier=earlier)})
+    words = " ".join("".join(Page(render_report(data)).words).split())
+    assert "The 7 286 test rows were read once, at 2026-11-23 21:29 UTC, after all 12 models" in words
+    assert "Earlier evaluations in this workspace read the same split at 2026-11-22 10:00 UTC" in words
+    assert "1 earlier evaluation here read the same test split" in words
+
+
+def test_slices_have_their_differences_with_every_interval():
+    comparison = fake_comparison(draws=3, treatments=("values",), gains=(0.004, 0.001, 0))
+    data = fake_report(comparisons=(comparison,)).model_copy(update={"test_reading": fake_reading(draws=3)})
+    words = " ".join(" ".join(Page(render_report(data)).words).split())
+    found = comparison.difference("values", part="unseen items")
+    assert found is not None
+    for interval in (found.over_draws, found.over_seeds, found.over_rows):
+        assert " ".join(span(interval).split()) in words
+    assert "unseen items 300–314 values" in words
+
+
+def test_curves_are_shown_a_treatment_at_a_time():
+    treatments = ("paper", "values")
+    data = ReportData(dataset="toy", curves=fake_curves(treatments=treatments))
+    html = render_report(data)
+    for treatment in treatments:
+        names = f"plain, {treatment}, {treatment} permuted, {treatment} random"
+        assert f'aria-label="Validation AUC by epoch for {names}."' in html
+
+
 def test_trust_counts_what_was_checked():
     data = fake_report(comparisons=(fake_comparison(seeds=(1,)),))
-    assert [check.state for check in trust(data)] == ["yes", "no", "yes", "yes"]
+    assert [check.state for check in trust(data)] == ["yes", "no", "yes", "yes", "yes"]
     assert [check.state for check in trust(ReportData(dataset="toy"))] == ["open"]
     broken = data.model_copy(
         update={"consistency": Consistency(rows=10, rows_with_other_ids=1, max_score_difference=0)}

@@ -79,8 +79,8 @@ def test_pictures_do_not_depend_on_the_users_settings():
 
 def test_forest_says_its_figures_aloud():
     picture = forest_picture(fake_comparison("FwFM", seeds=(1, 2)))
-    assert picture.label.startswith("Test AUC differences of FwFM: enhanced minus plain +0.00")
-    assert "enhanced − random" in texts(picture.inline())
+    assert picture.label.startswith("Test AUC differences of FwFM: paper minus plain +0.00")
+    assert {"paper", "− paper random"} <= set(texts(picture.inline()))
     assert "difference in test AUC" in texts(picture.inline())
 
 
@@ -90,6 +90,6 @@ def test_curves_of_one_epoch_and_of_many():
         curve.model_copy(update={"train_loss": (0.6,), "validation_auc": (0.7,), "best_epoch": 1}) for curve in curves
     ]
     for given in (curves, one):
-        assert {"plain", "enhanced", "permuted", "random", "epoch"} <= set(
+        assert {"plain", "paper", "paper permuted", "paper random", "epoch"} <= set(
             texts(curve_picture(given, measure="validation_auc").inline())
         )

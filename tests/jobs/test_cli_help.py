@@ -7,7 +7,7 @@ import pytest
 
 COMMANDS = (
     "ingest", "finetune", "encode", "apply", "materialize", "train", "evaluate", "diagnose", "predict", "run", "quickstart",
-    "tune", "study", "serve", "check", "skew",
+    "tune", "serve", "check", "skew",
 )  # fmt: skip
 HEAVY = {"torch", "feast", "faiss", "transformers", "sentence_transformers", "pandas", "pyarrow", "numpy", "duckdb"}
 

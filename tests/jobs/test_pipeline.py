@@ -112,12 +112,56 @@ def test_same_seed_gives_the_same_bundle(ran, llactr, tmp_path):
 def test_evaluate_tells_all_four_arms(ran):
     evaluated = next(step for step in ran.summary["steps"] if step["step"] == "evaluate")
     comparison = evaluated["result"]["comparisons"][0]
-    assert [arm["arm"] for arm in comparison["arms"]] == ["plain", "enhanced", "permuted", "random"]
-    plain, enhanced = comparison["arms"][:2]
+    assert [arm["arm"] for arm in comparison["arms"]] == ["plain", "paper", "paper permuted", "paper random"]
+    plain, paper = ([run["metrics"]["all"]["auc"] for run in arm["runs"]] for arm in comparison["arms"][:2])
     gain = next(
-        d for d in comparison["differences"] if (d["arm"], d["baseline"], d["metric"]) == ("enhanced", "plain", "auc")
+        d
+        for d in comparison["differences"]
+        if (d["arm"], d["baseline"], d["slice"], d["metric"]) == ("paper", "plain", "all", "auc")
     )
-    assert gain["mean"] == pytest.approx(np.mean(enhanced["auc"]) - np.mean(plain["auc"]), abs=1e-9)
+    assert gain["mean"] == pytest.approx(np.mean(paper) - np.mean(plain), abs=1e-9)
+    assert gain["over_rows"][0] <= gain["mean"] <= gain["over_rows"][1]
+    assert [one["arm"] for one in comparison["judgements"]] == ["paper"]
+    assert evaluated["result"]["test_reading"]["models_before"] == 8
+    assert {curve["arm"] for curve in evaluated["result"]["curves"]} == {arm["arm"] for arm in comparison["arms"]}
+
+
+def test_the_models_of_an_evaluation_are_trained_once(ran, llactr, monkeypatch):
+    """More arms train the new ones alone; --force trains all."""
+    from jobs import evaluate_runs
+
+    trained = []
+
+    def spying(model, data, config):
+        trained.append(config.seed)
+        return train(model, data, config)
+
+    train = evaluate_runs.train
+    monkeypatch.setattr(evaluate_runs, "train", spying)
+    arms = [part for arm in ("plain", "fre", "paper") for part in ("--arm", arm)]
+    given = ("evaluate", "--config", ran.config, "--workspace", ran.workspace, *arms, "--json")
+    answer = llactr(*given)
+    assert answer.code == 0, answer.err
+    assert trained == [0, 1], "plain and paper are there already"
+    reading = answer.json["result"]["test_reading"]
+    first = next(step for step in ran.summary["steps"] if step["step"] == "evaluate")["result"]["test_reading"]
+    assert (reading["models_before"], reading["earlier_readings"]) == (6, [first["read_at"]])
+    assert llactr(*given).json["skipped"]
+    again = llactr(*given, "--force")
+    assert trained == [0, 1] + [0, 1] * 3
+    assert (
+        again.json["result"]["comparisons"][0]["differences"] == answer.json["result"]["comparisons"][0]["differences"]
+    )
+
+
+def test_evaluate_prints_arms_slices_and_verdicts(ran, llactr):
+    answer = llactr("evaluate", "--config", ran.config, "--workspace", ran.workspace)
+    assert answer.code == 0, answer.err
+    words = " ".join(answer.out.split())
+    assert "chronological, 2 seeds: " in words
+    assert "after 8 models were trained" in words
+    for part in ("paper permuted", "AUC against plain", "fm paper all", "fm, paper against plain: test AUC changes by"):
+        assert part in words
 
 
 def test_a_changed_description_makes_a_new_version(ran, llactr, tmp_path_factory):

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pytest
 from tiny_dataset import SPEC, write_dataset
 
-from jobs import encode, encode_values, ingest, materialize, predict, study, train, tune_values
-from jobs.config import SemanticsConfig, TrainJobConfig, ValueSemanticsConfig
+from jobs import encode, encode_values, evaluate, ingest, materialize, predict, train, tune_values
+from jobs.config import SemanticsConfig, TrainJobConfig, ValueSemanticsConfig, load_config
 from jobs.console import Terminal
+from jobs.evaluate_config import EvaluateConfig
 from jobs.step import Job
-from jobs.study_config import StudyConfig, study_config
 from llactr.ctr import Bundle
 from llactr.datasets import append_offline_tables
 from llactr.errors import InputError, NotReadyError
@@ -196,49 +196,81 @@ def test_collaborative_tuning_makes_an_adapter_and_a_version(valued: Valued) -> 
     encode_values.run(valued.job, "tiny", UNTUNED)
 
 
-def test_a_study_reads_the_test_split_once_after_all_training(valued: Valued, tmp_path: Path) -> None:
-    config = StudyConfig.model_validate(
-        {
-            "design": "items", "backbones": ["fm"], "seeds": 2, "draws": 2, "bootstrap": 20,
-            "arms": ["plain", "values untuned", "values words", "paper", "plain cold"],
-            "training": {"fm": TRAINING},
-        }
-    )  # fmt: skip
-    results = tmp_path / "results" / "study.json"
-    outcome = study.run(valued.job, "tiny", config, results=results)
+HELD_OUT = EvaluateConfig.model_validate(
+    {
+        "design": "items", "backbones": ["fm"], "seeds": 2, "draws": 2, "bootstrap": 20,
+        "arms": ["plain", "values untuned", "values words", "paper", "plain cold", "both words"],
+        "training": {"fm": TRAINING},
+    }
+)  # fmt: skip
+
+
+def test_the_test_split_is_read_once_after_all_training(valued: Valued, tmp_path: Path) -> None:
+    results = tmp_path / "results" / "items.json"
+    outcome = evaluate.run(valued.job, "tiny", HELD_OUT, results=results)
     facts = json.loads(results.read_text())
-    assert facts["models_trained_before"] == 20
-    assert facts["test_rows"] > 0
+    reading = facts["test_reading"]
+    assert reading["models_before"] == 24
+    assert reading["rows"] > 0
+    assert reading["slice_rows"]["all"] == [reading["rows"]] * 2
     assert facts["command"].startswith("llactr ")
-    assert len(facts["validation"]) == 20
+    assert len(facts["validation"]) == 24
+    (comparison,) = facts["comparisons"]
     one = next(
-        d for d in facts["differences"]
-        if (d["arm"], d["slice"], d["metric"]) == ("values untuned", "unseen items", "auc")
+        d for d in comparison["differences"]
+        if (d["arm"], d["baseline"], d["slice"], d["metric"]) == ("values untuned", "plain", "unseen items", "auc")
     )  # fmt: skip
-    assert one["runs"] == 4
-    assert one["over_draws"][0] <= one["difference"] <= one["over_draws"][1]
-    runs = [r for r in facts["runs"] if r["arm"] in {"plain", "values untuned"}]
-    auc = {(r["arm"], r["draw"], r["seed"]): r["metrics"]["unseen items"]["auc"] for r in runs}
+    assert len(one["by_draw"]) == len(one["by_seed"]) == 2
+    assert one["over_draws"][0] <= one["mean"] <= one["over_draws"][1]
+    auc = {
+        (arm["arm"], run["draw"], run["seed"]): run["metrics"]["unseen items"]["auc"]
+        for arm in comparison["arms"]
+        for run in arm["runs"]
+    }
     gaps = [auc["values untuned", d, s] - auc["plain", d, s] for d in (0, 1) for s in (0, 1)]
-    assert one["difference"] == pytest.approx(np.mean(gaps), abs=1e-12)
-    assert study.run(valued.job, "tiny", config).skipped
-    assert "read once at" in study.describe(outcome)
+    assert one["mean"] == pytest.approx(np.mean(gaps), abs=1e-11)
+    assert [said["arm"] for said in comparison["judgements"]] == ["paper", "values untuned"]
+    assert evaluate.run(valued.job, "tiny", HELD_OUT).skipped
+    assert "read once at" in evaluate.describe(outcome)
+
+
+def test_no_test_row_is_looked_at_before_all_models_are_trained(valued: Valued, monkeypatch) -> None:
+    from jobs import evaluate_runs
+
+    events = []
+    real_train, real_predict = evaluate_runs.train, evaluate_runs.predict
+    monkeypatch.setattr(evaluate_runs, "train", lambda *given: events.append("train") or real_train(*given))
+    monkeypatch.setattr(evaluate_runs, "predict", lambda *given: events.append("test") or real_predict(*given))
+    config = HELD_OUT.model_copy(update={"arms": ("plain", "values untuned"), "held_share": 0.3, "seeds": 1})
+    evaluate.run(valued.job, "tiny", config)
+    assert events == ["train"] * 4 + ["test"] * 4
+
+
+def test_the_report_of_held_out_items(valued: Valued) -> None:
+    from jobs import diagnose
+
+    evaluate.run(valued.job, "tiny", HELD_OUT)
+    report = Path(diagnose.run(valued.job, "tiny", device="cpu").result["report"]).read_text(encoding="utf-8")
+    assert "2 draws x 2 seeds" in report
+    assert "By what training had seen" in report
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"arms": ["values"]}, "needs the arm 'plain'"),
-        ({"arms": ["plain", "magic"]}, "arms.1: Input should be 'plain', 'fre'"),
-        ({"design": "cold"}, "design: Input should be 'chronological', 'items', 'rows10' or 'rows30'"),
-        ({"draws": 0}, "draws: Input should be greater than or equal to 1"),
+        ({"arms": ["values"]}, "evaluate.arms: Value error, the arm 'plain' is needed"),
+        ({"arms": ["plain", "magic"]}, "evaluate.arms.1: Input should be 'plain', 'plain cold', 'fre'"),
+        ({"design": "cold"}, "evaluate.design: Input should be 'chronological', 'items', 'rows10' or 'rows30'"),
+        ({"draws": 0}, "evaluate.draws: Input should be greater than or equal to 1"),
+        ({"backbones": ["dnn"]}, "backbone 'dnn' is not known: choose one of fm, fwfm"),
     ],
 )
-def test_a_study_refuses_what_it_does_not_know(flags, message):
+def test_an_evaluation_refuses_what_it_does_not_know(flags, message):
     with pytest.raises(InputError, match=message):
-        study_config(UNTUNED, flags)
+        load_config(None, evaluate=flags)
 
 
 def test_flags_that_were_not_given_leave_the_defaults():
-    config = study_config(UNTUNED, {"draws": None, "seeds": 2})
-    assert (config.draws, config.seeds, config.encoder.tune) == (5, 2, False)
+    config = load_config(None, evaluate={"draws": None, "seeds": 2, "backbones": ["all"]}).evaluate
+    assert (config.draws, config.seeds, config.design, config.draw_count) == (5, 2, "chronological", 1)
+    assert len(config.backbones) == 6

@@ -20,15 +20,19 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["ARM_COLOURS", "INK", "LINE", "MUTED", "SURFACE", "Picture", "drawing", "plain_axes", "short"]
+from llactr.arms import Role
+
+__all__ = ["INK", "LINE", "MUTED", "ROLE_COLOURS", "SURFACE", "Picture", "drawing", "plain_axes", "short"]
 
 INK, MUTED, LINE, SURFACE = "#1b2430", "#5a6675", "#d8dde4", "#fefefe"
-ARM_COLOURS = {"plain": "#64707f", "enhanced": "#0e7568", "permuted": "#b4540a", "random": "#7440d8"}
+ROLE_COLOURS: dict[Role, str] = {
+    "plain": "#64707f", "treatment": "#0e7568", "permuted": "#b4540a", "random": "#7440d8", "words": "#7a6510",
+}  # fmt: skip
 
 # Inline, a drawing colour becomes the page's variable, so that pictures follow light and dark.
 _VARIABLES = {
     INK: "--ink", MUTED: "--muted", LINE: "--line", SURFACE: "--surface",
-    **{colour: f"--{arm}" for arm, colour in ARM_COLOURS.items()},
+    **{colour: f"--{role}" for role, colour in ROLE_COLOURS.items()},
 }  # fmt: skip
 _SETTINGS: Any = {
     "svg.fonttype": "none",

@@ -1,21 +1,24 @@
-"""Differences with their intervals, one row a pair of arms: is the whole interval on one side of zero?"""
+"""Differences with their intervals, one row a pair of arms: are all intervals on one side of zero?"""
 
 from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from llactr.diagnostics.comparison import Comparison, Difference, in_words
-from llactr.diagnostics.pictures.canvas import ARM_COLOURS, INK, LINE, MUTED, Picture, drawing, plain_axes
+from llactr.arms import role
+from llactr.diagnostics.comparison import Comparison
+from llactr.diagnostics.evidence import ALL_ROWS, Difference
+from llactr.diagnostics.pictures.canvas import INK, LINE, MUTED, ROLE_COLOURS, Picture, drawing, plain_axes
+from llactr.diagnostics.verdict import in_words
 
 __all__ = ["forest_picture"]
 
-_WIDTH, _LEFT, _ROW, _TOP, _BOTTOM = 344, 118, 34, 20, 38
+_WIDTH, _LEFT, _ROW, _TOP, _BOTTOM = 344, 132, 38, 20, 38
 
 
 def forest_picture(comparison: Comparison, *, name: str = "forest") -> Picture:
-    """Test AUC differences of a comparison: mean, 95 % interval, and every seed as a dot."""
-    rows = [found for found in comparison.differences if found.metric == "auc"]
+    """Test AUC differences on all rows: mean, 95 % interval over runs, below it that over rows, and runs as dots."""
+    rows = [found for found in comparison.differences if (found.metric, found.slice) == ("auc", ALL_ROWS)]
     spoken = "; ".join(f"{found.arm} minus {found.baseline} {in_words(found)}" for found in rows)
     picture = Picture.blank(
         name, label=f"Test AUC differences of {comparison.backbone}: {spoken}.",
@@ -33,7 +36,7 @@ def forest_picture(comparison: Comparison, *, name: str = "forest") -> Picture:
         for y, found in enumerate(rows):
             _row(axes, y, found)
         axes.set_yticks(
-            range(len(rows)), [f"{found.arm} − {found.baseline}" for found in rows], color=INK, fontsize=9.5
+            range(len(rows)), [f"{found.arm}\n− {found.baseline}" for found in rows], color=INK, fontsize=9.5
         )
         axes.tick_params(axis="y", pad=6)
         axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -48,21 +51,23 @@ def forest_picture(comparison: Comparison, *, name: str = "forest") -> Picture:
 
 
 def _row(axes: Axes, y: int, found: Difference) -> None:
-    colour = ARM_COLOURS[found.arm]
-    if found.low is not None and found.high is not None:
-        axes.plot([found.low, found.high], [y, y], color=colour, linewidth=2.4, solid_capstyle="butt", zorder=2)
-        for end in (found.low, found.high):
+    colour = ROLE_COLOURS[role(found.arm)]
+    if found.over_runs is not None:
+        axes.plot(found.over_runs, [y, y], color=colour, linewidth=2.4, solid_capstyle="butt", zorder=2)
+        for end in found.over_runs:
             axes.plot([end, end], [y - 0.13, y + 0.13], color=colour, linewidth=2, zorder=2)
-    axes.plot(found.per_seed, [y + 0.28] * len(found.per_seed), "o", color=colour, markersize=3, alpha=0.55, zorder=2)
+    if found.over_rows is not None:
+        axes.plot(found.over_rows, [y + 0.22] * 2, color=colour, linewidth=1, alpha=0.8, zorder=2)
+    axes.plot(found.by_run, [y + 0.36] * len(found.by_run), "o", color=colour, markersize=3, alpha=0.55, zorder=2)
     marker = "D" if found.baseline == "plain" else "s"
     axes.plot([found.mean], [y], marker, color=colour, markersize=7, zorder=3)
 
 
 def _range(rows: list[Difference]) -> tuple[float, float]:
     """Ends of the axis: every interval and zero. A very wide one (two seeds) is cut, so that means stay apart."""
-    values = [value for found in rows for value in (found.mean, *found.per_seed)]
-    widest = 12 * max(abs(value) for value in values) or 0.001
-    ends = [end for found in rows for end in (found.low, found.high) if end is not None]
+    values = [value for found in rows for value in (found.mean, *found.by_run)]
+    widest = 12 * max((abs(value) for value in values), default=0.0) or 0.001
+    ends = [end for found in rows for ends in (found.over_runs, found.over_rows) for end in ends or ()]
     low = max(min(0.0, *values, *ends), -widest)
     high = min(max(0.0, *values, *ends), widest)
     room = 0.06 * (high - low) or 0.001

@@ -1,4 +1,4 @@
-"""Learning curves: a thin line for each seed, a thick one for the mean of an arm, a dot where weights were kept."""
+"""Learning curves: a thin line for each run, a thick one for the mean of an arm, a dot where weights were kept."""
 
 from __future__ import annotations
 
@@ -10,50 +10,56 @@ from typing import Any, Literal
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from llactr.diagnostics.pictures.canvas import ARM_COLOURS, LINE, MUTED, Picture, drawing, plain_axes
+from llactr.arms import ARMS, Role, role
+from llactr.diagnostics.pictures.canvas import LINE, MUTED, ROLE_COLOURS, Picture, drawing, plain_axes
 from llactr.diagnostics.report_data import Curve
 
 __all__ = ["curve_picture"]
 
-_DASHES: dict[str, Any] = {"plain": "-", "enhanced": "-", "permuted": (0, (5, 2)), "random": (0, (1.5, 1.5))}
-_WIDTH, _HEIGHT = 344, 232
+_DASHES: dict[Role, Any] = {
+    "plain": "-", "treatment": "-", "permuted": (0, (5, 2)), "random": (0, (1.5, 1.5)), "words": (0, (4, 1.5, 1, 1.5)),
+}  # fmt: skip
+_WIDTH, _HEIGHT, _LEGEND_ROW = 344, 216, 16
 
 
 def curve_picture(
     curves: Sequence[Curve], *, measure: Literal["train_loss", "validation_auc"], name: str = "curve"
 ) -> Picture:
-    """One measure over the epochs, for all arms and seeds of one backbone."""
-    title = "training loss" if measure == "train_loss" else "validation AUC"
-    arms = [arm for arm in ARM_COLOURS if any(curve.arm == arm for curve in curves)]
+    """One measure over the epochs, for all runs of one backbone: plain, a treatment and its placebos."""
+    title = "Training loss" if measure == "train_loss" else "Validation AUC"
+    arms = [arm for arm in ARMS if any(curve.arm == arm for curve in curves)]
+    above = _LEGEND_ROW * math.ceil(len(arms) / 2)
     picture = Picture.blank(
-        name, label=f"{title.capitalize()} by epoch for {', '.join(arms)}.", width=_WIDTH, height=_HEIGHT
+        name, label=f"{title} by epoch for {', '.join(arms)}.", width=_WIDTH, height=_HEIGHT + above
     )
     with drawing():
-        axes = picture.axes(42, 26, _WIDTH - 42 - 8, _HEIGHT - 26 - 33)
+        axes = picture.axes(42, above + 10, _WIDTH - 42 - 8, _HEIGHT - 10 - 33)
         plain_axes(axes)
         axes.grid(axis="y", color=LINE, linewidth=0.6)
         axes.set_axisbelow(True)
         for arm in arms:
             runs = [curve for curve in curves if curve.arm == arm]
+            colour, style = ROLE_COLOURS[role(arm)], _DASHES[role(arm)]
             for run in runs:
                 values = getattr(run, measure)
-                axes.plot(range(1, len(values) + 1), values, color=ARM_COLOURS[arm], linewidth=0.7, alpha=0.4)
+                axes.plot(range(1, len(values) + 1), values, color=colour, linewidth=0.7, alpha=0.4)
                 if measure == "validation_auc" and run.best_epoch and run.best_epoch <= len(values):
                     best = values[run.best_epoch - 1]
-                    axes.plot([run.best_epoch], [best], "o", color=ARM_COLOURS[arm], markersize=3.5, alpha=0.8)
+                    axes.plot([run.best_epoch], [best], "o", color=colour, markersize=3.5, alpha=0.8)
             mean = _mean_by_epoch([getattr(run, measure) for run in runs])
-            style = _DASHES[arm]
-            axes.plot(range(1, len(mean) + 1), mean, color=ARM_COLOURS[arm], linewidth=2, linestyle=style)
+            axes.plot(range(1, len(mean) + 1), mean, color=colour, linewidth=2, linestyle=style)
             if len(mean) == 1:
-                axes.plot([1], mean, "o", color=ARM_COLOURS[arm], markersize=5)
+                axes.plot([1], mean, "o", color=colour, markersize=5)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.ticklabel_format(axis="y", useOffset=False)
         axes.tick_params(labelsize=9.5)
         axes.set_xlabel("epoch", fontsize=9.5, color=MUTED)
-        handles = [Line2D([], [], color=ARM_COLOURS[arm], linewidth=2, linestyle=_DASHES[arm]) for arm in arms]
+        handles = [
+            Line2D([], [], color=ROLE_COLOURS[role(arm)], linewidth=2, linestyle=_DASHES[role(arm)]) for arm in arms
+        ]
         axes.legend(
-            handles, arms, loc="lower left", bbox_to_anchor=(-0.03, 1.0), ncols=4, frameon=False, fontsize=9.5,
+            handles, arms, loc="lower left", bbox_to_anchor=(-0.03, 1.0), ncols=2, frameon=False, fontsize=9.5,
             handlelength=1.6, handletextpad=0.4, columnspacing=1.0, borderpad=0.2,
         )  # fmt: skip
     return picture

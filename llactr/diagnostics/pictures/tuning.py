@@ -8,13 +8,13 @@ from itertools import accumulate
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from llactr.diagnostics.pictures.canvas import ARM_COLOURS, LINE, MUTED, Picture, drawing, plain_axes, short
+from llactr.diagnostics.pictures.canvas import LINE, MUTED, ROLE_COLOURS, Picture, drawing, plain_axes, short
 from llactr.diagnostics.report_data import TunedDimension, TunedTrial, Tuning
 
 __all__ = ["trials_picture", "tuned_picture"]
 
 _WIDTH, _HEIGHT = 344, 212
-_DOT, _BEST = ARM_COLOURS["plain"], ARM_COLOURS["enhanced"]
+_DOT, _BEST = ROLE_COLOURS["plain"], ROLE_COLOURS["treatment"]
 _LOWEST = 0.15  # of the trials: a few that fail badly would flatten all others
 
 

@@ -1,7 +1,8 @@
-"""The parts of a study: the rows of a draw, its value vectors, and one trained model of it."""
+"""The parts of an evaluation: the rows of a draw, its value vectors, and the model of an arm."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from jobs.config import ValueSemanticsConfig
 from jobs.console import Advance
 from jobs.dataset import dataset_hash
+from jobs.evaluate_config import EvaluateConfig
 from jobs.step import Job
-from jobs.study_config import StudyArm, StudyConfig, has_values, is_tuned
 from jobs.train import build_model
 from jobs.tune_values import item_text_field, likes
+from llactr.arms import Arm, base, has_fields, has_values, is_cold, is_tuned, role
 from llactr.ctr import BackboneName, CTRModel, TrainingSet, ValueTables
 from llactr.ctr.cold_start import ColdStart
 from llactr.semantics import (
@@ -25,7 +28,9 @@ from llactr.semantics import (
     ValueVectors,
     bag_of_words_values,
     load_encoder,
+    permuted,
     permuted_values,
+    random_like,
     random_values,
     tune_colike,
     values_version,
@@ -38,7 +43,7 @@ __all__ = ["arm_model", "arm_tables", "draw_rows", "draw_vectors"]
 _VECTORS = "vectors.safetensors"
 
 
-def draw_rows(spec: DatasetSpec, rows: pa.Table, config: StudyConfig, draw: int) -> NDArray[np.int64]:
+def draw_rows(spec: DatasetSpec, rows: pa.Table, config: EvaluateConfig, draw: int) -> NDArray[np.int64]:
     """The training rows of a draw.
 
     `items`: those of the chronological split without the drawn items, which stay in validation and test: they are the
@@ -65,7 +70,8 @@ def draw_vectors(
     spec: DatasetSpec,
     rows: pa.Table,
     texts: Mapping[str, Mapping[str, str]],
-    config: StudyConfig,
+    config: EvaluateConfig,
+    semantics: ValueSemanticsConfig,
     *,
     train_rows: NDArray[np.int64],
     draw: int,
@@ -76,13 +82,13 @@ def draw_vectors(
 
     def work(draft: Path, advance: Advance) -> dict[str, Any]:
         advance(0, 0, f"{name}: loading the encoder")
-        encoder = load_encoder(config.encoder.encoder)
+        encoder = load_encoder(semantics.encoder)
         facts: dict[str, Any] = {}
         if tuned:
             items = dict(texts[item_text_field(spec)])
-            windows, words = likes(spec, rows.take(pa.array(train_rows)), items, window=config.encoder.colike.window)
+            windows, words = likes(spec, rows.take(pa.array(train_rows)), items, window=semantics.colike.window)
             result = tune_colike(
-                encoder, words, windows, config.encoder.colike,
+                encoder, words, windows, semantics.colike,
                 progress=lambda state: advance(state.step, state.steps, f"{name}: tuning, loss {state.loss or 0:.2f}"),
             )  # fmt: skip
             facts = result.to_json()
@@ -92,10 +98,10 @@ def draw_vectors(
         return facts | {"version": values_version(spec, encoder), "encoder": encoder.name}
 
     where: dict[str, Any] = {"design": config.design, "draw": draw, "held_share": config.held_share} if tuned else {}
-    encoder_config = config.encoder.model_dump(mode="json") if tuned else {"encoder": _plain(config.encoder.encoder)}
+    encoder_config = semantics.model_dump(mode="json") if tuned else {"encoder": _plain(semantics.encoder)}
     outcome = job.step(
-        "study_values",
-        lambda key: job.workspace.artifact("study_values", f"{spec.name}-{key[:12]}"),
+        "evaluation_values",
+        lambda key: job.workspace.artifact("evaluation_values", f"{spec.name}-{key[:12]}"),
         dataset=spec.name,
         config={**encoder_config, **where},
         inputs={"dataset": dataset_hash(job.workspace, spec.name)},
@@ -112,23 +118,24 @@ def _plain(encoder: EncoderConfig) -> dict[str, Any]:
 
 
 def arm_tables(
-    arm: StudyArm,
+    arm: Arm,
     seed: int,
     training_set: TrainingSet,
     texts: Mapping[str, Mapping[str, str]],
-    config: StudyConfig,
+    config: EvaluateConfig,
     vectors: Callable[[bool], ValueVectors],
 ) -> ValueTables | None:
     """The value vectors of an arm, `vectors` giving the tuned or the untuned ones; None for an arm without any."""
     if not has_values(arm):
         return None
     chosen = vectors(is_tuned(arm))
-    if arm.endswith("permuted"):
-        chosen = permuted_values(chosen, seed)
-    elif arm == "values random":
-        chosen = random_values(chosen, seed)
-    elif arm == "values words":
-        chosen = bag_of_words_values(chosen, texts)
+    match role(arm):
+        case "permuted":
+            chosen = permuted_values(chosen, seed)
+        case "random":
+            chosen = random_values(chosen, seed)
+        case "words":
+            chosen = bag_of_words_values(chosen, texts)
     return ValueTables.fit(training_set.transform, chosen, config.values, training_set.unseen)
 
 
@@ -136,25 +143,25 @@ def arm_model(
     spec: DatasetSpec,
     training_set: TrainingSet,
     backbone: BackboneName,
-    arm: StudyArm,
+    arm: Arm,
     seed: int,
-    config: StudyConfig,
+    config: EvaluateConfig,
     tables: ValueTables | None,
 ) -> CTRModel:
-    """A fresh model of an arm; models of one seed share initial weights and batches."""
+    """A fresh model of an arm; models of one seed share initial weights and batches, a placebo is drawn by the seed."""
     enhancement = config.enhancement
-    if arm in {"fre", "fie"}:
-        enhancement = enhancement.model_copy(update={"fre": arm == "fre", "fie": arm == "fie"})
-    field_arm = {"paper permuted": "permuted", "paper random": "random"}.get(arm, "enhanced")
-    if arm.startswith(("plain", "values")):
-        field_arm = "plain"
+    if base(arm) in {"fre", "fie"}:
+        enhancement = enhancement.model_copy(update={"fre": base(arm) == "fre", "fie": base(arm) == "fie"})
+    if has_fields(arm) and role(arm) in {"permuted", "random"}:
+        placebo = permuted if role(arm) == "permuted" else random_like
+        placebos = tuple(placebo(one, seed) for one in training_set.vectors)
+        training_set = dataclasses.replace(training_set, vectors=placebos)
     return build_model(
         training_set,
         backbone,
-        field_arm,  # type: ignore[arg-type]  # one of the field vectors' arms
-        enhancement=enhancement,
+        enhancement=enhancement if has_fields(arm) else None,
         settings=config.settings.get(backbone, {}),
         seed=seed,
         values=tables,
-        cold=ColdStart.of(spec, training_set.transform, config.cold_share) if "cold" in arm else None,
+        cold=ColdStart.of(spec, training_set.transform, config.cold_share) if is_cold(arm) else None,
     )

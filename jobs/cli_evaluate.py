@@ -1,4 +1,4 @@
-"""Commands that search and compare: `llactr tune`, `llactr study`."""
+"""Commands that search and compare: `llactr tune`, `llactr evaluate`."""
 
 from __future__ import annotations
 
@@ -52,12 +52,23 @@ def tune(
 
 
 @app.command()
-def study(
-    design: Annotated[str | None, typer.Option(help="items, chronological, rows10 or rows30.")] = None,
-    backbone: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
-    arm: Annotated[list[str] | None, typer.Option(help="Repeat for several; 'plain' is needed.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Paired seeds.")] = None,
-    draws: Annotated[int | None, typer.Option(min=1, help="Draws of the held-out items or rows.")] = None,
+def evaluate(
+    design: Annotated[
+        str | None, typer.Option(help="chronological, items, rows10 or rows30. [default: chronological]")
+    ] = None,
+    backbone: Annotated[list[str] | None, typer.Option(help="Repeat for several; 'all' for the six.")] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Repeat for several; 'plain' is needed. plain, fre, fie, paper, values, 'values untuned', both; each "
+            "but plain with ' permuted' or ' random' for a placebo, 'values words' and 'both words' for bags of words; "
+            "'plain cold', 'values cold' for training with cold starts."
+        ),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Paired seeds per arm. [default: 3]")] = None,
+    draws: Annotated[
+        int | None, typer.Option(min=1, help="Draws of the held-out items or rows; chronological has one. [default: 5]")
+    ] = None,
     results: Annotated[Path | None, typer.Option(help="File that gets the result as JSON.")] = None,
     dataset: DatasetOption = None,
     config: ConfigOption = None,
@@ -66,16 +77,16 @@ def study(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare arms under a hold-out design: slices, draws, seeds and a bootstrap over rows; resumable."""
+    """Compare arms on the test split: draws, paired seeds, slices, a bootstrap over rows, a verdict; resumable."""
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
-        from jobs import study as step
+        from jobs import evaluate as step
         from jobs.config import load_config
-        from jobs.study_config import study_config
 
-        flags = {"design": design, "backbones": backbone, "arms": arm, "seeds": seeds, "draws": draws}
-        settings = study_config(load_config(config).values, {name: given or None for name, given in flags.items()})
-        outcome = step.run(job, chosen_dataset(job, dataset), settings, results=results)
+        flags = {"design": design, "backbones": backbone or None, "arms": arm or None, "seeds": seeds, "draws": draws}
+        settings = load_config(config, evaluate=flags)
+        name = chosen_dataset(job, dataset)
+        outcome = step.run(job, name, settings.evaluate, semantics=settings.values, results=results)
         return outcome.as_json(), step.describe(outcome)
 
     execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)
