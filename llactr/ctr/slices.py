@@ -76,15 +76,17 @@ def weighted_auc(
         weights: (W, N), such as how often each resample holds a row.
     """
     order = np.argsort(score, kind="stable")
-    ranked, click = score[order], label[order] > 0
+    ranked, click = score[order], (label[order] > 0).astype(np.float64)
     starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
     found = np.empty(len(weights))
     for number, weight in enumerate(weights):
         ordered = weight[order].astype(np.float64)
-        clicks = np.add.reduceat(np.where(click, ordered, 0.0), starts)
-        others = np.add.reduceat(np.where(click, 0.0, ordered), starts)
+        clicks = ordered * click
+        others = ordered - clicks
+        if len(starts) < len(order):
+            clicks, others = (np.add.reduceat(part, starts) for part in (clicks, others))
         total = clicks.sum() * others.sum()
-        right = (clicks * (np.cumsum(others) - others / 2)).sum()
+        right = clicks @ (np.cumsum(others) - others / 2)
         found[number] = right / total if total else np.nan
     return found
 

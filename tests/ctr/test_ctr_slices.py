@@ -4,8 +4,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from llactr.ctr import auc
-from llactr.ctr.slices import SLICES, calibration_error, row_slices, weighted_auc
+from llactr.ctr import auc, logloss
+from llactr.ctr.slices import (
+    SLICES,
+    calibration_error,
+    resamples,
+    row_slices,
+    weighted_auc,
+    weighted_logloss,
+)
 from llactr.spec import DatasetSpec
 from llactr.transforms import Transform
 
@@ -43,13 +50,30 @@ def test_calibration_error_by_hand() -> None:
     assert calibration_error(label, np.full(4, 0.5, np.float32), bins=1) == pytest.approx(0)
 
 
-def test_weighted_auc_is_the_auc_of_repeated_rows() -> None:
+@pytest.mark.parametrize("digits", [1, 7])  # with ties, and without
+def test_weighted_metrics_are_those_of_repeated_rows(digits: int) -> None:
     rng = np.random.default_rng(2)
     label = (rng.random(60) < 0.4).astype(np.float32)
-    score = np.round(rng.random(60), 1).astype(np.float32)  # ties
+    score = np.round(rng.random(60), digits).astype(np.float32)
+    assert (len(np.unique(score)) == 60) == (digits == 7)
     weights = np.stack([np.ones(60), rng.integers(0, 4, 60)]).astype(np.float64)
     found = weighted_auc(label, score, weights)
     repeated = np.repeat(np.arange(60), weights[1].astype(int))
     assert found[0] == pytest.approx(auc(label, score), abs=1e-12)
     assert found[1] == pytest.approx(auc(label[repeated], score[repeated]), abs=1e-12)
-    assert np.isnan(weighted_auc(label, score, np.zeros((1, 60)))[0])
+    loss = weighted_logloss(label, score, weights)
+    assert loss[0] == pytest.approx(logloss(label, score), abs=1e-12)
+    assert loss[1] == pytest.approx(logloss(label[repeated], score[repeated]), abs=1e-12)
+    nothing = np.zeros((1, 60))
+    assert np.isnan(weighted_auc(label, score, nothing)[0])
+    assert np.isnan(weighted_logloss(label, score, nothing)[0])
+
+
+def test_every_resample_has_as_many_rows_as_there_are() -> None:
+    found = resamples(50, 30)
+    assert found.shape == (30, 50)
+    assert (found.sum(axis=1) == 50).all()
+    assert len(np.unique(found, axis=0)) == 30
+    assert np.array_equal(found, resamples(50, 30))
+    # A row is left out of a resample with probability (1 - 1/50)^50 = .364.
+    assert (found == 0).mean() == pytest.approx(0.364, abs=0.05)
