@@ -118,7 +118,7 @@ def describe(outcome: StepOutcome, *, slices: bool = True) -> str:
             auc, logloss, ece = (f"{runs.mean(metric):.4f}" for metric in ("auc", "logloss", "ece"))
             gap = _figures(comparison.difference(runs.arm), width=18)
             lines.append(f"  {runs.arm:<23} {auc:>8} {logloss:>8} {ece:>7}   {gap}".rstrip())
-        lines += [f"  {said.arm}: {said.verdict.value}. {said.sentence}" for said in comparison.judgements]
+        lines += [f"  {said.verdict.value}. {said.sentence}" for said in comparison.judgements]
     if slices:
         head = f"{'plain':>8} {'arm':>8} {'AUC':>9}  {f'95 %, over {over}':<21}over rows"
         lines += ["", f"{'backbone and arm':<29} {'slice':<19} {head}"]

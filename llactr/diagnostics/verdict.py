@@ -50,7 +50,7 @@ def judge(backbone: str, gain: Difference, loss: Difference | None, against: Seq
         against: the treatment minus each of its placebos, AUC.
     """
     verdict, reason = _verdict(gain, against)
-    sentence = f"{backbone}, {gain.arm} against {gain.baseline}: test AUC changes by {in_words(gain)}{reason}"
+    sentence = f"With {gain.arm} instead of {gain.baseline}, {backbone}'s test AUC changes by {in_words(gain)}{reason}"
     if verdict is not Verdict.UNDECIDED:
         sentence += _logloss_note(gain, loss)
     return Judgement(arm=gain.arm, baseline=gain.baseline, verdict=verdict, sentence=sentence)

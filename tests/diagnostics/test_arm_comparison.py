@@ -136,15 +136,15 @@ def test_one_seed_cannot_tell():
     found = judged(given)
     assert found.verdict is Verdict.UNDECIDED
     assert found.sentence == (
-        "FM, paper against plain: test AUC changes by +0.0200 with one seed; without an interval it may be chance, "
-        "so run at least 3 seeds."
+        "With paper instead of plain, FM's test AUC changes by +0.0200 with one seed; without an interval it may be "
+        "chance, so run at least 3 seeds."
     )
 
 
 def test_the_sentence_names_the_placebo_that_does_as_well():
     sentence = judged(arms(SURE, [3, 3.1, 3.2], NOTHING), "DeepFM").sentence
     assert sentence.startswith(
-        "DeepFM, values against plain: test AUC changes by +0.0031 [+0.0029,\u00a0+0.0033] over 3 seeds; it is not ahead"
+        "With values instead of plain, DeepFM's test AUC changes by +0.0031 [+0.0029,\u00a0+0.0033] over 3 seeds; it is not ahead"
     )
     assert "permuted vectors" in sentence
     assert "random vectors" not in sentence

@@ -160,7 +160,7 @@ def test_evaluate_prints_arms_slices_and_verdicts(ran, llactr):
     words = " ".join(answer.out.split())
     assert "chronological, 2 seeds: " in words
     assert "after 8 models were trained" in words
-    for part in ("paper permuted", "AUC against plain", "fm paper all", "fm, paper against plain: test AUC changes by"):
+    for part in ("paper permuted", "AUC against plain", "fm paper all", "With paper instead of plain, fm's test AUC"):
         assert part in words
 
 
