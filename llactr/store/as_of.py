@@ -10,7 +10,7 @@ from llactr.spec import DatasetSpec
 from llactr.store.names import PhysicalNames
 from llactr.store.open import open_store
 from llactr.store.raw import raw_values
-from llactr.store.training import _joined
+from llactr.store.training import point_in_time_features
 from llactr.transforms import EVENT_TIMESTAMP
 from llactr.workspace import Workspace
 
@@ -38,6 +38,7 @@ def features_as_of(
     names = PhysicalNames(spec)
     moments = keys[EVENT_TIMESTAMP].cast(pa.timestamp("us", "UTC"))
     keys = keys.set_column(keys.column_names.index(EVENT_TIMESTAMP), EVENT_TIMESTAMP, moments)
-    joined = _joined(open_store(workspace, config=config), spec, names, keys, with_release=False)
+    store = open_store(workspace, config=config)
+    joined = point_in_time_features(store, spec, names, keys, with_release=False)
     fields = {field.name: field for owner in spec.entities for field in names.stored_fields(owner)}
     return {name: raw_values(joined[names.features[name]], field) for name, field in fields.items()}

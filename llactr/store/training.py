@@ -31,7 +31,7 @@ from llactr.store.tables import SEMANTICS_RELEASE, read_files
 from llactr.transforms import EVENT_TIMESTAMP, raw_column
 from llactr.workspace import Workspace
 
-__all__ = ["SEMANTICS_VERSION", "events_table", "training_rows"]
+__all__ = ["SEMANTICS_VERSION", "events_table", "point_in_time_features", "training_rows"]
 
 SEMANTICS_VERSION = "semantics_version"
 _CHUNK_ROWS = 250_000
@@ -68,7 +68,7 @@ def training_rows(
     events = events_table(workspace, spec)
     store = open_store(workspace, config=config)
     pieces = [
-        _joined(store, spec, names, events.slice(start, chunk_rows), with_release=with_release)
+        point_in_time_features(store, spec, names, events.slice(start, chunk_rows), with_release=with_release)
         for start in range(0, max(events.num_rows, 1), chunk_rows)
     ]
     joined = pa.concat_tables(pieces)
@@ -101,10 +101,21 @@ def events_table(workspace: Workspace, spec: DatasetSpec) -> pa.Table:
     return events.take(pa.array(np.argsort(times, kind="stable")))  # files that came later may reach back
 
 
-def _joined(
+def point_in_time_features(
     store: FeatureStore, spec: DatasetSpec, names: PhysicalNames, events: pa.Table, *, with_release: bool
 ) -> pa.Table:
-    """The features of some events, row by row in their order."""
+    """The stored features of some events, row by row in their order, by Feast's names.
+
+    Args:
+        store: an applied feature store.
+        spec: the dataset's resolved spec.
+        names: of the spec.
+        events: N rows with the join keys and `event_timestamp`.
+        with_release: whether to join `semantics_version`.
+
+    Raises:
+        StoreError: Feast failed, or gave other rows than it was asked for.
+    """
     entities = pd.DataFrame({ROW_ID: np.arange(events.num_rows, dtype=np.int64)})
     for owner, entity in spec.entities.items():
         entities[names.join_key(owner)] = events[entity.join_key].to_pandas()
