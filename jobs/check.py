@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import numpy as np
 import pyarrow as pa
 
+from jobs.agreement import TOLERANCE, chosen_rows, offline_scores
 from jobs.dataset import dataset_spec
-from jobs.predict import TOLERANCE, open_bundle
+from jobs.predict import open_bundle, placed_note
 from jobs.step import Job
 from jobs.train import join
-from llactr.ctr import predict
 from llactr.errors import ConsistencyError, InputError, StoreError
 from llactr.spec import DatasetSpec
 from llactr.store import events_table
@@ -32,7 +32,8 @@ _TIMEOUT_S = 30.0
 def check_url(job: Job, dataset: str, *, url: str, rows: int = 1000, api_key: str | None = None) -> dict[str, Any]:
     """Sends test rows to `/v1/predict` and compares ids and scores with the offline path.
 
-    The rows are spread evenly over the test split; the bundle compared with is the one that the service names.
+    The rows are spread evenly over the test split, values that training never saw included; the bundle compared with is
+    the one that the service names.
 
     Args:
         job: where; the workspace that the service's bundle was trained in.
@@ -57,8 +58,7 @@ def check_url(job: Job, dataset: str, *, url: str, rows: int = 1000, api_key: st
         )
     folder, bundle = open_bundle(job, dataset, served["bundle"])
     _, training_set = join(job, dataset)
-    test = training_set.data.split.test
-    chosen = test[np.unique(np.linspace(0, len(test) - 1, min(rows, len(test))).round().astype(np.int64))]
+    chosen = chosen_rows(training_set, rows)
     events = events_table(job.workspace, spec).take(pa.array(chosen))
     ids, scores = [], []
     for start in range(0, len(chosen), _ROWS_PER_REQUEST):
@@ -68,9 +68,9 @@ def check_url(job: Job, dataset: str, *, url: str, rows: int = 1000, api_key: st
             raise StoreError(f"the service went over to bundle {answer['bundle']} meanwhile: check again")
         ids += answer["ids"]
         scores += answer["scores"]
-    offline_ids = training_set.data.ids[chosen]
-    other = int((np.asarray(ids, np.int32) != offline_ids).any(axis=1).sum())
-    gap = float(np.abs(np.asarray(scores, np.float32) - predict(bundle.model, offline_ids)).max())
+    offline = offline_scores(job.workspace, spec, bundle, training_set, chosen)
+    other = int((np.asarray(ids, np.int32) != offline.ids).any(axis=1).sum())
+    gap = float(np.abs(np.asarray(scores, np.float32) - offline.scores).max())
     result = {
         "url": url,
         "bundle": folder.name,
@@ -78,6 +78,7 @@ def check_url(job: Job, dataset: str, *, url: str, rows: int = 1000, api_key: st
         "rows": len(chosen),
         "rows_with_other_ids": other,
         "max_score_difference": gap,
+        "rows_with_placed_values": offline.rows_with_placed,
         "tolerance": TOLERANCE,
         "holds": other == 0 and gap <= TOLERANCE,
     }
@@ -92,7 +93,7 @@ def describe(result: dict[str, Any]) -> str:
     """The result in a sentence."""
     return (
         f"{result['url']} = offline on {result['rows']:,} test rows: {result['rows_with_other_ids']} with other ids, "
-        f"scores within {result['max_score_difference']:.1e} (tolerance {result['tolerance']:.0e})"
+        f"scores within {result['max_score_difference']:.1e} (tolerance {result['tolerance']:.0e}){placed_note(result)}"
     )
 
 

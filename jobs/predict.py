@@ -15,6 +15,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from jobs.agreement import TOLERANCE, chosen_rows, offline_scores
 from jobs.console import Advance
 from jobs.dataset import dataset_hash, dataset_spec, release_hash
 from jobs.step import Job, StepOutcome
@@ -26,9 +27,7 @@ from llactr.spec import DatasetSpec
 from llactr.store import OnlineReader, events_table
 from llactr.transforms import raw_column
 
-__all__ = ["TOLERANCE", "check", "describe", "describe_check", "open_bundle", "read_rows", "run"]
-
-TOLERANCE = 1e-6
+__all__ = ["check", "describe", "describe_check", "open_bundle", "placed_note", "read_rows", "run"]
 
 
 def open_bundle(job: Job, dataset: str, name: str | None) -> tuple[Path, Bundle]:
@@ -147,7 +146,7 @@ def run(job: Job, dataset: str, *, bundle: str | None, rows: pa.Table) -> dict[s
     reader = OnlineReader(job.workspace, spec)
     loaded.check_vectors(reader.field_vectors(loaded.version))
     features = reader.features(requests)
-    scores, placed = score_online(loaded, reader, features)
+    _, scores, placed = score_online(loaded, reader, features)
     return {
         "bundle": folder.name,
         "semantics_version": loaded.version,
@@ -157,20 +156,25 @@ def run(job: Job, dataset: str, *, bundle: str | None, rows: pa.Table) -> dict[s
     }
 
 
-def score_online(loaded: Bundle, reader: OnlineReader, features: pa.Table) -> tuple[NDArray[np.float32], int]:
-    """Scores (N,) of raw rows, and how many values that training never saw were placed by their vectors."""
+def score_online(
+    loaded: Bundle, reader: OnlineReader, features: pa.Table
+) -> tuple[NDArray[np.int32], NDArray[np.float32], int]:
+    """Ids (N, C) and scores (N,) of raw rows, and how many values that training never saw were placed by vectors."""
+    ids = loaded.transform.ids(features)
     unseen = loaded.unseen_values()
-    if unseen is None or loaded.values is None:
-        return loaded.score(features), 0
-    placed = unseen.add(reader.value_vectors(loaded.values.version, unseen.missing(features)))
-    ids = unseen.ids(loaded.transform.ids(features), features)
-    return predict(unseen.model, ids), placed
+    if unseen is None:
+        return ids, predict(loaded.model, ids), 0
+    held = unseen.find(ids, features)
+    wanted = {name: one.values for name, one in held.items()}
+    rows = unseen.rows_of(reader.value_vectors(unseen.projections.version, wanted))
+    return ids, unseen.score(ids, held, rows), sum(map(len, rows.values()))
 
 
 def check(job: Job, dataset: str, *, bundle: str | None, rows: int) -> StepOutcome:
     """Scores test rows twice, through the online store and on the offline path, and compares ids and scores.
 
-    The rows are spread evenly over the test split.
+    The rows are spread evenly over the test split. Values that training never saw are placed on both paths, by vectors
+    from the online and from the offline store.
 
     Raises:
         ConsistencyError: an id differs, or a score by more than `TOLERANCE`.
@@ -181,24 +185,22 @@ def check(job: Job, dataset: str, *, bundle: str | None, rows: int) -> StepOutco
     manifest = read_manifest(folder)
 
     def work(_: Path, advance: Advance) -> dict[str, Any]:
-        data = training_set.data
-        test = data.split.test
-        chosen = test[np.unique(np.linspace(0, len(test) - 1, min(rows, len(test))).round().astype(np.int64))]
+        chosen = chosen_rows(training_set, rows)
         requests = events_table(job.workspace, spec).take(pa.array(chosen)).drop_columns(["label"])
         reader = OnlineReader(job.workspace, spec)
         loaded.check_vectors(reader.field_vectors(loaded.version))
-        online_rows = reader.features(requests)
-        online_ids, online_scores = loaded.transform.ids(online_rows), loaded.score(online_rows)
-        offline_ids = data.ids[chosen]
-        offline_scores = predict(loaded.model, offline_ids)
-        other = int((online_ids != offline_ids).any(axis=1).sum())
-        gap = float(np.abs(online_scores - offline_scores).max())
+        online_ids, online_scores, placed = score_online(loaded, reader, reader.features(requests))
+        offline = offline_scores(job.workspace, spec, loaded, training_set, chosen)
+        other = int((online_ids != offline.ids).any(axis=1).sum())
+        gap = float(np.abs(online_scores - offline.scores).max())
         advance(1, 1, f"{len(chosen):,} rows: {other} with other ids, scores within {gap:.1e}")
         return {
             "bundle": folder.name,
             "rows": len(chosen),
             "rows_with_other_ids": other,
             "max_score_difference": gap,
+            "unseen_values_placed": {"online": placed, "offline": offline.placed},
+            "rows_with_placed_values": offline.rows_with_placed,
             "tolerance": TOLERANCE,
             "holds": other == 0 and gap <= TOLERANCE,
         }
@@ -235,4 +237,11 @@ def describe_check(outcome: StepOutcome) -> str:
     return (
         f"online = offline on {facts['rows']:,} test rows: {facts['rows_with_other_ids']} with other ids, "
         f"scores within {facts['max_score_difference']:.1e} (tolerance {facts['tolerance']:.0e})"
+        f"{placed_note(facts)}"
     )
+
+
+def placed_note(facts: dict[str, Any]) -> str:
+    """How many of the rows compared hold unseen values that were placed by their vectors; empty for none."""
+    rows = facts["rows_with_placed_values"]
+    return f"; {rows:,} of them hold new values, placed by their texts' vectors" if rows else ""

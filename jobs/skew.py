@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from jobs.agreement import placed_offline
 from jobs.dataset import dataset_spec
 from jobs.step import Job
 from llactr.ctr import Bundle, predict
@@ -64,7 +65,7 @@ def run(
         offline = features_as_of(job.workspace, spec, moments, config=feast_config)
         for name, values in offline.items():
             _compare(fields, name, rows, values, spec)
-        scores.append(_rescored(bundle_id, bundle, rows, offline))
+        scores.append(_rescored(job.workspace, bundle_id, bundle, rows, offline))
     mismatches = sum(entry["mismatches"] for entry in fields.values())
     other = sum(entry["rows_with_other_ids"] or 0 for entry in scores)
     return {
@@ -148,7 +149,7 @@ def _compare(
 
 
 def _rescored(
-    bundle_id: str, bundle: Bundle | None, rows: pa.Table, offline: dict[str, pa.ChunkedArray]
+    workspace: Workspace, bundle_id: str, bundle: Bundle | None, rows: pa.Table, offline: dict[str, pa.ChunkedArray]
 ) -> dict[str, Any]:
     if bundle is None:
         nothing: dict[str, Any] = dict.fromkeys(("rows_with_other_ids", "mean_difference", "max_difference"))
@@ -161,7 +162,12 @@ def _rescored(
             table = table.append_column(field.name, rows[bundle.spec.entities[field.owner].join_key])
     ids = bundle.transform.ids(table)
     served_ids = np.asarray(rows["served_ids"].combine_chunks().flatten()).reshape(rows.num_rows, -1)
-    gap = np.abs(predict(bundle.model, ids) - rows["served_score"].to_numpy())
+    unseen = bundle.unseen_values()
+    if unseen is None:
+        scores = predict(bundle.model, ids)
+    else:
+        scores = placed_offline(workspace, bundle.spec, unseen, ids, unseen.find(ids, table)).scores
+    gap = np.abs(scores - rows["served_score"].to_numpy())
     return {
         "bundle": bundle_id,
         "rows": rows.num_rows,

@@ -97,7 +97,7 @@ class Bundle:
         return predict(self.model, self.transform.ids(rows))
 
     def unseen_values(self) -> UnseenValues | None:
-        """A model of its own that can take in values that training never saw; None without value vectors."""
+        """What scores rows with values that training never saw by their vectors; None without value vectors."""
         return None if self.values is None else UnseenValues(self.model, self.transform, self.values)
 
     def check_vectors(self, vectors: FieldVectors) -> None:

@@ -1,112 +1,161 @@
-"""Values that training never saw: each gets a row of its own at the end of the table, made of its vector alone.
+"""Values that training never saw, scored by their vectors: T_f = E_oov(k) + z_f P_k, and w_oov(k) + z_f q_k.
 
-Letters: N rows to score, C id slots, R rows of the fused table, X rows added, D embedding dim.
+Their rows are added to what one batch reads of the table, never to the table itself: nothing is kept from one batch to
+the next, so calls may run side by side, and no number of new values makes the model grow. Ids stay those of the
+transform, an unseen value's being OOV; which value it is comes beside them, as `UnseenRows`.
+
+Letters: N rows to score, C id slots, U unseen values of a field, L semantic dim, D embedding dim.
 """
 
 from __future__ import annotations
 
-import copy
-import threading
 from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
+from llactr.ctr.lookup import Lookup
 from llactr.ctr.model import CTRModel
-from llactr.ctr.unseen_rows import unseen_words
+from llactr.ctr.unseen_rows import UnseenRows, find_unseen
 from llactr.ctr.value_projections import ValueProjections
 from llactr.transforms import OOV, Transform
 
 __all__ = ["UnseenValues"]
 
+_ROWS_PER_PASS = 4096
+
 
 class UnseenValues:
-    """A scoring model whose table grows: T = E_oov(k) + z P_k for each unseen value that is added.
-
-    A local id beyond the field's own table leads to an added row: ids + offset is a row number, whatever the field. So
-    ids, caches and batches stay as they are. Reads may run in several threads; adding takes a lock.
+    """Scores rows that hold unseen values.
 
     Args:
-        model: folded, in evaluation mode; copied, not changed.
-        transform: what gave the ids.
+        model: folded; put into evaluation mode, not changed.
+        transform: what gives the ids.
         projections: of the model.
-        capacity: X, added rows at most; a value beyond that stays out of vocabulary.
+
+    Attributes:
+        projections: as given.
+        transform: as given.
     """
 
-    def __init__(
-        self, model: CTRModel, transform: Transform, projections: ValueProjections, *, capacity: int = 65_536
-    ) -> None:
-        self.model = copy.deepcopy(model).eval()
-        self.capacity = capacity
-        self._transform, self._projections = transform, projections
-        layout = transform.layout
-        self._places = {name: layout.names.index(name) for name in projections.fields}
-        self._rows: dict[tuple[str, str], int] = {}
-        self._first_row = layout.total_rows
-        self._lock = threading.Lock()
+    def __init__(self, model: CTRModel, transform: Transform, projections: ValueProjections) -> None:
+        self.projections = projections
+        self.transform = transform
+        self._model = model.eval()
+        self._layout = transform.layout
+        self._places = {name: self._layout.names.index(name) for name in projections.fields}
 
-    def missing(self, table: pa.Table) -> dict[str, list[str]]:
-        """The values in raw rows that neither the vocabulary nor an added row knows: field -> values, sorted."""
-        found = {}
-        for name in self._projections.fields:
-            values = {word for words in unseen_words(self._transform, name, table) for word in words}
-            new = sorted(value for value in values if (name, value) not in self._rows)
-            if new:
-                found[name] = new
-        return found
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields whose values have vectors."""
+        return tuple(self._places)
 
-    def add(self, vectors: Mapping[str, Mapping[str, NDArray[np.float32]]]) -> int:
-        """Adds rows for values by their vectors: field -> value -> (L,); returns how many were new."""
-        with self._lock, torch.no_grad():
-            tables, weights = [], []
-            numbers: dict[tuple[str, str], int] = {}
-            embedding = self.model.embedding
-            for name, given in vectors.items():
-                room = self.capacity - len(self._rows) - len(numbers)
-                fresh = [value for value in given if (name, value) not in self._rows][:room]
-                if name not in self._projections.fields or not fresh:
-                    continue
-                oov = int(self._transform.layout.offsets[self._places[name]]) + OOV
-                placed, linear = self._projections.fields[name].place(np.stack([given[value] for value in fresh]))
-                tables.append(embedding.weight[oov] + torch.from_numpy(placed))
-                if embedding.linear is not None:
-                    weights.append(embedding.linear[oov] + torch.from_numpy(linear))
-                for value in fresh:
-                    numbers[name, value] = self._first_row + len(self._rows) + len(numbers)
-            if numbers:
-                # Rows first, ids later: a reader that runs now finds every row that its ids lead to.
-                embedding.weight = nn.Parameter(torch.cat([embedding.weight, *tables]), requires_grad=False)
-                if embedding.linear is not None:
-                    embedding.linear = nn.Parameter(torch.cat([embedding.linear, *weights]), requires_grad=False)
-                self._rows |= numbers
-            return len(numbers)
+    def find(self, ids: NDArray[np.int32], table: pa.Table) -> dict[str, UnseenRows]:
+        """The unseen values of raw rows (N) with ids (N, C): field -> values and the rows that hold them."""
+        return find_unseen(self.transform, ids, table, self.fields)
 
-    def ids(self, ids: NDArray[np.int32], table: pa.Table) -> NDArray[np.int32]:
-        """The ids of raw rows, those of added values in the place of OOV.
-
-        A multi-valued field has one OOV slot whatever the number of its unknown values: the first added one takes it.
+    def rows(self, name: str, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Table rows of unseen values.
 
         Args:
-            ids: (N, C) of `Transform.ids`; not changed.
-            table: the raw rows that they are of.
+            name: one of `fields`.
+            vectors: (U, L) of the values, of the projections' semantics version.
+
+        Returns:
+            (U, D + 1) float32: embeddings, and in the last column the first-order weight, 0 where there is none.
         """
-        if not self._rows:
-            return ids
-        layout = self._transform.layout
-        ids = ids.copy()
-        for name, place in self._places.items():
-            start = int(layout.slot_starts[place])
-            slots = ids[:, start : start + layout.slots[place]]  # (N, S), a view
-            rows, columns = np.nonzero(slots == OOV)
-            if not len(rows):
+        embedding = self._model.embedding
+        oov = int(self._layout.offsets[self._places[name]]) + OOV
+        placed, linear = self.projections.fields[name].place(vectors)
+        rows = np.empty((len(vectors), placed.shape[1] + 1), np.float32)
+        rows[:, :-1] = embedding.weight[oov].detach().numpy() + placed
+        rows[:, -1] = 0 if embedding.linear is None else embedding.linear[oov].detach().numpy() + linear
+        return rows
+
+    def rows_of(
+        self, vectors: Mapping[str, Mapping[str, NDArray[np.float32]]]
+    ) -> dict[str, dict[str, NDArray[np.float32]]]:
+        """`rows` of field -> value -> vector (L,), as field -> value -> (D + 1,)."""
+        return {
+            name: dict(zip(some, self.rows(name, np.stack(list(some.values()))), strict=True))
+            for name, some in vectors.items()
+            if some
+        }
+
+    def score(
+        self,
+        ids: NDArray[np.int32],
+        unseen: Mapping[str, UnseenRows],
+        rows: Mapping[str, Mapping[str, NDArray[np.float32]]],
+    ) -> NDArray[np.float32]:
+        """Click probabilities (N,) float32.
+
+        Args:
+            ids: (N, C) local ids; unseen values are OOV.
+            unseen: field -> its unseen values and the rows that hold them.
+            rows: field -> value -> (D + 1,), from `rows_of`. A value without one stays out of vocabulary.
+        """
+        row, slot, place, added, field = self._slots(ids, unseen, rows)
+        scores = np.empty(len(ids), np.float32)
+        for start in range(0, len(ids), _ROWS_PER_PASS):
+            stop = min(start + _ROWS_PER_PASS, len(ids))
+            here = (row >= start) & (row < stop)
+            lookup = self._lookup(ids[start:stop], row[here] - start, slot[here], place[here], added, field)
+            with torch.inference_mode():
+                logits = self._model(torch.from_numpy(ids[start:stop]), lookup=lookup)
+                scores[start:stop] = torch.sigmoid(logits).numpy()
+        return scores
+
+    def _slots(
+        self,
+        ids: NDArray[np.int32],
+        unseen: Mapping[str, UnseenRows],
+        rows: Mapping[str, Mapping[str, NDArray[np.float32]]],
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+        """Row, slot and added row of each placed value (M,) each; the added rows (U, D + 1) and their fields (U,)."""
+        nothing = np.empty(0, np.int64)
+        found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = [(nothing, nothing, nothing)]
+        added, fields = [np.empty((0, self._model.embedding.weight.shape[1] + 1), np.float32)], [nothing]
+        count = 0
+        for name, one in unseen.items():
+            known = rows.get(name, {})
+            with_row = [value for value in one.values if value in known]
+            if not with_row:
                 continue
-            words = unseen_words(self._transform, name, table.take(pa.array(rows)))
-            offset = int(layout.offsets[place])
-            for row, column, unknown in zip(rows, columns, words, strict=True):
-                added = next((number for word in unknown if (number := self._rows.get((name, word)))), None)
-                if added is not None:
-                    slots[row, column] = added - offset
-        return ids
+            number_of = {value: count + number for number, value in enumerate(with_row)}
+            numbers = np.array([number_of.get(value, -1) for value in one.values], np.int64)[one.places]
+            kept = numbers >= 0
+            place = self._places[name]
+            start = int(self._layout.slot_starts[place])
+            slots = ids[one.rows[kept], start : start + self._layout.slots[place]]  # (M, S)
+            found.append((one.rows[kept], start + (slots == OOV).argmax(axis=1), numbers[kept]))
+            added.append(np.stack([known[value] for value in with_row]))
+            fields.append(np.full(len(with_row), place, np.int64))
+            count += len(with_row)
+        row, slot, number = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return row, slot, number, np.concatenate(added), np.concatenate(fields)
+
+    def _lookup(
+        self,
+        ids: NDArray[np.int32],
+        row: NDArray[np.int64],
+        slot: NDArray[np.int64],
+        place: NDArray[np.int64],
+        added: NDArray[np.float32],
+        field: NDArray[np.int64],
+    ) -> Lookup:
+        """The table rows that a batch reads, one per slot, and the added ones behind them."""
+        embedding = self._model.embedding
+        with torch.inference_mode():
+            entries = embedding.row_ids(torch.from_numpy(ids)).reshape(-1).long()  # (N C,)
+            behind = torch.from_numpy(added)
+            table = torch.cat([embedding.weight.index_select(0, entries), behind[:, :-1]])
+            linear = None
+            if embedding.linear is not None:
+                linear = torch.cat([embedding.linear.index_select(0, entries), behind[:, -1]])
+            fields = torch.cat([embedding.row_fields.index_select(0, entries), torch.from_numpy(field)])
+            positions = torch.arange(len(entries)).view(ids.shape)
+            positions[torch.from_numpy(row), torch.from_numpy(slot)] = len(entries) + torch.from_numpy(place)
+        return Lookup(table, linear, positions, fields)

@@ -5,7 +5,7 @@ Letters: N rows, C id slots, M places of unseen values, U distinct unseen values
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,15 +32,30 @@ class UnseenRows:
     rows: NDArray[np.int64]
     places: NDArray[np.int64]
 
+    @classmethod
+    def of(cls, rows: NDArray[np.int64], words: Sequence[str | None]) -> UnseenRows:
+        """Those of rows and the unseen word that each holds; None for a row without any."""
+        values = sorted({word for word in words if word is not None})
+        place_of = {word: number for number, word in enumerate(values)}
+        kept = [(row, place_of[word]) for row, word in zip(rows.tolist(), words, strict=True) if word is not None]
+        pairs = np.array(kept, np.int64).reshape(-1, 2)
+        return cls(tuple(values), np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1]))
 
-def unseen_words(transform: Transform, name: str, table: pa.Table) -> list[list[str]]:
-    """The values out of vocabulary of each raw row, in the order of the text."""
-    place = transform.layout.names.index(name)
-    field, known = transform.spec_fields[place], transform.known(name)
-    column = table[raw_column(field)].to_pylist()
+    def at(self, rows: NDArray[np.int64]) -> UnseenRows:
+        """Those of some rows, given in rising order and numbered anew; values that none of them holds are left out."""
+        numbers = np.searchsorted(rows, self.rows)
+        held = numbers < len(rows)
+        held[held] = rows[numbers[held]] == self.rows[held]
+        return UnseenRows.of(numbers[held], [self.values[place] for place in self.places[held].tolist()])
+
+
+def unseen_words(transform: Transform, name: str, texts: Sequence[str | None]) -> list[str | None]:
+    """The value out of vocabulary in each raw text of a field, of several the first; None where there is none."""
+    field, known = transform.spec_fields[transform.layout.names.index(name)], transform.known(name)
     if isinstance(field, MultiValuedField):
-        return [[w for w in split_values(text or "", field.separator) if w not in known] for text in column]
-    return [[] if text is None or text in known else [text] for text in column]
+        separator = field.separator
+        return [next((w for w in split_values(text or "", separator) if w not in known), None) for text in texts]
+    return [None if text is None or text in known else text for text in texts]
 
 
 def find_unseen(
@@ -60,11 +75,6 @@ def find_unseen(
         place = layout.names.index(name)
         start = int(layout.slot_starts[place])
         rows = np.flatnonzero((ids[:, start : start + layout.slots[place]] == OOV).any(axis=1))
-        words = unseen_words(transform, name, table.take(pa.array(rows)))
-        held = [some[0] if some else None for some in words]
-        values = sorted({word for word in held if word is not None})
-        place_of = {word: number for number, word in enumerate(values)}
-        kept = [(row, place_of[word]) for row, word in zip(rows.tolist(), held, strict=True) if word is not None]
-        pairs = np.array(kept, np.int64).reshape(-1, 2)
-        found[name] = UnseenRows(tuple(values), np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1]))
+        column = table[raw_column(transform.spec_fields[place])].take(pa.array(rows))
+        found[name] = UnseenRows.of(rows, unseen_words(transform, name, column.to_pylist()))
     return found

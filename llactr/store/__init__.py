@@ -7,7 +7,7 @@ from llactr.store.open import REPOSITORY, apply, open_store, prepare
 from llactr.store.registry import NothingAppliedError, repository_workspace
 from llactr.store.releases import Release, current_release, release, releases
 from llactr.store.training import SEMANTICS_VERSION, events_table, training_rows
-from llactr.store.values import read_value_vectors, stored_texts, write_value_vectors
+from llactr.store.values import find_value_vectors, read_value_vectors, stored_texts, write_value_vectors
 from llactr.store.vectors import read_field_vectors, write_field_vectors
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "current_release",
     "definitions",
     "events_table",
+    "find_value_vectors",
     "materialize",
     "open_store",
     "prepare",

@@ -24,7 +24,7 @@ from llactr.store.tables import SEMANTICS_SCHEMAS, VALUE_SEMANTICS, add_file
 from llactr.store.vectors import vectors_path
 from llactr.workspace import Workspace
 
-__all__ = ["read_value_vectors", "stored_texts", "value_files", "write_value_vectors"]
+__all__ = ["find_value_vectors", "read_value_vectors", "stored_texts", "value_files", "write_value_vectors"]
 
 _END_OF_TIME = pd.Timestamp("2200-01-01", tz="UTC").as_unit("us")
 
@@ -133,6 +133,49 @@ def read_value_vectors(
         NotReadyError: none of the values has a vector.
         StoreError: Feast failed.
     """
+    table = _stored(workspace, spec, version, values, config)
+    if not table.num_rows:
+        raise NotReadyError(
+            f"the offline store has no value vectors of version {version!r} for {spec.name!r}: "
+            "run 'llactr encode --values' first"
+        )
+    vectors = _vectors(table)
+    rows_of: dict[str, list[int]] = {}
+    for row, field in enumerate(table["field"].to_pylist()):
+        rows_of.setdefault(field, []).append(row)
+    found = table["value"].to_pylist()
+    fields = {
+        field: FieldValueVectors(tuple(found[row] for row in rows_of[field]), vectors[rows_of[field]])
+        for field in values
+        if field in rows_of
+    }
+    return ValueVectors(spec.name, version, str(table["encoder"][0].as_py()), fields)
+
+
+def find_value_vectors(
+    workspace: Workspace,
+    spec: DatasetSpec,
+    version: str,
+    values: Mapping[str, Sequence[str]],
+    *,
+    config: Path | None = None,
+) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """What `OnlineReader.value_vectors` gives, from the offline store: field -> value -> (L,) float32, or nothing."""
+    if not any(values.values()):
+        return {}
+    table = _stored(workspace, spec, version, values, config)
+    found: dict[str, dict[str, NDArray[np.float32]]] = {}
+    if table.num_rows:
+        keys = zip(table["field"].to_pylist(), table["value"].to_pylist(), strict=True)
+        for (field, value), vector in zip(keys, _vectors(table), strict=True):
+            found.setdefault(field, {})[value] = vector
+    return found
+
+
+def _stored(
+    workspace: Workspace, spec: DatasetSpec, version: str, values: Mapping[str, Sequence[str]], config: Path | None
+) -> pa.Table:
+    """Field, value, vector and encoder of those values that have a vector, in the order in which they were asked."""
     wanted = [(field, value) for field, some in values.items() for value in some]
     entities = pd.DataFrame(
         {
@@ -148,22 +191,12 @@ def read_value_vectors(
     with store_failures("reading value vectors", then="run 'llactr apply', or encode the values again"):
         refs = [f"{VALUE_SEMANTICS}:{feature}" for feature in ("vector", "encoder")]
         table = store.get_historical_features(entities, refs).to_arrow().sort_by(ROW_ID)
-    table = table.filter(pc.is_valid(table["vector"]))
-    if not table.num_rows:
-        raise NotReadyError(
-            f"the offline store has no value vectors of version {version!r} for {spec.name!r}: "
-            "run 'llactr encode --values' first"
-        )
+    return table.filter(pc.is_valid(table["vector"]))
+
+
+def _vectors(table: pa.Table) -> NDArray[np.float32]:
+    """(N, L) of N stored vectors, N at least 1."""
     lists = table["vector"].combine_chunks()
     lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
-    vectors = lists.flatten().to_numpy().reshape(table.num_rows, -1).astype(np.float32)
-    rows_of: dict[str, list[int]] = {}
-    for row, field in enumerate(table["field"].to_pylist()):
-        rows_of.setdefault(field, []).append(row)
-    found = table["value"].to_pylist()
-    fields = {
-        field: FieldValueVectors(tuple(found[row] for row in rows_of[field]), vectors[rows_of[field]])
-        for field in values
-        if field in rows_of
-    }
-    return ValueVectors(spec.name, version, str(table["encoder"][0].as_py()), fields)
+    vectors: NDArray[np.float32] = lists.flatten().to_numpy().reshape(table.num_rows, -1).astype(np.float32)
+    return vectors

@@ -66,6 +66,10 @@ def _vectors(dim: int = 5) -> ValueVectors:
     return ValueVectors("films", "v1", "test", fields)
 
 
+def _by_value() -> dict[str, dict[str, np.ndarray]]:
+    return {name: dict(zip(f.values, f.vectors, strict=True)) for name, f in _vectors().fields.items()}
+
+
 @pytest.fixture(scope="module")
 def transform() -> Transform:
     return Transform.fit(_spec(), _rows())
@@ -165,13 +169,9 @@ def test_an_unseen_value_is_scored_by_its_vector(transform: Transform, tables: V
     ids = transform.ids(rows)
     before = predict(plain, ids)
     assert before[0] != pytest.approx(before[2])
-    assert unseen.missing(rows) == {"film": ["film 6", "film 7"], "tags": ["d"]}
-    vectors = {name: dict(zip(f.values, f.vectors, strict=True)) for name, f in _vectors().fields.items()}
-    found = {name: {v: vectors[name][v] for v in values} for name, values in unseen.missing(rows).items()}
-    assert unseen.add(found) == 3
-    assert unseen.add(found) == 0
-    assert unseen.missing(rows) == {}
-    after = predict(unseen.model, unseen.ids(ids, rows))
+    found = unseen.find(ids, rows)
+    assert {name: one.values for name, one in found.items()} == {"film": ("film 6", "film 7"), "tags": ("d",)}
+    after = unseen.score(ids, found, unseen.rows_of(_by_value()))
     assert after[0] != pytest.approx(before[0], abs=1e-6)
     assert after[2] == before[2], "known values keep their scores"
     # The same by hand: put E_oov + z P into the table's own OOV row and score one film at a time.
@@ -185,7 +185,7 @@ def test_an_unseen_value_is_scored_by_its_vector(transform: Transform, tables: V
 
 
 def test_validation_scores_unseen_values_as_serving_does(transform: Transform) -> None:
-    """The rows behind the table, and the grown table of the scoring model, are the same."""
+    """The rows behind the table in training, and those that scoring adds to a batch, are the same."""
     seen, table = (
         _rows(),
         pa.table({"person": ["p1"] * 3, "film": ["film 6", "film 7", "film 0"], "tags": ["a", "d a", None]}),
@@ -204,18 +204,50 @@ def test_validation_scores_unseen_values_as_serving_does(transform: Transform) -
     train(model, _data(transform), TrainConfig(batch_size=64, max_epochs=2, min_steps=0, learning_rate=0.02))
     scores = predict(model, changed[400:])
     online = UnseenValues(folded(model), transform, ValueProjections.of(model))
-    online.add({name: dict(zip(f.values, f.vectors, strict=True)) for name, f in _vectors().fields.items()})
-    np.testing.assert_allclose(predict(online.model, online.ids(ids[400:], table)), scores, atol=1e-6)
+    found = online.find(ids[400:], table)
+    np.testing.assert_allclose(online.score(ids[400:], found, online.rows_of(_by_value())), scores, atol=1e-6)
     assert not np.allclose(scores[:2], predict(folded(model), ids[400:402]), atol=1e-6)
 
 
-def test_a_full_table_leaves_values_out_of_vocabulary(transform: Transform, tables: ValueTables) -> None:
+def test_a_value_without_a_vector_stays_out_of_vocabulary(transform: Transform, tables: ValueTables) -> None:
     model = _trained(transform, tables, "fm")
-    unseen = UnseenValues(folded(model), transform, ValueProjections.of(model), capacity=1)
-    vectors = dict(zip(WORDS, _vectors().fields["film"].vectors, strict=True))
-    assert unseen.add({"film": {"film 6": vectors["film 6"], "film 7": vectors["film 7"]}}) == 1
-    rows = pa.table({"person": ["p1"], "film": ["film 7"], "tags": ["a"]})
-    assert unseen.ids(transform.ids(rows), rows)[0, 1] == OOV
+    plain = folded(model)
+    unseen = UnseenValues(plain, transform, ValueProjections.of(model))
+    rows = pa.table({"person": ["p1"] * 2, "film": ["film 6", "film 7"], "tags": ["a", "a"]})
+    ids = transform.ids(rows)
+    found = unseen.find(ids, rows)
+    scores = unseen.score(ids, found, unseen.rows_of({"film": {"film 6": _by_value()["film"]["film 6"]}}))
+    before = predict(plain, ids)
+    assert scores[1] == before[1]
+    assert scores[0] != pytest.approx(before[0], abs=1e-6)
+    np.testing.assert_array_equal(unseen.score(ids, found, {}), before)
+
+
+def test_the_first_unseen_word_of_a_list_counts(transform: Transform, tables: ValueTables) -> None:
+    model = _trained(transform, tables, "fm")
+    unseen = UnseenValues(folded(model), transform, ValueProjections.of(model))
+    rows = pa.table({"person": ["p1"] * 3, "film": ["film 0"] * 3, "tags": ["a d x", "a x d", "a d"]})
+    ids = transform.ids(rows)
+    found = unseen.find(ids, rows)
+    assert [found["tags"].values[place] for place in found["tags"].places] == ["d", "x", "d"]
+    scores = unseen.score(ids, found, unseen.rows_of(_by_value()))
+    assert scores[0] == scores[2]
+    assert scores[1] == predict(folded(model), ids)[1], "x comes first and has no vector"
+
+
+def test_many_rows_are_scored_pass_by_pass_as_one_by_one(
+    transform: Transform, tables: ValueTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = _trained(transform, tables, "deepfm")
+    unseen = UnseenValues(folded(model), transform, ValueProjections.of(model))
+    films = [WORDS[n % 8] for n in range(50)]
+    rows = pa.table({"person": ["p1"] * 50, "film": films, "tags": ["a d" if n % 3 else None for n in range(50)]})
+    ids, placed = transform.ids(rows), unseen.rows_of(_by_value())
+    together = unseen.score(ids, unseen.find(ids, rows), placed)
+    alone = [unseen.score(ids[n : n + 1], unseen.find(ids[n : n + 1], rows.slice(n, 1)), placed)[0] for n in range(50)]
+    np.testing.assert_allclose(together, alone, atol=1e-7)
+    monkeypatch.setattr("llactr.ctr.unseen._ROWS_PER_PASS", 7)
+    np.testing.assert_allclose(unseen.score(ids, unseen.find(ids, rows), placed), together, atol=1e-7)
 
 
 def test_projections_survive_a_folder(transform: Transform, tables: ValueTables, tmp_path) -> None:

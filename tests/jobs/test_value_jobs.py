@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,13 +18,15 @@ import pytest
 from tiny_dataset import SPEC, write_dataset
 
 from jobs import encode, encode_values, evaluate, ingest, materialize, predict, train, tune_values
+from jobs.agreement import chosen_rows, offline_scores
 from jobs.config import SemanticsConfig, TrainJobConfig, ValueSemanticsConfig, load_config
 from jobs.console import Terminal
 from jobs.evaluate_config import EvaluateConfig
 from jobs.step import Job
 from llactr.ctr import Bundle
+from llactr.ctr import predict as bundle_predict
 from llactr.datasets import append_offline_tables
-from llactr.errors import InputError, NotReadyError
+from llactr.errors import ConsistencyError, InputError, NotReadyError
 from llactr.store import stored_texts
 from llactr.store.values import value_files
 from llactr.workspace import Workspace
@@ -103,6 +106,38 @@ def test_a_new_dish_is_ranked_by_its_text_without_retraining(valued: Valued) -> 
     bundle = Bundle.load(valued.bundle)
     assert bundle.values is not None
     assert encode_values.run(valued.job, "tiny", UNTUNED).skipped
+
+
+def test_the_check_places_new_items_on_both_paths(tmp_path: Path) -> None:
+    """Test rows hold dishes that training never saw; a vector that was lost online is found."""
+    spec = write_dataset(tmp_path, fields=_spec_fields())
+    with (tmp_path / "dishes.csv").open("a", newline="") as file:
+        csv.writer(file).writerows([["late-1", "fish|rice"], ["late-2", "leek|beef"]])
+    with (tmp_path / "events.csv").open("a", newline="") as file:
+        rows = [(f"p{n % 30}", f"late-{1 + n % 2}", "phone", 1_700_900_000 + n, 5) for n in range(12)]
+        csv.writer(file).writerows(rows)
+    job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
+    ingest.run(job, str(spec), data_folder=None)
+    encode.run(job, "tiny", SemanticsConfig(tune=False), untuned=True, effective_from="start")
+    materialize.apply(job)
+    encode_values.run(job, "tiny", UNTUNED)
+    materialize.materialize(job)
+    trained = train.run(job, "tiny", TrainJobConfig(backbone="fm", arm="values", training=TRAINING))
+    checked = predict.check(job, "tiny", bundle=str(trained.folder), rows=1000)
+    facts = checked.result
+    assert facts["rows_with_placed_values"] == 12
+    assert facts["unseen_values_placed"] == {"online": 2, "offline": 2}
+    assert (facts["rows_with_other_ids"], facts["holds"]) == (0, True)
+    assert "12 of them hold new values" in predict.describe_check(checked)
+    bundle = Bundle.load(trained.folder)
+    _, training_set = train.join(job, "tiny")
+    offline = offline_scores(job.workspace, bundle.spec, bundle, training_set, chosen_rows(training_set, 1000))
+    cold = bundle_predict(bundle.model, offline.ids)
+    assert int((np.abs(cold - offline.scores) > 1e-6).sum()) == 12, "cold, these rows would score otherwise"
+    with sqlite3.connect(job.workspace.feast / "online.db") as online:
+        online.execute("DELETE FROM llactr_value_semantics")
+    with pytest.raises(ConsistencyError, match="run 'llactr materialize', then check again"):
+        predict.check(job, "tiny", bundle=str(trained.folder), rows=1000)
 
 
 def test_the_bundle_scores_known_values_from_a_plain_table(valued: Valued) -> None:
