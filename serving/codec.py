@@ -163,6 +163,11 @@ class OwnerCodec:
         """Field name -> raw values of entities."""
         return {codec.field.name: codec.raw(self._column(i, keys, rows)) for i, codec in enumerate(self._codecs)}
 
+    def field_raw(self, name: str, keys: Sequence[str], rows: Sequence[Row]) -> list[Any]:
+        """Raw values of one field of entities."""
+        position = next(i for i, field in enumerate(self.fields) if field.name == name)
+        return self._codecs[position].raw(self._column(position, keys, rows))
+
     def value_ids(self, columns: Sequence[Sequence[Hashable]]) -> NDArray[np.int32]:
         """(N, C') local ids of given values, one column per field."""
         return self._joined(

@@ -89,6 +89,7 @@ def model_info(service: Service) -> ModelInfo:
         dataset=loaded.spec.name,
         **_kind(loaded),
         semantics_version=loaded.semantics_version,
+        values_version=bundle.values.version if bundle.values is not None else None,
         current_release=loaded.release,
         metrics=bundle.metrics,
         fields=[
@@ -271,10 +272,15 @@ def _common(
         "cold": ColdStarts(**scored.cold).model_dump(),
         "scores": np.ascontiguousarray(scored.scores if order is None else scored.scores[order]),
     }
+    if loaded.scorer.places_unseen:
+        content["unseen"] = scored.unseen.counts() if scored.unseen is not None else {"placed": {}, "cold": {}}
     if asked.return_ids:
         content["ids"] = np.ascontiguousarray(scored.ids if order is None else scored.ids[order])
     if asked.return_features and scored.features is not None:
         content["features"] = _features(scored, len(scored.scores), order, batch)
+        if scored.unseen is not None:
+            fields = scored.unseen.placed_fields(len(scored.scores))
+            content["placed"] = fields if order is None else [fields[row] for row in order.tolist()]
     return content
 
 

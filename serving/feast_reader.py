@@ -72,7 +72,7 @@ class FeastReader:
             if self._online_read(view, [key], ["semantics_version"] if len(key) == 1 else ["encoder"])[0] is None:
                 raise StoreAwayError(f"the online store has no {view} {key}: run 'llactr materialize'")
             return [
-                self._online_read(entry.view, [{entry.join_key: value} for value in keys], list(entry.features))
+                self._online_read(entry.view, [entry.entity_key(value) for value in keys], list(entry.features))
                 if keys
                 else []
                 for entry, keys in wanted

@@ -137,6 +137,7 @@ async def load_bundle(folder: Path, config: ServeConfig, *, metrics: Metrics) ->
             cache_ttl_s=config.cache_ttl_s,
             cache_items=config.cache_items,
             micro_batching=config.micro_batching,
+            unseen=bundle.unseen_values(),
         )
         loaded = LoadedBundle(
             id=folder.name,

@@ -46,6 +46,12 @@ class Metrics:
             ["owner", "reason"],
             registry=registry,
         )
+        self.unseen = Counter(
+            "llactr_unseen_values",
+            "Values of text fields that training did not see: scored by their text's vector (placed) or not (cold)",
+            ["field", "outcome"],
+            registry=registry,
+        )
         self.cache_hits = Counter("llactr_item_cache_hits", "Items found in the cache", registry=registry)
         self.cache_misses = Counter("llactr_item_cache_misses", "Items read from the store", registry=registry)
         self.cache_age = Histogram(

@@ -159,7 +159,8 @@ class RedisReader:
 
     def _layout(self, view: ViewRead) -> tuple[bytes, bytes, bytes, int]:
         """What a view's commands have in common: head, key up to its value's size, rest, size of key and project."""
-        empty = serialize_entity_key(_entity_key({view.join_key: ""}), self._serialization)
+        # Feast sorts the join keys: the one that varies comes last.
+        empty = serialize_entity_key(_entity_key(view.entity_key("")), self._serialization)
         prefix = empty[: -_SIZE.size]
         names = [*(_mmh3(f"{view.view}:{feature}") for feature in view.features), f"_ts:{view.view}".encode()]
         tail = self._project + b"\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(name), name) for name in names)

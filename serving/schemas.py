@@ -171,6 +171,17 @@ class ColdStarts(BaseModel):
     item: int = 0
 
 
+class UnseenCounts(BaseModel):
+    """Distinct values of text fields that training did not see, by field."""
+
+    placed: dict[str, int] = Field(description="scored by the vector of their text")
+    cold: dict[str, int] = Field(description="without a vector: scored as out of vocabulary")
+
+
+_UNSEEN = Field(default=None, description="for a bundle with value vectors")
+_PLACED = Field(default=None, description="with return_features: for each score, the fields whose value was placed")
+
+
 class Comparison(BaseModel):
     """The same rows, scored by the second bundle."""
 
@@ -185,8 +196,10 @@ class RankResponse(_Answer):
     items: list[str]
     scores: list[float]
     cold: ColdStarts
+    unseen: UnseenCounts | None = _UNSEEN
     ids: list[list[int]] | None = None
     features: dict[str, list[Any]] | None = None
+    placed: list[list[str]] | None = _PLACED
     compare: Comparison | None = None
 
 
@@ -195,8 +208,10 @@ class PredictResponse(_Answer):
 
     scores: list[float]
     cold: ColdStarts
+    unseen: UnseenCounts | None = _UNSEEN
     ids: list[list[int]] | None = None
     features: dict[str, list[Any]] | None = None
+    placed: list[list[str]] | None = _PLACED
     compare: Comparison | None = None
 
 
@@ -226,6 +241,7 @@ class ModelInfo(BaseModel):
     backbone: str
     enhanced: bool
     semantics_version: str | None
+    values_version: str | None = Field(description="version of the value vectors; null for a bundle without any")
     current_release: str | None = Field(description="the version released last, as the online store has it")
     metrics: dict[str, Any]
     fields: list[FieldInfo]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llactr.ctr import UnseenValues
 from llactr.spec import DatasetSpec, TimestampPartField
 from llactr.spec import Field as SpecField
 from llactr.transforms import OOV, Transform
@@ -20,6 +21,7 @@ from serving.codec import OwnerCodec, floor_hour
 from serving.metrics import Metrics
 from serving.reader import StoreReader
 from serving.schemas import as_text
+from serving.unseen import HeldValues, UnseenScorer
 from serving.views import Row, ViewRead, entity_views
 
 __all__ = ["Batch", "Scored", "Scorer"]
@@ -73,6 +75,7 @@ class Scored:
         ids: (N, C) local ids.
         scores: (N,) click probabilities.
         cold: owner -> distinct keys that the store does not know.
+        unseen: values of text fields that training never saw; None where there are none.
         features: owner or "context" -> field -> raw values, one per key or context; None unless asked for.
         read_s: wall clock (Unix seconds) at which the oldest of the features was read.
     """
@@ -82,6 +85,7 @@ class Scored:
     cold: dict[str, int]
     features: dict[str, dict[str, list[Any]]] | None
     read_s: float
+    unseen: HeldValues | None = None
 
 
 class Scorer:
@@ -92,6 +96,7 @@ class Scorer:
         transform: the bundle's transform.
         score: (N, C) local ids to (N,) probabilities.
         reader: the online store.
+        unseen: what scores values that training never saw; None for a bundle without value vectors.
     """
 
     def __init__(
@@ -105,6 +110,7 @@ class Scorer:
         cache_ttl_s: float,
         cache_items: int,
         micro_batching: bool,
+        unseen: UnseenValues | None = None,
     ) -> None:
         self.spec = spec
         self._views = entity_views(spec)
@@ -116,6 +122,13 @@ class Scorer:
         self._reader = reader
         self._metrics = metrics
         self._batcher = MicroBatcher(score, together=micro_batching, metrics=metrics)
+        self._unseen = (
+            None
+            if unseen is None
+            else UnseenScorer(
+                spec, unseen, reader=reader, metrics=metrics, cache_ttl_s=cache_ttl_s, cache_values=cache_items
+            )
+        )
         item_width = self._codecs["item"].width if "item" in self._codecs else 0
         self.cache = ItemCache(
             capacity=cache_items, ttl_s=cache_ttl_s if "item" in self._views else 0, width=item_width
@@ -144,11 +157,22 @@ class Scorer:
         began = time.thread_time()
         ids = self._ids(batch, rows, item_ids, misses, now_s)
         cold = self._count_cold(batch, rows, ids)
+        unseen = self._unseen if self._unseen is not None and self._unseen.among(ids) else None
         self._metrics.spent("transform", time.thread_time() - began)
-        scores = await self._batcher.score(ids)
+        held = None
+        if unseen is None:
+            scores = await self._batcher.score(ids)
+        else:
+            held = await unseen.find(ids, lambda name, at: self._texts(name, at, batch, rows), now_s=now_s)
+            scores = unseen.score(ids, held)
         self._metrics.scored.inc(len(scores))
         features = self._features(batch, rows) if with_features else None
-        return Scored(ids=ids, scores=scores, cold=cold, features=features, read_s=wall_s - age_s)
+        return Scored(ids=ids, scores=scores, cold=cold, features=features, read_s=wall_s - age_s, unseen=held)
+
+    @property
+    def places_unseen(self) -> bool:
+        """Whether values that training never saw are scored by their vectors."""
+        return self._unseen is not None
 
     def warm(self, other: Scorer) -> int:
         """Takes over what another scorer has cached, through this one's transform; returns how many items."""
@@ -213,6 +237,22 @@ class Scorer:
         if self._context.width:
             ids[:, self._context.columns] = self._context.value_ids(self._context_columns(batch))
         return ids
+
+    def _texts(
+        self, name: str, at: NDArray[np.int64], batch: Batch, rows: dict[str, list[Row]]
+    ) -> Sequence[str | None]:
+        """Raw values of a text field in some rows of a batch."""
+        field = self.spec.field(name)
+        codec = next((one for one in self._codecs.values() if field in one.fields), None)
+        if codec is None:
+            given = self._moments(batch)
+            return [_context_value(field, *given[row if len(given) > 1 else 0]) for row in at.tolist()]
+        owner = str(field.owner)
+        keys, stored, places = batch.keys[owner], rows[owner], batch.places.get(owner)
+        if places is not None:
+            at = places[at]
+        chosen = [0] * len(at) if len(keys) == 1 else at.tolist()
+        return codec.field_raw(name, [keys[i] for i in chosen], [stored[i] for i in chosen])
 
     def _context_columns(self, batch: Batch) -> list[list[Any]]:
         return [[_context_value(f, m, c) for m, c in self._moments(batch)] for f in self._context.fields]

@@ -151,7 +151,7 @@ class SqliteReader:
 
     def _layout(self, view: ViewRead) -> tuple[bytes, dict[str, int]]:
         """The entity key up to its value's size, and the place of each feature in a row."""
-        prefix = self._entity_key({view.join_key: ""})[:-_SIZE_BYTES]
+        prefix = self._entity_key(view.entity_key(""))[:-_SIZE_BYTES]  # Feast sorts the keys: this one is last
         layout = (prefix, {feature: place for place, feature in enumerate(view.features)})
         self._columns[view] = layout
         return layout

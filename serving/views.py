@@ -7,9 +7,9 @@ from typing import Literal
 
 from llactr.spec import DatasetSpec
 from llactr.store.names import PhysicalNames
-from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE
+from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE, VALUE_SEMANTICS
 
-__all__ = ["Row", "ViewRead", "entity_views", "presence_key"]
+__all__ = ["Row", "ViewRead", "entity_views", "presence_key", "value_view"]
 
 Row = tuple[bytes | None, ...] | None
 """The stored values of one entity as serialized Feast values, in the order of the view's features; None: unknown."""
@@ -20,18 +20,24 @@ class ViewRead:
     """How one view is read.
 
     Attributes:
-        owner: whose view it is.
+        owner: whose view it is; `value` for the vectors of values.
         view: its name.
-        join_key: the entity's key, as Feast knows it.
+        join_key: the entity's key, as Feast knows it; of several join keys the one that sorts last.
         features: the features wanted, as Feast knows them.
-        fields: the spec's names of these features.
+        fields: the spec's names of these features; none for vectors.
+        fixed: the other join keys and their values.
     """
 
-    owner: Literal["user", "item"]
+    owner: Literal["user", "item", "value"]
     view: str
     join_key: str
     features: tuple[str, ...]
-    fields: tuple[str, ...]
+    fields: tuple[str, ...] = ()
+    fixed: tuple[tuple[str, str], ...] = ()
+
+    def entity_key(self, key: str) -> dict[str, str]:
+        """All join keys of a row."""
+        return {**dict(self.fixed), self.join_key: key}
 
 
 def entity_views(spec: DatasetSpec) -> dict[str, ViewRead]:
@@ -44,6 +50,12 @@ def entity_views(spec: DatasetSpec) -> dict[str, ViewRead]:
             features = tuple(names.features[field] for field in fields)
             views[owner] = ViewRead(owner, names.view(owner), names.join_key(owner), features, fields)
     return views
+
+
+def value_view(spec: DatasetSpec, field: str, values_version: str) -> ViewRead:
+    """The vectors of one field's values; the row's key is the value."""
+    fixed = (("dataset", spec.name), ("field", field), ("semantics_version", values_version))
+    return ViewRead("value", VALUE_SEMANTICS, "value", ("vector",), fixed=fixed)
 
 
 def presence_key(spec: DatasetSpec, semantics_version: str | None) -> tuple[str, dict[str, str]]:

@@ -1,4 +1,5 @@
-// The demo page: ranks the items that training saw most often, for one user, with one or two bundles.
+// The demo page: ranks the items that training saw most often, and any others that are asked for (?items=a,b), for one
+// user, with one or two bundles.
 const PAGE_SIZE = 12;
 const byId = (id) => document.getElementById(id);
 const state = { model: null, ranked: null, shown: PAGE_SIZE, similar: {}, chosen: null };
@@ -57,6 +58,7 @@ function showFacts(model) {
     chip("dataset", model.dataset),
     chip("model", `${model.backbone}${model.enhanced ? " + field semantics" : ""}`, model.bundle),
     chip("semantics", short(model.semantics_version), model.semantics_version),
+    ...(model.values_version ? [chip("value vectors", short(model.values_version), "values that training never saw are placed by their texts")] : []),
     ...(typeof auc === "number" ? [chip("test AUC", auc.toFixed(4))] : []),
   );
 }
@@ -94,7 +96,8 @@ function ranking(scores) {
 
 async function rank() {
   const model = state.model;
-  const items = model.examples.item || [];
+  const added = byId("added").value.split(",").map((key) => key.trim()).filter(Boolean);
+  const items = [...new Set([...added, ...(model.examples.item || [])])];
   if (!items.length) throw new Error("this dataset has no items to rank");
   const body = { items, return_features: true, compare: Boolean(model.compare), context: contextValues() };
   if (model.examples.user) body.user = byId("user").value;
@@ -103,7 +106,7 @@ async function rank() {
   const began = performance.now();
   const answer = await ask("/v1/rank", body);
   byId("timing").textContent = `${items.length} candidates in ${(performance.now() - began).toFixed(0)} ms`;
-  state.ranked = { answer, main: ranking(answer.scores), second: answer.compare ? ranking(answer.compare.scores) : null };
+  state.ranked = { answer, main: ranking(answer.scores), second: answer.compare ? ranking(answer.compare.scores) : null, added: new Set(added) };
   state.shown = PAGE_SIZE;
   showPerson(answer);
   showColumns();
@@ -130,6 +133,14 @@ function titleField() {
   return fields.find((field) => /title|name/i.test(field.name)) || fields[0];
 }
 
+// What training never saw and is scored by the vectors of its texts; else whether it was asked for.
+function badge(index) {
+  const { answer, added } = state.ranked;
+  const placed = answer.placed?.[index] || [];
+  if (placed.length) return [node("span", { class: "new", text: "new", title: `never seen in training, placed by its text: ${placed.join(", ")}` })];
+  return added.has(answer.items[index]) ? [node("span", { class: "new asked", text: "asked for" })] : [];
+}
+
 function itemNode(index, rank, own, other) {
   const { answer } = state.ranked;
   const title = titleField();
@@ -141,7 +152,7 @@ function itemNode(index, rank, own, other) {
     "li",
     { class: "item", "data-index": index, title: state.model.fields.filter((f) => f.owner === "item").map((f) => `${f.name}: ${value(f) || "none"}`).join("\n") },
     node("span", { class: "rank", text: rank + 1 }),
-    node("span", { class: "title", text: (title && value(title)) || answer.items[index] }),
+    node("span", { class: "title" }, node("span", { class: "words", text: (title && value(title)) || answer.items[index] }), ...badge(index)),
     node("span", { class: "score", text: `${(100 * score).toFixed(1)} %` }),
     node("span", { class: "more", text: rest.map(value).filter(Boolean).join("   ") || " " }),
     node("span", { class: `move ${moved > 0 ? "up" : moved < 0 ? "down" : ""}`, text: other ? (moved > 0 ? `▲ ${moved}` : moved < 0 ? `▼ ${-moved}` : "=") : "" }),
@@ -163,7 +174,14 @@ function column(kind, bundle, own, other) {
     "div",
     { class: `column ${label}` },
     node("h3", {}, node("span", { class: "badge", text: `${kind.backbone} · ${label}` }), node("span", { class: "muted", text: bundle, title: bundle })),
-    node("ol", {}, ...own.order.slice(0, count).map((index, rank) => itemNode(index, rank, own, other))),
+    // The best ones, and wherever they stand those that were asked for.
+    node(
+      "ol",
+      {},
+      ...own.order.flatMap((index, rank) =>
+        rank < count || state.ranked.added.has(state.ranked.answer.items[index]) ? [itemNode(index, rank, own, other)] : [],
+      ),
+    ),
   );
 }
 
@@ -255,6 +273,7 @@ async function begin() {
   byId("users").replaceChildren(...users.map((user) => node("option", { value: user })));
   byId("user").value = byId("user").value || users[0] || "";
   byId("user").closest("label").hidden = !users.length;
+  byId("added").value = byId("added").value || new URLSearchParams(location.search).get("items") || "";
   byId("moment").value = new Date().toISOString().slice(0, 16);
   await Promise.all([rank(), showMap()]);
   document.body.dataset.ready = "yes";

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from serving_process import Redis, Served, serve_process
 from serving_workspace import REDIS_CONFIG, build
+from unseen_workspace import build_unseen
 
+from llactr.store import apply
 from llactr.workspace import Workspace
 
 
@@ -15,6 +17,21 @@ from llactr.workspace import Workspace
 def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The small workspace on SQLite; read-only by agreement."""
     return build(tmp_path_factory.mktemp("serving") / "ws")
+
+
+@pytest.fixture(scope="session")
+def built_unseen(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The small workspace with value vectors, on SQLite; read-only by agreement."""
+    return build_unseen(tmp_path_factory.mktemp("unseen") / "ws")
+
+
+@pytest.fixture
+def unseen_workspace(built_unseen: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of it that a test may change."""
+    shutil.copytree(built_unseen.root, tmp_path / "unseen-ws")
+    workspace = Workspace.at(tmp_path / "unseen-ws")
+    apply(workspace)
+    return workspace
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from serving_process import Served
+from unseen_workspace import write_vectors
 
+from llactr.store import materialize
 from llactr.workspace import Workspace
 
 pytestmark = pytest.mark.browser
@@ -55,11 +57,26 @@ def test_the_page_ranks_compares_and_maps(workspace: Workspace, serve: Callable[
         "return_features": True,
     }
     best = served.ask("POST", "/v1/rank", body).json
-    first = re.search(r'class="title">([^<]*)<', page[enhanced:])
+    first = re.search(r'class="words">([^<]*)<', page[enhanced:])
     assert first is not None
     assert first[1] == best["features"]["title"][0]
     chromium(f"http://127.0.0.1:{served.port}/", tmp_path, "--window-size=400,1200", f"--screenshot={picture}")
     assert picture.stat().st_size > 20_000
+
+
+def test_a_new_item_is_among_the_ranked_and_marked(
+    unseen_workspace: Workspace, serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    write_vectors(unseen_workspace, [("item_id", "new-1")])
+    materialize(unseen_workspace)
+    served = serve(unseen_workspace)
+    page = chromium(f"http://127.0.0.1:{served.port}/?items=new-1,%20new-2", tmp_path)
+    assert 'data-ready="yes"' in page
+    shown = re.findall(r'class="words">([^<]*)</span>(?:<span class="(new[^"]*)"[^>]*>([^<]*)<)?', page)
+    assert ("brand new", "new", "new") in shown
+    assert [words for words, kind, _ in shown if kind == "new asked"] == ["title 5"]
+    assert "placed by its text: item_id" in page
+    assert 12 <= len(shown) <= 14, "the best twelve, and both that were asked for"
 
 
 def test_the_page_asks_for_a_key_where_one_is_needed(
