@@ -37,6 +37,9 @@ app = typer.Typer(
 def ingest(
     spec: Annotated[str, typer.Argument(help="Dataset spec (YAML), or the name of one in examples/.")],
     data: Annotated[Path | None, typer.Option("--data", help="Folder of the source files.")] = None,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add the folder's rows to the dataset: new items, users, events.")
+    ] = False,
     workspace: WorkspaceOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -46,7 +49,7 @@ def ingest(
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
         from jobs import ingest as step
 
-        outcome = step.run(job, spec, data_folder=data)
+        outcome = step.append(job, spec, data_folder=data) if append else step.run(job, spec, data_folder=data)
         return outcome.as_json(), step.describe(outcome)
 
     execute(body, workspace=workspace, as_json=as_json, force=force)

@@ -1,15 +1,16 @@
-"""`llactr ingest`: fetches and checks the data, writes the offline tables."""
+"""`llactr ingest`: fetches and checks the data, writes the offline tables; with `--append` adds to them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from jobs.dataset import dataset_spec
 from jobs.step import Job, StepOutcome
-from llactr.datasets import fetch, ingest_key, write_offline_tables
-from llactr.errors import SpecError
+from llactr.datasets import append_offline_tables, fetch, ingest_key, write_offline_tables
+from llactr.errors import InputError, SpecError
 from llactr.spec import load_spec
 
-__all__ = ["describe", "find_spec", "run"]
+__all__ = ["append", "describe", "find_spec", "run"]
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -41,6 +42,24 @@ def run(job: Job, spec_name: str, *, data_folder: Path | None = None) -> StepOut
         if not step.unchanged(ingest_key(spec, folder)):
             summary = write_offline_tables(spec, job.workspace, folder)
             step.done(summary.model_dump(mode="json"), f"{summary.rows:,} rows, {summary.positives:.1%} positive")
+    return step.outcome
+
+
+def append(job: Job, spec_name: str, *, data_folder: Path | None) -> StepOutcome:
+    """Adds what a folder holds to the tables of an ingested dataset: new items, users, events, corrections.
+
+    Raises:
+        InputError: no folder is given.
+        NotReadyError: the dataset has not been ingested.
+        DataError: see `append_offline_tables`.
+    """
+    if data_folder is None:
+        raise InputError("--append needs --data FOLDER, which holds at least one of the spec's sources")
+    name = load_spec(find_spec(spec_name)).name
+    with job.measured("ingest", dataset=name, folder=job.workspace.dataset(name)) as step:
+        summary = append_offline_tables(dataset_spec(job.workspace, name), job.workspace, data_folder)
+        added = ", ".join(f"{count:,} of {table}" for table, count in summary.new_rows.items() if count)
+        step.done(summary.model_dump(mode="json"), f"new rows: {added or 'none'}")
     return step.outcome
 
 
