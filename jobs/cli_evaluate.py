@@ -54,9 +54,11 @@ def tune(
 @app.command()
 def evaluate(
     design: Annotated[
-        str | None, typer.Option(help="chronological, items, rows10 or rows30. [default: chronological]")
+        str | None, typer.Option(help="chronological, items, rows10 or rows30. Default: chronological.")
     ] = None,
-    backbone: Annotated[list[str] | None, typer.Option(help="Repeat for several; 'all' for the six.")] = None,
+    backbone: Annotated[
+        list[str] | None, typer.Option(help="Repeat for several; 'all' for the six. Default: fm and deepfm.")
+    ] = None,
     arm: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,9 +67,9 @@ def evaluate(
             "'plain cold', 'values cold' for training with cold starts."
         ),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Paired seeds per arm. [default: 3]")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Paired seeds per arm. Default: 3.")] = None,
     draws: Annotated[
-        int | None, typer.Option(min=1, help="Draws of the held-out items or rows; chronological has one. [default: 5]")
+        int | None, typer.Option(min=1, help="Draws of the held-out items or rows; chronological has one. Default: 5.")
     ] = None,
     results: Annotated[Path | None, typer.Option(help="File that gets the result as JSON.")] = None,
     dataset: DatasetOption = None,
