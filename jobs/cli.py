@@ -164,7 +164,7 @@ def train(
     backbone: Annotated[str | None, typer.Option(help="fm, fwfm, fmfm, deepfm, finalmlp or wukong.")] = None,
     arm: Annotated[str | None, typer.Option(help="plain, enhanced, values or both.")] = None,
     cold_share: Annotated[
-        float | None, typer.Option(min=0, max=0.99, help="Share of training rows shown as cold starts. [default: 0]")
+        float | None, typer.Option(min=0, max=0.99, help="Share of training rows shown as cold starts. Default: 0.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     dataset: DatasetOption = None,
@@ -213,7 +213,7 @@ def predict(
     check: Annotated[
         int, typer.Option("--check", min=0, help="Instead: compare this many test rows online against offline.")
     ] = 0,
-    bundle: Annotated[str | None, typer.Option(help="Bundle folder or id. [default: the last one trained]")] = None,
+    bundle: Annotated[str | None, typer.Option(help="Bundle folder or id. Default: the last one trained.")] = None,
     dataset: DatasetOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,

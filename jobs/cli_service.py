@@ -19,21 +19,21 @@ app = typer.Typer()
 
 @app.command()
 def serve(
-    bundle: Annotated[str | None, typer.Option(help="Bundle folder or id. [default: the last one trained]")] = None,
+    bundle: Annotated[str | None, typer.Option(help="Bundle folder or id. Default: the last one trained.")] = None,
     compare_bundle: Annotated[
         str | None, typer.Option(help="A second bundle, scored beside the first on demand.")
     ] = None,
     host: Annotated[
-        str | None, typer.Option(help="Address; beyond loopback, keys are needed. [default: 127.0.0.1]")
+        str | None, typer.Option(help="Address; beyond loopback, keys are needed. Default: 127.0.0.1.")
     ] = None,
-    port: Annotated[int | None, typer.Option(help="Port, 0 for a free one. [default: 8080]")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that share the port. [default: 1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port, 0 for a free one. Default: 8080.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that share the port. Default: 1.")] = None,
     cache_ttl_s: Annotated[
-        float | None, typer.Option(help="Reuse item features so long; 0 never. [default: 60]")
+        float | None, typer.Option(help="Reuse item features so long; 0 never. Default: 60.")
     ] = None,
-    log_rate: Annotated[float | None, typer.Option(help="Share of scored requests to log. [default: 0]")] = None,
-    deadline_ms: Annotated[int | None, typer.Option(help="Longest time for a request. [default: 1000]")] = None,
-    max_concurrency: Annotated[int | None, typer.Option(help="Requests under way, then 429. [default: 64]")] = None,
+    log_rate: Annotated[float | None, typer.Option(help="Share of scored requests to log. Default: 0.")] = None,
+    deadline_ms: Annotated[int | None, typer.Option(help="Longest time for a request. Default: 1000.")] = None,
+    max_concurrency: Annotated[int | None, typer.Option(help="Requests under way, then 429. Default: 64.")] = None,
     tls_certificate: Annotated[Path | None, typer.Option(help="PEM certificate chain.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM key.")] = None,
     settings: Annotated[Path | None, typer.Option("--config", help="YAML with any setting of the service.")] = None,

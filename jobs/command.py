@@ -28,12 +28,12 @@ __all__ = [
 
 WorkspaceOption = Annotated[
     Path | None,
-    typer.Option("--workspace", help="Folder that holds everything. [default: $LLACTR_WORKSPACE or .llactr]"),
+    typer.Option("--workspace", help="Folder that holds everything. Default: $LLACTR_WORKSPACE or .llactr."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object; logs go to stderr.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Redo the step although its inputs did not change.")]
 DatasetOption = Annotated[
-    str | None, typer.Option("--dataset", help="Which ingested dataset. [default: the only one there is]")
+    str | None, typer.Option("--dataset", help="Which ingested dataset. Default: the only one there is.")
 ]
 ConfigOption = Annotated[
     Path | None,
