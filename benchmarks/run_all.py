@@ -54,12 +54,18 @@ BENCHMARKS = (
     ),
     Benchmark("materialization", ("--rows", "50000", "--runs", "1", "--json", "{out}"), 3),
     Benchmark("ingest", ("--rows", "200000", "2000000", "--runs", "1", "--json", "{out}"), 1.5),
-    Benchmark("training", ("--short", "--out", "{out}"), 5),
+    Benchmark("training", ("--short", "--out", "{out}"), 4),
     Benchmark(
         "enhancement_cost", ("--backbones", "fm", "deepfm", "--repeats", "5", "--json"), 1.5, json_on_stdout=True
     ),
     Benchmark(
-        "scale_curves", ("--short", "--repeats", "3", "--json", "{out}", "--plot", "{folder}/scale-curves.svg"), 3
+        "scale_curves", ("--short", "--repeats", "3", "--json", "{out}", "--plot", "{folder}/scale-curves.svg"), 2.5
+    ),
+    Benchmark(
+        "value_encoding",
+        ("--texts", "500", "--rows", "250", "--repeats", "3", "--backbones", "fm", "--json", "{out}"),
+        1.5,
+        needs=".llactr/bundles",
     ),
     Benchmark(
         "serving",
