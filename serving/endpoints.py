@@ -89,7 +89,6 @@ def model_info(service: Service) -> ModelInfo:
         dataset=loaded.spec.name,
         **_kind(loaded),
         semantics_version=loaded.semantics_version,
-        values_version=bundle.values.version if bundle.values is not None else None,
         current_release=loaded.release,
         metrics=bundle.metrics,
         fields=[
@@ -110,8 +109,12 @@ def model_info(service: Service) -> ModelInfo:
 
 
 def _kind(loaded: LoadedBundle) -> dict[str, Any]:
-    config = loaded.bundle.model.config
-    return {"backbone": config.backbone, "enhanced": config.enhancement is not None}
+    config, values = loaded.bundle.model.config, loaded.bundle.values
+    return {
+        "backbone": config.backbone,
+        "enhanced": config.enhancement is not None,
+        "values_version": None if values is None else values.version,
+    }
 
 
 async def similar_fields(service: Service, field: str, *, top_k: int | None, centered: bool) -> SimilarResponse:

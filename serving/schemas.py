@@ -225,12 +225,16 @@ class FieldInfo(BaseModel):
     vocabulary_size: int
 
 
+_VALUES_VERSION = Field(description="version of the value vectors; null for a bundle without any")
+
+
 class ComparedBundle(BaseModel):
     """The second bundle."""
 
     bundle: str
     backbone: str
     enhanced: bool
+    values_version: str | None = _VALUES_VERSION
 
 
 class ModelInfo(BaseModel):
@@ -241,7 +245,7 @@ class ModelInfo(BaseModel):
     backbone: str
     enhanced: bool
     semantics_version: str | None
-    values_version: str | None = Field(description="version of the value vectors; null for a bundle without any")
+    values_version: str | None = _VALUES_VERSION
     current_release: str | None = Field(description="the version released last, as the online store has it")
     metrics: dict[str, Any]
     fields: list[FieldInfo]

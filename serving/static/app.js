@@ -56,9 +56,8 @@ function showFacts(model) {
   byId("facts").replaceChildren(
     node("span", { class: "chip" }, node("i", { class: "dot", id: "ready-dot" }), node("b", { id: "ready-text", text: "…" })),
     chip("dataset", model.dataset),
-    chip("model", `${model.backbone}${model.enhanced ? " + field semantics" : ""}`, model.bundle),
+    chip("model", `${model.backbone}${model.enhanced ? " + field semantics" : ""}${model.values_version ? " + value vectors" : ""}`, model.bundle),
     chip("semantics", short(model.semantics_version), model.semantics_version),
-    ...(model.values_version ? [chip("value vectors", short(model.values_version), "values that training never saw are placed by their texts")] : []),
     ...(typeof auc === "number" ? [chip("test AUC", auc.toFixed(4))] : []),
   );
 }
@@ -169,7 +168,7 @@ function mark(index, on) {
 
 function column(kind, bundle, own, other) {
   const count = Math.min(state.shown, own.order.length);
-  const label = kind.enhanced ? "enhanced" : "plain";
+  const label = kind.enhanced ? "enhanced" : kind.values_version ? "values" : "plain";
   return node(
     "div",
     { class: `column ${label}` },
@@ -190,7 +189,8 @@ function showColumns() {
   const columns = [[state.model, answer.bundle, main, second]];
   if (second) columns.push([state.model.compare, answer.compare.bundle, second, main]);
   // Plain on the left: one reads from what was to what is.
-  columns.sort((a, b) => Number(a[0].enhanced) - Number(b[0].enhanced));
+  const bare = (kind) => !kind.enhanced && !kind.values_version;
+  columns.sort((a, b) => Number(bare(b[0])) - Number(bare(a[0])));
   // How far an item moved is said once, in the right column.
   byId("columns").replaceChildren(...columns.map(([kind, bundle, own, other], place) => column(kind, bundle, own, place ? other : null)));
   byId("more").hidden = state.shown >= main.order.length;

@@ -129,5 +129,7 @@ def test_model_names_bundle_fields_and_versions(asgi: Asgi) -> None:
     model = asgi.ask("GET", "/v1/model").json
     assert (model["bundle"], model["semantics_version"], model["current_release"]) == ("first", "v-one", "v-one")
     assert [field["name"] for field in model["fields"]] == list(spec_of().field_names)
-    assert model["compare"] == {"bundle": "plain", "backbone": "deepfm", "enhanced": False}
+    assert model["compare"] == {
+        "bundle": "plain", "backbone": "deepfm", "enhanced": False, "values_version": None
+    }  # fmt: skip
     assert len(model["examples"]["user"]) > 30
