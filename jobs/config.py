@@ -16,11 +16,16 @@ from llactr.semantics import ColikeConfig, EncoderConfig, FinetuneConfig
 __all__ = [
     "RunConfig",
     "SemanticsConfig",
+    "TrainArm",
     "TrainJobConfig",
     "ValueSemanticsConfig",
     "load_config",
     "read_yaml",
 ]
+
+
+TrainArm = Literal["plain", "enhanced", "values", "both"]
+"""What a bundle's model uses: nothing, the field vectors (FRE, FIE), the value vectors, or both."""
 
 
 class _Section(BaseModel):
@@ -44,10 +49,13 @@ class ValueSemanticsConfig(_Section):
 
 
 class TrainJobConfig(_Section):
-    """One model. `settings` and `training` hold what differs from the backbone's defaults."""
+    """One model. `settings` and `training` hold what differs from the backbone's defaults.
+
+    Without an `arm` it is `values` where the values have been encoded, else `enhanced`.
+    """
 
     backbone: BackboneName = "deepfm"
-    arm: Literal["plain", "enhanced", "values", "both"] = "enhanced"
+    arm: TrainArm | None = None
     seed: int = Field(default=0, ge=0)
     enhancement: EnhancementConfig = EnhancementConfig()
     values: ValuesConfig = ValuesConfig()

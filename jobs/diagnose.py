@@ -29,6 +29,7 @@ from llactr.diagnostics import (
     StepCost,
     TestReading,
     Tuning,
+    ValuesCard,
     write_report,
 )
 from llactr.errors import NotReadyError
@@ -39,7 +40,10 @@ from llactr.store import events_table
 
 __all__ = ["STEPS", "describe", "run"]
 
-STEPS = ("ingest", "finetune", "encode", "apply", "materialize", "join", "train", "tune", "evaluate", "check")
+STEPS = (
+    "ingest", "finetune", "encode", "tune_values", "encode_values", "apply", "materialize", "join", "train", "tune",
+    "evaluate", "check",
+)  # fmt: skip
 
 
 def run(job: Job, dataset: str, *, device: str) -> StepOutcome:
@@ -91,6 +95,7 @@ def _report_data(job: Job, spec: DatasetSpec, outcomes: dict[str, StepOutcome], 
         tuning=_tunings(job, spec.name),
         semantics=semantics,
         accuracy=_accuracy(tuned.result) if tuned else None,
+        values=_values_card(spec, outcomes),
         data=_data_card(job, spec, outcomes),
         steps=tuple(_cost(outcome) for outcome in outcomes.values()),
         consistency=_consistency(checked.result) if checked else None,
@@ -128,6 +133,25 @@ def _accuracy(facts: dict[str, Any]) -> FieldAccuracy | None:
         confusion_before=before["confusion"],
         confusion_after=after["confusion"],
         held_out=facts["values_held_out"],
+    )
+
+
+def _values_card(spec: DatasetSpec, outcomes: dict[str, StepOutcome]) -> ValuesCard | None:
+    """The state of the values' vectors; None where the spec gives no texts."""
+    if not spec.text_fields:
+        return None
+    names = tuple(field.name for field in spec.text_fields)
+    encoded, trained, checked = (outcomes.get(step) for step in ("encode_values", "train", "check"))
+    if encoded is None:
+        return ValuesCard(text_fields=names)
+    return ValuesCard(
+        text_fields=names,
+        version=encoded.result["version"],
+        encoder=encoded.result["encoder"],
+        tuned=encoded.result["adapter"] is not None,
+        values=encoded.result["values"],
+        used=bool(trained and trained.result.get("values_version") == encoded.result["version"]),
+        placed_rows=checked.result.get("rows_with_placed_values") if checked else None,
     )
 
 

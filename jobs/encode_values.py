@@ -13,7 +13,7 @@ from jobs.config import ValueSemanticsConfig
 from jobs.console import Advance
 from jobs.dataset import dataset_hash, dataset_spec
 from jobs.step import Job, StepOutcome
-from jobs.tune_values import read_texts
+from jobs.tune_values import can_tune, read_texts
 from llactr.errors import InputError, NotReadyError
 from llactr.manifest import read_manifest
 from llactr.semantics import EncodedPiece, EncoderConfig, encode_pieces, load_encoder, new_pieces, values_version
@@ -32,8 +32,8 @@ def run(
     Args:
         job: where.
         dataset: which.
-        config: the encoder; the adapter that collaborative tuning made for it last is used.
-        untuned: use no adapter.
+        config: the encoder; the adapter that collaborative tuning made for it last is used, where the spec allows it.
+        untuned: use no adapter; where none was tuned, and values were encoded without one before, that goes on.
         shards: processes that encode side by side; with several GPUs, one each.
         piece: distinct texts that are kept at a time.
 
@@ -44,9 +44,9 @@ def run(
     spec = dataset_spec(job.workspace, dataset)
     if not spec.text_fields:
         raise InputError(f"no field of {dataset!r} has a value_text: say in the spec which values have a text")
-    untuned = untuned or not config.tune
+    untuned = untuned or not config.tune or not can_tune(spec)
     adapter = None if untuned else job.workspace.current(dataset).get("tune_values")
-    if adapter is None and not untuned:
+    if adapter is None and not untuned and not _went_untuned(job.workspace, dataset):
         raise NotReadyError(
             f"the encoder of {dataset!r}'s values has not been tuned: run 'llactr finetune --objective colike', "
             "or encode with --untuned"
@@ -91,6 +91,13 @@ def run(
         inputs={"dataset": dataset_hash(job.workspace, dataset), "adapter": _key(adapter)},
         work=work,
     )
+
+
+def _went_untuned(workspace: Workspace, dataset: str) -> bool:
+    """Whether values have been encoded without an adapter: new ones then join them."""
+    folder = workspace.current(dataset).get("encode_values")
+    manifest = read_manifest(folder) if folder else None
+    return manifest is not None and manifest["result"]["adapter"] is None
 
 
 def current_version(workspace: Workspace, dataset: str) -> str:
@@ -149,7 +156,14 @@ def _shard(
     if config.device == "auto" and torch.cuda.is_available():
         config = config.model_copy(update={"device": f"cuda:{number % torch.cuda.device_count()}"})
     encoder = load_encoder(config)
-    return encode_pieces(encoder, pieces, _Keep(root, dataset, version, encoder.name))
+    keep, parent = _Keep(root, dataset, version, encoder.name), os.getppid()
+
+    def keep_while_wanted(one: EncodedPiece) -> None:
+        keep(one)
+        if os.getppid() != parent:  # the parent was killed: its next run encodes what is left
+            raise SystemExit(f"the process that encodes the values of {dataset!r} is gone")
+
+    return encode_pieces(encoder, pieces, keep_while_wanted)
 
 
 def _key(adapter: Path | None) -> str:

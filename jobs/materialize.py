@@ -50,6 +50,8 @@ def materialize(job: Job) -> StepOutcome:
 
 def _shared_step(job: Job, name: str, datasets: list[str], *, inputs: dict[str, str], work: Any) -> StepOutcome:
     """A step over all datasets of the workspace; its manifest lies beside Feast's registry."""
+    # The registry holds absolute paths: in a workspace that was moved or copied nothing is unchanged.
+    inputs = inputs | {"where the workspace lies": str(job.workspace.root)}
     outcome = job.step(name, job.workspace.feast / name, dataset=datasets[0], config={}, inputs=inputs, work=work)
     for dataset in datasets[1:]:
         job.workspace.set_current(dataset, name, outcome.folder)

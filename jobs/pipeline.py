@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jobs import diagnose, encode, evaluate, finetune, ingest, materialize, predict, train
+from jobs import diagnose, encode, encode_values, evaluate, finetune, ingest, materialize, predict, train, tune_values
 from jobs.config import RunConfig
+from jobs.dataset import dataset_spec
 from jobs.step import Job
 
 __all__ = ["CHECKED_ROWS", "describe", "run"]
@@ -18,6 +19,9 @@ CHECKED_ROWS = 1000
 def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = None) -> dict[str, Any]:
     """Ingest, finetune, encode, apply, materialize, train, evaluate, check online against offline, diagnose.
 
+    Where the spec gives values a text they are encoded too, before they are materialized; the encoder is tuned for them
+    first if the configuration says so and there are users and items with texts.
+
     Raises:
         ConsistencyError: online and offline disagree.
     """
@@ -27,6 +31,11 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
     if config.semantics.tune:
         outcomes.append(finetune.run(job, dataset, config.semantics))
     outcomes.append(encode.run(job, dataset, config.semantics, untuned=False, effective_from="start"))
+    spec_read = dataset_spec(job.workspace, dataset)
+    if spec_read.text_fields:
+        if config.values.tune and tune_values.can_tune(spec_read):
+            outcomes.append(tune_values.run(job, dataset, config.values))
+        outcomes.append(encode_values.run(job, dataset, config.values))
     outcomes += [materialize.apply(job), materialize.materialize(job)]
     trained = train.run(job, dataset, config.train)
     evaluated = evaluate.run(job, dataset, config.evaluate, semantics=config.values)

@@ -99,8 +99,15 @@ def train_config(backbone: BackboneName, seed: int, changes: dict[str, Any]) -> 
 
 
 def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
-    """Trains one model and keeps it as a bundle, pinned to its semantics version."""
+    """Trains one model and keeps it as a bundle, pinned to its semantics version.
+
+    Raises:
+        NotReadyError: a step that the arm needs has not been run.
+    """
     spec = dataset_spec(job.workspace, dataset)
+    if config.arm is None:
+        encoded = "encode_values" in job.workspace.current(dataset)
+        config = config.model_copy(update={"arm": "values" if encoded else "enhanced"})
     settings = train_config(config.backbone, config.seed, config.training)
     joined, training_set = join(job, dataset)
     inputs = {"training_set": joined.key}

@@ -22,7 +22,7 @@ from llactr.store.tables import read_files
 from llactr.transforms import chronological_split
 from llactr.workspace import Workspace
 
-__all__ = ["describe", "item_text_field", "likes", "read_texts", "run"]
+__all__ = ["can_tune", "describe", "item_text_field", "likes", "read_texts", "run"]
 
 
 def run(job: Job, dataset: str, config: ValueSemanticsConfig) -> StepOutcome:
@@ -58,20 +58,28 @@ def run(job: Job, dataset: str, config: ValueSemanticsConfig) -> StepOutcome:
     )
 
 
+def can_tune(spec: DatasetSpec) -> bool:
+    """Whether there are users, and items with texts that they can like in succession."""
+    return "user" in spec.entities and bool(_item_text_fields(spec))
+
+
 def item_text_field(spec: DatasetSpec) -> str:
     """The field that reads the item's join key and has a text.
 
     Raises:
         InputError: there is none, or the spec has no users: nothing can be liked in succession.
     """
-    item = spec.entities.get("item")
-    found = [field.name for field in spec.text_fields if item and field.column == item.join_key]
-    if "user" not in spec.entities or not found:
+    if not can_tune(spec):
         raise InputError(
             f"collaborative tuning of {spec.name!r} needs users, and a value_text for the field that reads the item's "
-            "join key: give them in the spec, or encode values with --untuned"
+            "join key: give them in the spec, or encode values without tuning"
         )
-    return found[0]
+    return _item_text_fields(spec)[0]
+
+
+def _item_text_fields(spec: DatasetSpec) -> list[str]:
+    item = spec.entities.get("item")
+    return [field.name for field in spec.text_fields if item and field.column == item.join_key]
 
 
 def likes(

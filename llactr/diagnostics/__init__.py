@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         TunedDimension,
         TunedTrial,
         Tuning,
+        ValuesCard,
     )
     from llactr.diagnostics.verdict import Judgement, Verdict
     from llactr.diagnostics.version_drift import Drift, FieldDrift, drift
@@ -76,6 +77,7 @@ __all__ = [
     "TunedDimension",
     "TunedTrial",
     "Tuning",
+    "ValuesCard",
     "Verdict",
     "build_index",
     "choose_device",
@@ -126,6 +128,7 @@ _HOME = {
     "TunedDimension": "report_data",
     "TunedTrial": "report_data",
     "Tuning": "report_data",
+    "ValuesCard": "report_data",
     "Verdict": "verdict",
     "build_index": "index",
     "choose_device": "index",

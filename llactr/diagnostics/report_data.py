@@ -36,6 +36,7 @@ __all__ = [
     "TunedDimension",
     "TunedTrial",
     "Tuning",
+    "ValuesCard",
 ]
 
 Rows = tuple[tuple[float, ...], ...]
@@ -230,6 +231,28 @@ class Semantics(_Model):
         )
 
 
+class ValuesCard(_Model):
+    """The vectors of the values' texts, where the spec gives some.
+
+    Attributes:
+        text_fields: the fields whose values have texts.
+        version: the values' semantics version; None where they have not been encoded.
+        encoder: its name.
+        tuned: whether the encoder was tuned on what people liked in close succession.
+        values: field -> how many values have a vector.
+        used: whether the model trained last uses them.
+        placed_rows: of the rows that were scored online and offline, how many hold values that training never saw.
+    """
+
+    text_fields: tuple[str, ...]
+    version: str | None = None
+    encoder: str = ""
+    tuned: bool = False
+    values: dict[str, int] = {}
+    used: bool = False
+    placed_rows: int | None = None
+
+
 class SplitCard(_Model):
     """One part of the chronological split; times are ISO 8601, UTC."""
 
@@ -316,6 +339,7 @@ class ReportData(_Model):
     tuning: tuple[Tuning, ...] = ()
     semantics: Semantics | None = None
     accuracy: FieldAccuracy | None = None
+    values: ValuesCard | None = None
     data: DataCard | None = None
     steps: tuple[StepCost, ...] = ()
     consistency: Consistency | None = None

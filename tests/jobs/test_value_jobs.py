@@ -8,16 +8,18 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tiny_dataset import SPEC, write_dataset
 
-from jobs import encode, encode_values, evaluate, ingest, materialize, predict, train, tune_values
+from jobs import diagnose, encode, encode_values, evaluate, ingest, materialize, predict, train, tune_values
 from jobs.agreement import chosen_rows, offline_scores
 from jobs.config import SemanticsConfig, TrainJobConfig, ValueSemanticsConfig, load_config
 from jobs.console import Terminal
@@ -122,7 +124,8 @@ def test_the_check_places_new_items_on_both_paths(tmp_path: Path) -> None:
     materialize.apply(job)
     encode_values.run(job, "tiny", UNTUNED)
     materialize.materialize(job)
-    trained = train.run(job, "tiny", TrainJobConfig(backbone="fm", arm="values", training=TRAINING))
+    trained = train.run(job, "tiny", TrainJobConfig(backbone="fm", training=TRAINING))
+    assert trained.result["arm"] == "values", "the default where values have been encoded"
     checked = predict.check(job, "tiny", bundle=str(trained.folder), rows=1000)
     facts = checked.result
     assert facts["rows_with_placed_values"] == 12
@@ -132,6 +135,9 @@ def test_the_check_places_new_items_on_both_paths(tmp_path: Path) -> None:
     bundle = Bundle.load(trained.folder)
     _, training_set = train.join(job, "tiny")
     offline = offline_scores(job.workspace, bundle.spec, bundle, training_set, chosen_rows(training_set, 1000))
+    report = diagnose.run(job, "tiny", device="cpu")
+    page = (report.folder / "report.html").read_text()
+    assert f"12 of the {facts['rows']} test rows that were compared online and offline hold such values" in page
     cold = bundle_predict(bundle.model, offline.ids)
     assert int((np.abs(cold - offline.scores) > 1e-6).sum()) == 12, "cold, these rows would score otherwise"
     with sqlite3.connect(job.workspace.feast / "online.db") as online:
@@ -166,6 +172,74 @@ def test_shards_write_the_same_vectors(valued: Valued, tmp_path: Path) -> None:
     texts = stored_texts(job.workspace, "tiny", version)
     assert len(texts) == 27
     assert outcome.result["new_texts"] == len(set(texts.values()))
+    sharded, alone = _stored_vectors(job, version), _stored_vectors(valued.job, version)
+    assert sharded.keys() <= alone.keys()
+    for key, vector in sharded.items():
+        np.testing.assert_allclose(vector, alone[key], atol=1e-5)
+
+
+def test_shards_end_when_the_process_that_began_them_is_killed(tmp_path: Path) -> None:
+    """kill -9 of the parent: each shard keeps the piece that it is at, ends, and the next run does the rest."""
+    spec = write_dataset(tmp_path, fields=_spec_fields())
+    job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
+    ingest.run(job, str(spec), data_folder=None)
+    version = encode_values.run(job, "tiny", UNTUNED).result["version"]
+    for path in value_files(job.workspace, "tiny", version):
+        path.unlink()
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    script = tmp_path / "sharded.py"
+    script.write_text(
+        "import os, sys, time\nfrom pathlib import Path\n"
+        "from jobs import encode_values as e\nfrom jobs.config import ValueSemanticsConfig\n"
+        "from jobs.console import Terminal\nfrom jobs.step import Job\nfrom llactr.workspace import Workspace\n"
+        "keep = e._Keep.__call__\n"
+        "def slow(self, piece):\n"
+        "    keep(self, piece)\n    (Path(sys.argv[2]) / str(os.getpid())).touch()\n    time.sleep(2)\n"
+        "e._Keep.__call__ = slow\n"
+        "if __name__ == '__main__':\n"
+        "    job = Job(Workspace.at(sys.argv[1]), Terminal(as_json=True), force=True)\n"
+        "    e.run(job, 'tiny', ValueSemanticsConfig(tune=False), shards=2, piece=3)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(job.workspace.root), str(marks)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    shards = _until(lambda: [int(mark.name) for mark in marks.iterdir()], lambda found: len(found) == 2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    _until(lambda: [pid for pid in shards if _alive(pid)], lambda alive: not alive)
+    left = len(stored_texts(job.workspace, "tiny", version))
+    assert 6 <= left < 27
+    encode_values.run(Job(job.workspace, Terminal(as_json=True), force=True), "tiny", UNTUNED)
+    assert len(stored_texts(job.workspace, "tiny", version)) == 27
+
+
+def _until(look: Callable[[], list[int]], enough: Callable[[list[int]], bool]) -> list[int]:
+    """Looks until it is enough, at most two minutes."""
+    for _ in range(1200):
+        found = look()
+        if enough(found):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"still {found} after two minutes")
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _stored_vectors(job: Job, version: str) -> dict[tuple[str, str], np.ndarray]:
+    found = {}
+    for path in value_files(job.workspace, "tiny", version):
+        for row in pq.read_table(path, partitioning=None).to_pylist():
+            found[row["field"], row["value"]] = np.array(row["vector"], np.float32)
+    return found
 
 
 def test_a_killed_encode_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -208,8 +282,14 @@ def value_files_version(job: Job) -> str:
 
 
 def test_what_is_missing_is_said_with_the_command(valued: Valued, tmp_path: Path) -> None:
+    goes_on = encode_values.run(valued.job, "tiny", ValueSemanticsConfig())
+    assert goes_on.skipped, "values that were encoded untuned go on so where nothing has been tuned"
+    job = Job(Workspace.at(tmp_path / "with texts"), Terminal(as_json=True))
+    ingest.run(job, str(write_dataset(tmp_path, fields=_spec_fields())), data_folder=None)
     with pytest.raises(NotReadyError, match="run 'llactr finetune --objective colike'"):
-        encode_values.run(valued.job, "tiny", ValueSemanticsConfig())
+        encode_values.run(job, "tiny", ValueSemanticsConfig())
+    with pytest.raises(NotReadyError, match="'llactr encode --values' first"):
+        train.run(job, "tiny", TrainJobConfig(arm="values"))
     job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
     ingest.run(job, str(write_dataset(tmp_path)), data_folder=None)
     with pytest.raises(InputError, match="no field of 'tiny' has a value_text"):
