@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -138,7 +140,8 @@ def _in_shards(
     """The number of texts of each shard that is done."""
     shards = min(shards, len(pieces))
     threads = max(1, (os.cpu_count() or 1) // shards)
-    with ProcessPoolExecutor(shards, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(shards, mp_context=context, initializer=_end_with, initargs=(os.getpid(),)) as pool:
         jobs = [
             pool.submit(_shard, workspace.root, dataset, version, config, pieces[number::shards], number, threads)
             for number in range(shards)
@@ -156,14 +159,21 @@ def _shard(
     if config.device == "auto" and torch.cuda.is_available():
         config = config.model_copy(update={"device": f"cuda:{number % torch.cuda.device_count()}"})
     encoder = load_encoder(config)
-    keep, parent = _Keep(root, dataset, version, encoder.name), os.getppid()
+    return encode_pieces(encoder, pieces, _Keep(root, dataset, version, encoder.name))
 
-    def keep_while_wanted(one: EncodedPiece) -> None:
-        keep(one)
-        if os.getppid() != parent:  # the parent was killed: its next run encodes what is left
-            raise SystemExit(f"the process that encodes the values of {dataset!r} is gone")
 
-    return encode_pieces(encoder, pieces, keep_while_wanted)
+def _end_with(parent: int) -> None:
+    """Ends this process once its parent is gone: a pool's worker would wait for its next task for ever.
+
+    The piece that is being encoded is lost; what has been kept is whole.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _key(adapter: Path | None) -> str:

@@ -198,3 +198,22 @@ def test_the_console_script_exits_with_2_and_one_sentence(tmp_path):
         "kind": "NotReadyError",
     }
     assert "Traceback" not in found.stderr
+
+
+def test_training_with_values_names_the_step_that_is_missing(ran, llactr):
+    answer = llactr("train", "--arm", "values", "--workspace", ran.workspace)
+    assert answer.code == 2
+    assert "the values of 'tiny' have no vectors: run 'llactr encode --values' first" in " ".join(answer.err.split())
+    answer = llactr("encode", "--values", "--workspace", ran.workspace)
+    assert answer.code == 2
+    assert "no field of 'tiny' has a value_text" in " ".join(answer.err.split())
+
+
+def test_a_copied_workspace_is_applied_and_materialized_anew(ran, llactr, tmp_path):
+    """The registry of a copy named the tables of the original; apply and materialize said that nothing had changed."""
+    copy = tmp_path / "copy"
+    shutil.copytree(ran.workspace, copy)
+    for step in ("apply", "materialize"):
+        assert not llactr(step, "--workspace", copy, "--json").json["skipped"]
+        assert llactr(step, "--workspace", copy, "--json").json["skipped"]
+        assert llactr(step, "--workspace", ran.workspace, "--json").json["skipped"]
