@@ -277,7 +277,7 @@ def quickstart(
     run(
         "movielens-100k",
         data=data,
-        tune_values=False,  # 100 CPU-seconds, half as long again as all of the rest
+        tune_values=False,  # 55 CPU-seconds, a third of all of the rest
         config=None,
         threads=threads,
         workspace=workspace,

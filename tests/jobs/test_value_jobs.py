@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_dataset import SPEC, write_dataset
 
-from jobs import diagnose, encode, encode_values, evaluate, ingest, materialize, predict, train, tune_values
+from jobs import diagnose, encode, encode_values, evaluate, ingest, materialize, pipeline, predict, train, tune_values
 from jobs.agreement import chosen_rows, offline_scores
-from jobs.config import SemanticsConfig, TrainJobConfig, ValueSemanticsConfig, load_config
+from jobs.config import RunConfig, SemanticsConfig, TrainJobConfig, ValueSemanticsConfig, load_config
 from jobs.console import Terminal
 from jobs.evaluate_config import EvaluateConfig
 from jobs.step import Job
@@ -144,6 +144,32 @@ def test_the_check_places_new_items_on_both_paths(tmp_path: Path) -> None:
         online.execute("DELETE FROM llactr_value_semantics")
     with pytest.raises(ConsistencyError, match="run 'llactr materialize', then check again"):
         predict.check(job, "tiny", bundle=str(trained.folder), rows=1000)
+
+
+def test_run_encodes_values_and_trains_with_them_where_the_spec_gives_texts(tmp_path: Path) -> None:
+    spec = write_dataset(tmp_path, fields=_spec_fields())
+    job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
+    config = RunConfig.model_validate(
+        {
+            "semantics": {"tune": False},
+            "values": {"colike": {"steps": 2, "batch_size": 3}},
+            "train": {"backbone": "fm", "training": TRAINING},
+            "evaluate": {"backbones": ["fm"], "seeds": 1, "arms": ["plain", "paper"], "training": {"fm": TRAINING}},
+        }
+    )
+    summary = pipeline.run(job, str(spec), config)
+    made = {step["step"]: step["result"] for step in summary["steps"]}
+    assert list(made) == [
+        "ingest", "encode", "tune_values", "encode_values", "apply", "materialize", "train", "evaluate", "check",
+        "diagnose",
+    ]  # fmt: skip
+    assert made["encode_values"]["adapter"]
+    assert made["train"]["arm"] == "values"
+    assert made["train"]["values_version"] == made["encode_values"]["version"]
+    assert made["materialize"]["views"]["value_semantics"] >= 0
+    page = Path(summary["report"]).read_text()
+    assert "tuned on what people liked in close succession" in page
+    assert "The model trained last uses them" in page
 
 
 def test_the_bundle_scores_known_values_from_a_plain_table(valued: Valued) -> None:
