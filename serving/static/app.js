@@ -132,15 +132,16 @@ function titleField() {
   return fields.find((field) => /title|name/i.test(field.name)) || fields[0];
 }
 
-// What training never saw and is scored by the vectors of its texts; else whether it was asked for.
-function badge(index) {
+// What training never saw: scored by the vectors of its texts, or cold for a model without any; else what was asked for.
+function badge(index, kind) {
   const { answer, added } = state.ranked;
   const placed = answer.placed?.[index] || [];
+  if (placed.length && !kind.values_version) return [node("span", { class: "new asked", text: "cold", title: "never seen in training, and this model has no value vectors" })];
   if (placed.length) return [node("span", { class: "new", text: "new", title: `never seen in training, placed by its text: ${placed.join(", ")}` })];
   return added.has(answer.items[index]) ? [node("span", { class: "new asked", text: "asked for" })] : [];
 }
 
-function itemNode(index, rank, own, other) {
+function itemNode(kind, index, rank, own, other) {
   const { answer } = state.ranked;
   const title = titleField();
   const value = (field) => words(field, answer.features[field.name]?.[index]);
@@ -151,7 +152,7 @@ function itemNode(index, rank, own, other) {
     "li",
     { class: "item", "data-index": index, title: state.model.fields.filter((f) => f.owner === "item").map((f) => `${f.name}: ${value(f) || "none"}`).join("\n") },
     node("span", { class: "rank", text: rank + 1 }),
-    node("span", { class: "title" }, node("span", { class: "words", text: (title && value(title)) || answer.items[index] }), ...badge(index)),
+    node("span", { class: "title" }, node("span", { class: "words", text: (title && value(title)) || answer.items[index] }), ...badge(index, kind)),
     node("span", { class: "score", text: `${(100 * score).toFixed(1)} %` }),
     node("span", { class: "more", text: rest.map(value).filter(Boolean).join("   ") || " " }),
     node("span", { class: `move ${moved > 0 ? "up" : moved < 0 ? "down" : ""}`, text: other ? (moved > 0 ? `▲ ${moved}` : moved < 0 ? `▼ ${-moved}` : "=") : "" }),
@@ -178,7 +179,7 @@ function column(kind, bundle, own, other) {
       "ol",
       {},
       ...own.order.flatMap((index, rank) =>
-        rank < count || state.ranked.added.has(state.ranked.answer.items[index]) ? [itemNode(index, rank, own, other)] : [],
+        rank < count || state.ranked.added.has(state.ranked.answer.items[index]) ? [itemNode(kind, index, rank, own, other)] : [],
       ),
     ),
   );
