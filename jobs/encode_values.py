@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -65,9 +65,7 @@ def run(
         pieces = new_pieces(texts, stored_texts(job.workspace, dataset, version), texts_per_piece=piece)
         total = sum(map(len, pieces))
         if shards > 1 and len(pieces) > 1:
-            done = 0
-            for some in _in_shards(job.workspace, dataset, version, encoder_config, pieces, shards):
-                done += some
+            for done in _in_shards(job.workspace, dataset, version, encoder_config, pieces, shards):
                 advance(done, total, f"{done:,} of {total:,} texts")
         else:
             keep = _Keep(job.workspace.root, dataset, version, encoder.name)
@@ -137,36 +135,50 @@ class _Keep:
 def _in_shards(
     workspace: Workspace, dataset: str, version: str, config: EncoderConfig, pieces: list[Piece], shards: int
 ) -> Iterator[int]:
-    """The number of texts of each shard that is done."""
+    """How many texts all shards together have done so far, again and again until they are through."""
     shards = min(shards, len(pieces))
     threads = max(1, (os.cpu_count() or 1) // shards)
     context = get_context("spawn")
-    with ProcessPoolExecutor(shards, mp_context=context, initializer=_end_with, initargs=(os.getpid(),)) as pool:
-        jobs = [
+    done = context.Array("q", shards)
+    with ProcessPoolExecutor(shards, mp_context=context, initializer=_begin, initargs=(os.getpid(), done)) as pool:
+        left = {
             pool.submit(_shard, workspace.root, dataset, version, config, pieces[number::shards], number, threads)
             for number in range(shards)
-        ]
-        for one in jobs:
-            yield one.result()
+        }
+        while left:
+            ended, left = wait(left, timeout=0.5)
+            for one in ended:
+                one.result()
+            yield sum(done[:])
+
+
+_done: Any = None
+"""In a shard's process: texts done, by shard; shared with the process that began it."""
 
 
 def _shard(
     root: Path, dataset: str, version: str, config: EncoderConfig, pieces: list[Piece], number: int, threads: int
-) -> int:
+) -> None:
     import torch
 
     torch.set_num_threads(threads)
     if config.device == "auto" and torch.cuda.is_available():
         config = config.model_copy(update={"device": f"cuda:{number % torch.cuda.device_count()}"})
     encoder = load_encoder(config)
-    return encode_pieces(encoder, pieces, _Keep(root, dataset, version, encoder.name))
+
+    def shown(now: int, _: int) -> None:
+        _done[number] = now
+
+    encode_pieces(encoder, pieces, _Keep(root, dataset, version, encoder.name), progress=shown)
 
 
-def _end_with(parent: int) -> None:
-    """Ends this process once its parent is gone: a pool's worker would wait for its next task for ever.
+def _begin(parent: int, done: Any) -> None:
+    """Takes the shared counts, and ends this process once its parent is gone: a pool's worker would wait for ever.
 
-    The piece that is being encoded is lost; what has been kept is whole.
+    The piece that is being encoded is lost then; what has been kept is whole.
     """
+    global _done
+    _done = done
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -8,7 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tiny_dataset import SPEC, write_dataset
 from jobs import diagnose, encode, encode_values, evaluate, ingest, materialize, pipeline, predict, train, tune_values
 from jobs.agreement import chosen_rows, offline_scores
 from jobs.config import RunConfig, SemanticsConfig, TrainJobConfig, ValueSemanticsConfig, load_config
-from jobs.console import Terminal
+from jobs.console import Advance, Terminal
 from jobs.evaluate_config import EvaluateConfig
 from jobs.step import Job
 from llactr.ctr import Bundle
@@ -189,11 +190,28 @@ def test_each_distinct_text_has_one_vector(valued: Valued) -> None:
     assert len(value_files(valued.job.workspace, "tiny", version)) >= 3
 
 
+class Recorded(Terminal):
+    """Keeps what a step shows."""
+
+    def __init__(self) -> None:
+        super().__init__(as_json=True)
+        self.seen: list[tuple[int, int]] = []
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Advance]:
+        yield lambda done, total, note: self.seen.append((done, total))
+
+
 def test_shards_write_the_same_vectors(valued: Valued, tmp_path: Path) -> None:
     spec = write_dataset(tmp_path, fields=_spec_fields())
     job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
     ingest.run(job, str(spec), data_folder=None)
-    outcome = encode_values.run(job, "tiny", UNTUNED, shards=2, piece=8)
+    shown = Recorded()
+    outcome = encode_values.run(Job(job.workspace, shown), "tiny", UNTUNED, shards=2, piece=8)
+    total = outcome.result["new_texts"]
+    progress = [done for done, of in shown.seen if of == total]
+    assert progress == sorted(progress)
+    assert progress[-1] == total
     version = outcome.result["version"]
     texts = stored_texts(job.workspace, "tiny", version)
     assert len(texts) == 27

@@ -15,8 +15,11 @@ from serving_process import Redis
 from serving_workspace import REDIS_CONFIG
 from unseen_workspace import NEW_ITEMS, VALUES_VERSION, build_unseen, unseen_spec, vector_of, write_vectors
 
+from jobs import skew
 from jobs.agreement import chosen_rows, offline_scores
 from jobs.check import request_rows
+from jobs.console import Terminal
+from jobs.step import Job
 from llactr.ctr import Bundle, TrainingSet, predict
 from llactr.store import (
     OnlineReader,
@@ -255,6 +258,16 @@ def test_a_store_that_goes_away_between_the_two_reads_is_503(place: Place, monke
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         assert asgi.metric("llactr_store_failures_total") == 1
         assert asgi.ask("GET", "/readyz").status == 503
+
+
+def test_skew_scores_logged_rows_again_with_the_offline_vectors(place: Place) -> None:
+    place.add_vectors([("item_id", "new-1"), ("genres", "q")])
+    with place.start(log_rate=1.0) as asgi:
+        assert asgi.ask("POST", "/v1/rank", BODY).json["unseen"]["placed"] == {"item_id": 1, "genres": 1}
+    found = skew.run(Job(place.workspace, Terminal()), "shop")
+    assert found["holds"]
+    assert found["rows"] == len(BODY["items"])
+    assert found["scores"][0]["max_difference"] <= 1e-6
 
 
 def test_the_model_names_the_values_version(place: Place, built: Workspace) -> None:
