@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from llactr.ctr.lookup import Lookup
 from llactr.ctr.model import CTRModel
@@ -146,16 +147,23 @@ class UnseenValues:
         added: NDArray[np.float32],
         field: NDArray[np.int64],
     ) -> Lookup:
-        """The table rows that a batch reads, one per slot, and the added ones behind them."""
+        """The whole table, or where that is larger a row for each slot of the batch; the added rows behind."""
         embedding = self._model.embedding
         with torch.inference_mode():
-            entries = embedding.row_ids(torch.from_numpy(ids)).reshape(-1).long()  # (N C,)
+            positions = embedding.row_ids(torch.from_numpy(ids)).long()  # (N, C)
+            table: Tensor = embedding.weight
+            linear: Tensor | None = embedding.linear
+            fields = embedding.row_fields
+            if len(table) > positions.numel():
+                entries = positions.reshape(-1)  # (N C,)
+                table, fields = table.index_select(0, entries), fields.index_select(0, entries)
+                linear = None if linear is None else linear.index_select(0, entries)
+                positions = torch.arange(len(entries)).view(ids.shape)
+            positions[torch.from_numpy(row), torch.from_numpy(slot)] = len(table) + torch.from_numpy(place)
             behind = torch.from_numpy(added)
-            table = torch.cat([embedding.weight.index_select(0, entries), behind[:, :-1]])
-            linear = None
-            if embedding.linear is not None:
-                linear = torch.cat([embedding.linear.index_select(0, entries), behind[:, -1]])
-            fields = torch.cat([embedding.row_fields.index_select(0, entries), torch.from_numpy(field)])
-            positions = torch.arange(len(entries)).view(ids.shape)
-            positions[torch.from_numpy(row), torch.from_numpy(slot)] = len(entries) + torch.from_numpy(place)
-        return Lookup(table, linear, positions, fields)
+            return Lookup(
+                torch.cat([table, behind[:, :-1]]),
+                None if linear is None else torch.cat([linear, behind[:, -1]]),
+                positions,
+                torch.cat([fields, torch.from_numpy(field)]),
+            )

@@ -40,7 +40,7 @@ class Encoder(Protocol):
         ...
 
     def encode(
-        self, texts: Sequence[str], *, batch_size: int = 64, progress: Callable[[int, int], None] | None = None
+        self, texts: Sequence[str], *, batch_size: int = 32, progress: Callable[[int, int], None] | None = None
     ) -> NDArray[np.float32]:
         """Vectors of N texts: (N, L) float32, each of length 1."""
         ...

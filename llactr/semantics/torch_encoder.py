@@ -75,7 +75,7 @@ class TorchEncoder(ABC):
         self,
         texts: Sequence[str],
         *,
-        batch_size: int = 64,
+        batch_size: int = 32,
         progress: Callable[[int, int], None] | None = None,
     ) -> NDArray[np.float32]:
         """Unit vectors of N texts, (N, L) float32: each distinct text once, in batches of similar length."""

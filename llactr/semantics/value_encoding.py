@@ -55,7 +55,7 @@ def encode_pieces(
     pieces: Sequence[Piece],
     keep: Callable[[EncodedPiece], object],
     *,
-    batch_size: int = 64,
+    batch_size: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Encodes pieces one after another and hands each to `keep` as soon as it is done; returns the number of texts.
