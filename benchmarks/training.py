@@ -1,13 +1,19 @@
-"""Training throughput side by side: llactr, FuxiCTR and DeepCTR-Torch on one click log, one thread, CPU time.
+"""Training side by side: llactr, FuxiCTR and DeepCTR-Torch on one click log, one thread, CPU time.
 
 Each system runs in its own environment and process, through the same measuring code (`benchmarks/peers/rate.py`),
-in training steps from rows in memory: no loader is measured. Runs alternate between the systems, so that a busy moment
-of the machine meets all of them; medians and ranges are over the timed pieces of all rounds.
+on rows in memory: no loader is measured. Both measurements treat all systems alike:
 
-    python -m benchmarks.training --short            # rates only, minutes
-    python -m benchmarks.training --auc              # and one epoch each, with test AUC
+- *rates*, in training steps. Rounds alternate between the systems, so that a busy moment of the machine meets all of
+  them; a ratio is taken within a round, and its median and range over the rounds are told.
+- *test AUC* (`--auc`). Every system trains with every learning rate of one grid; the learning rate and the number of
+  epochs with the highest validation AUC are taken, and the test AUC they have is told. Where FuxiCTR is too slow for
+  that, both sides get fewer rows (`SPLITS`).
 
-The environments are made on first use in `--folder` (torch 2.13.0 and the peer, nothing of llactr).
+    python -m benchmarks.training --short                 # rates only, minutes
+    python -m benchmarks.training --auc --out found.json  # an hour or two of one core
+
+The environments are made on first use in `--folder` (torch 2.13.0 and the peer, nothing of llactr). Where that fails,
+there being no network for example, the peer is left out, and said to be.
 """
 
 from __future__ import annotations
@@ -37,155 +43,241 @@ ENVIRONMENTS = {
 RESERVED_IDS = 3
 SETTINGS: dict[str, dict[str, Any]] = {
     "deepfm": {"hidden_units": [300, 300, 128]},
-    # FuxiCTR's own default sizes, and sizes at which the bilinear fusion weighs as much as the perceptrons.
+    # What FuxiCTR's constructor has when nothing is said.
     "finalmlp": {
         "first_hidden_units": [64, 64, 64],
         "second_hidden_units": [64, 64, 64],
         "gate_hidden_units": [64],
         "num_heads": 1,
     },
-    "finalmlp-wide": {
+    "finalmlp-400": {
         "first_hidden_units": [400, 400, 400],
         "second_hidden_units": [400, 400, 400],
         "gate_hidden_units": [64],
         "num_heads": 1,
     },
+    # `FinalMLP_default` of FuxiCTR's model_zoo/FinalMLP/config/model_config.yaml, called "a config template" there.
+    "finalmlp-zoo": {
+        "first_hidden_units": [1024, 512],
+        "second_hidden_units": [1024, 512, 256],
+        "gate_hidden_units": [1024, 512],
+        "num_heads": 2,
+    },
 }
-GOALS = {"fm": 10, "fwfm": 10, "deepfm": 1.5, "fmfm": 30, "finalmlp": 10}  # times FuxiCTR
-BACKBONES = ("fm", "fwfm", "deepfm", "fmfm", "finalmlp", "finalmlp-wide")
+GOALS = {"fm": 10, "fwfm": 10, "deepfm": 1.5, "fmfm": 30}
+GOALS |= dict.fromkeys(("finalmlp", "finalmlp-400", "finalmlp-zoo"), 10)  # times FuxiCTR
+IDLE_RATES = {"fm": 26_000, "fwfm": 25_000, "deepfm": 16_000, "fmfm": 360, "finalmlp-zoo": 620}
+"""FuxiCTR's rows per second in training, seen once on an idle machine; FinalMLP's sizes were not noted with it."""
+BACKBONES = ("fm", "fwfm", "deepfm", "fmfm", "finalmlp", "finalmlp-400", "finalmlp-zoo")
 SYSTEMS = {"fm": ("llactr", "fuxictr", "deepctr"), "deepfm": ("llactr", "fuxictr", "deepctr")}
-SLOW_PEERS = {"fmfm", "finalmlp-wide"}  # few steps are timed; an epoch of FmFM takes FuxiCTR 40 CPU-minutes
-LAZY_LEARNING_RATE = 2e-3  # the peers' 1e-3 moves a rare row on for many steps after it was read; lazy Adam does not
+SLOW = ("fmfm", "finalmlp-400", "finalmlp-zoo")  # at FuxiCTR: a step takes seconds
+LEARNING_RATES = (1e-3, 2e-3, 4e-3)
+EPOCHS = 2
+ROWS = 1_000_000  # of the click log
+SPLITS = {
+    "many": {"train": [0, 200_000], "validation": [800_000, 900_000], "test": [900_000, 1_000_000]},
+    "few": {"train": [0, 50_000], "validation": [800_000, 830_000], "test": [900_000, 930_000]},
+}
+"""Rows for the AUC; `few` for the backbones of SLOW."""
 
 
-def prepare(folder: Path, rows: int) -> tuple[Path, dict[str, Any]]:
-    """The click log as arrays in memory-mapped files, and the job that every system gets."""
-    place = folder / f"clicks-{rows}"
-    job_file = place / "job.json"
-    if not job_file.exists():
-        place.mkdir(parents=True, exist_ok=True)
-        log = ClickLog().rows(rows)
+def prepare(folder: Path) -> dict[str, Path]:
+    """The click log as arrays in memory-mapped files, and the jobs that every system gets: on many rows, on few."""
+    place = folder / f"clicks-{ROWS}"
+    place.mkdir(parents=True, exist_ok=True)
+    if not (place / "probability.npy").exists():
+        log = ClickLog().rows(ROWS)
         np.save(place / "ids.npy", log.values + RESERVED_IDS)
         np.save(place / "label.npy", log.label)
-        tested = slice(rows * 9 // 10, rows)
-        lazy = {"learning_rate": LAZY_LEARNING_RATE}
+        np.save(place / "probability.npy", log.probability)
+    label, probability = np.load(place / "label.npy"), np.load(place / "probability.npy")
+    jobs = {}
+    for name, splits in SPLITS.items():
+        tested = slice(*splits["test"])
         job = {
             "ids": str(place / "ids.npy"),
             "label": str(place / "label.npy"),
             "sizes": [shape.size + RESERVED_IDS for shape in FIELDS],
-            "train": [0, rows * 8 // 10],
-            "test": [rows * 9 // 10, rows],
+            **splits,
             "batch_size": 4096,
             "seed": 0,
             "settings": SETTINGS,
-            "llactr_training": lazy,
-            "auc_of_true_probabilities": auc(log.label[tested], log.probability[tested]),
+            "auc_of_true_probabilities": auc(label[tested], probability[tested]),
         }
-        job_file.write_text(json.dumps(job, indent=1))
-    return job_file, json.loads(job_file.read_text())
+        jobs[name] = place / f"{name}.json"
+        jobs[name].write_text(json.dumps(job, indent=1))
+    return jobs
 
 
-def python_of(system: str, folder: Path) -> str:
-    """The Python of a system's environment, made if it is not there."""
+def python_of(system: str, folder: Path) -> str | None:
+    """The Python of a system's environment, made if it is not there; None where it cannot be made."""
     if system == "llactr":
         return sys.executable
     place = folder / f"env-{system}"
     python = place / "bin" / "python"
     if not (place / ".ready").exists():
+        print(f"installing {', '.join(ENVIRONMENTS[system])} into {place}", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *ENVIRONMENTS[system]], check=True)
+        install = [str(python), "-m", "pip", "install", "--quiet", *ENVIRONMENTS[system]]
+        done = subprocess.run(install, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"{system} is left out: it cannot be installed\n{done.stderr[-1000:]}", file=sys.stderr)
+            return None
         (place / ".ready").touch()
     return str(python)
 
 
-def measure(system: str, backbone: str, job: Path, folder: Path, arguments: Sequence[str]) -> dict[str, Any]:
+def measure(python: str, system: str, backbone: str, job: Path, arguments: Sequence[str]) -> dict[str, Any]:
     """One process of one system on one backbone."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     environment["PYTHONPATH"] = str(REPO) if system == "llactr" else ""
-    command = [python_of(system, folder), str(PEERS / f"run_{system}.py"), "--job", str(job), "--backbone", backbone]
+    command = [python, str(PEERS / f"run_{system}.py"), "--job", str(job), "--backbone", backbone]
+    began = time.monotonic()
     done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{system} failed on {backbone}:\n{done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    told = {key: value for key, value in found.items() if key != "backbone"}
+    took = time.monotonic() - began
+    print(f"{backbone:14} {system:8} {' '.join(arguments)} {took:6.1f} s {told}", file=sys.stderr, flush=True)
     return found
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
-    """All measurements."""
-    job_file, job = prepare(arguments.folder, arguments.rows)
-    results: dict[str, dict[str, Any]] = {}
-    for round_number in range(arguments.rounds):
-        for backbone in arguments.backbones:
-            for system in SYSTEMS.get(backbone, ("llactr", "fuxictr")):
-                slow = backbone in SLOW_PEERS and system != "llactr"
-                options = ["--steps", "1" if slow else "10", "--repeats", "2" if slow or arguments.short else "5"]
-                whole_epoch = arguments.auc and round_number == 0 and (not slow or arguments.slow_auc)
-                if whole_epoch:
-                    options = ["--steps", "10", "--auc"]
-                began = time.monotonic()
-                found = measure(system, backbone, job_file, arguments.folder, options)
-                print(f"{backbone:14} {system:8} {time.monotonic() - began:6.1f} s", file=sys.stderr)
-                kept = results.setdefault(backbone, {}).setdefault(system, {"rates": [], "test_auc": None})
-                kept["rates"] += found["rows_per_cpu_second"]
-                kept["test_auc"] = found.get("test_auc", kept["test_auc"])
-                kept["scoring_rate"] = found.get("mlp_rows_per_cpu_second", kept.get("scoring_rate"))
-    return {
-        "rows": arguments.rows,
-        "auc_of_true_probabilities": job["auc_of_true_probabilities"],
+    """All measurements; `arguments.out` is written after each backbone: an interrupted run leaves what it has."""
+    jobs = prepare(arguments.folder)
+    pythons = {system: python_of(system, arguments.folder) for system in ("llactr", *ENVIRONMENTS)}
+    found: dict[str, Any] = {
+        "splits": SPLITS,
+        "rounds": arguments.rounds,
+        "learning_rates": arguments.learning_rates,
+        "epochs": EPOCHS,
         "load_average": os.getloadavg(),
-        "results": {b: {s: _summary(kept) for s, kept in systems.items()} for b, systems in results.items()},
+        "left_out": [system for system, python in pythons.items() if python is None],
+        "auc_of_true_probabilities": {
+            name: json.loads(file.read_text())["auc_of_true_probabilities"] for name, file in jobs.items()
+        },
+        "settings": SETTINGS,
+        "results": {},
     }
-
-
-def _summary(kept: dict[str, Any]) -> dict[str, Any]:
-    rates = kept["rates"]
-    found = {
-        "rows_per_cpu_second": round(statistics.median(rates)),
-        "lowest": round(min(rates)),
-        "highest": round(max(rates)),
-        "pieces": len(rates),
-        "test_auc": kept["test_auc"],
-    }
-    if kept["scoring_rate"] is not None:
-        # A step computes the products of a perceptron three times: forward, for the weights, for the input.
-        found["ceiling"] = round(kept["scoring_rate"] / 3)
-        found["share_of_ceiling"] = round(found["rows_per_cpu_second"] / found["ceiling"], 3)
+    for backbone in arguments.backbones:
+        systems = {
+            system: python
+            for system in SYSTEMS.get(backbone, ("llactr", "fuxictr"))
+            if (python := pythons[system]) is not None
+        }
+        rounds: dict[str, list[dict[str, Any]]] = {system: [] for system in systems}
+        for _ in range(arguments.rounds):
+            for system, python in systems.items():
+                slow = backbone in SLOW and system != "llactr"
+                options = ["--steps", "1" if slow else "5", "--pieces", "2" if slow or arguments.short else "4"]
+                rounds[system].append(measure(python, system, backbone, jobs["many"], options))
+        found["results"][backbone] = {system: _rates(runs) if runs else {} for system, runs in rounds.items()}
+        if arguments.auc:
+            size = "few" if backbone in SLOW else "many"
+            for system, python in systems.items():
+                if system in arguments.auc_of:
+                    rates = arguments.learning_rates
+                    runs = {
+                        rate: measure(
+                            python,
+                            system,
+                            backbone,
+                            jobs[size],
+                            ["--epochs", str(EPOCHS), "--learning-rate", str(rate)],
+                        )
+                        for rate in rates
+                    }
+                    found["results"][backbone][system]["auc"] = {"rows": size, **_chosen(runs)}
+        if arguments.out is not None:
+            arguments.out.parent.mkdir(parents=True, exist_ok=True)
+            arguments.out.write_text(json.dumps(found, indent=1) + "\n")
     return found
+
+
+def _rates(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians of the rounds, and all that was measured."""
+    rounds = [statistics.median(run["rows_per_cpu_second"]) for run in runs]
+    found: dict[str, Any] = {
+        "rows_per_cpu_second": statistics.median(rounds),
+        "rounds": rounds,
+        "pieces": [run["rows_per_cpu_second"] for run in runs],
+    }
+    scoring = [run["mlp_rows_per_cpu_second"] for run in runs if "mlp_rows_per_cpu_second" in run]
+    if scoring:
+        # A step computes the products of a perceptron three times: forward, for the weights, for the input.
+        found["ceilings"] = [rate / 3 for rate in scoring]
+        found["shares_of_ceiling"] = [3 * own / rate for own, rate in zip(rounds, scoring, strict=True)]
+    return found
+
+
+def _chosen(runs: dict[float, dict[str, Any]]) -> dict[str, Any]:
+    """The learning rate and the epoch of the highest validation AUC, and the test AUC they have."""
+    rate, epoch = max(
+        ((rate, epoch) for rate, run in runs.items() for epoch in range(len(run["validation_auc"]))),
+        key=lambda at: runs[at[0]]["validation_auc"][at[1]],
+    )
+    return {
+        "learning_rate": rate,
+        "epoch": epoch + 1,
+        "validation_auc": runs[rate]["validation_auc"][epoch],
+        "test_auc": runs[rate]["test_auc"][epoch],
+        "grid": {str(rate): run for rate, run in runs.items()},
+    }
+
+
+def _median(values: Sequence[float], form: str) -> str:
+    """Median (lowest to highest)."""
+    return f"{statistics.median(values):{form}} ({min(values):{form}}–{max(values):{form}})"
 
 
 def table(found: dict[str, Any]) -> str:
     """The comparison as Markdown."""
+    true = found["auc_of_true_probabilities"]
     lines = [
-        f"{found['rows']:,} rows, 20 fields, D=32, batch 4096, fp32, one thread; test AUC after one epoch "
-        f"(true probabilities: {found['auc_of_true_probabilities']:.4f})",
+        f"Click log of 20 fields, D=32, batch 4096, fp32, one thread; median of {found['rounds']} rounds "
+        "(range). Test AUC at the learning rate and epoch that validation chose; true probabilities have "
+        f"{true['many']:.4f} ({true['few']:.4f} on the few rows).",
         "",
-        "| backbone | system | rows per CPU-second (range) | times FuxiCTR (goal) | test AUC | share of ceiling |",
-        "|---|---|---|---|---|---|",
+        "| backbone | system | rows per CPU-s | times FuxiCTR | goal | times FuxiCTR idle | test AUC | lr, epoch "
+        "| share of ceiling |",
+        "|---|---|---:|---:|---:|---:|---:|---|---:|",
     ]
     for backbone, systems in found["results"].items():
         for system, one in systems.items():
-            times = one["rows_per_cpu_second"] / systems["fuxictr"]["rows_per_cpu_second"]
-            goal = f" ({GOALS[backbone]:g})" if system == "llactr" and backbone in GOALS else ""
-            measured = "" if one["test_auc"] is None else f"{one['test_auc']:.4f}"
-            share = "" if "ceiling" not in one else f"{one['share_of_ceiling']:.0%} of {one['ceiling']:,}"
-            lines.append(
-                f"| {backbone} | {system} | {one['rows_per_cpu_second']:,} ({one['lowest']:,} to {one['highest']:,}) "
-                f"| {times:.1f}{goal} | {measured} | {share} |"
-            )
+            cells = [backbone, system, _median(one["rounds"], ",.0f") if "rounds" in one else ""]
+            other = systems.get("fuxictr", {})
+            compared = system == "llactr"
+            if "rounds" not in other or not compared:
+                cells.append("")
+            else:
+                cells.append(_median([a / b for a, b in zip(one["rounds"], other["rounds"], strict=True)], ".1f"))
+            cells.append(f"{GOALS[backbone]:g}" if compared else "")
+            idle = IDLE_RATES.get(backbone)
+            cells.append(f"{one['rows_per_cpu_second'] / idle:.1f}" if compared and idle and "rounds" in one else "")
+            chosen = one.get("auc")
+            cells.append("" if chosen is None else f"{chosen['test_auc']:.4f}" + "*" * (chosen["rows"] == "few"))
+            cells.append("" if chosen is None else f"{chosen['learning_rate']:g}, {chosen['epoch']}")
+            share = one.get("shares_of_ceiling")
+            cells.append("" if share is None else _median(share, ".0%"))
+            lines.append("| " + " | ".join(cells) + " |")
+    if any("auc" in one for systems in found["results"].values() for one in systems.values()):
+        many, few = (splits["train"][1] for splits in found["splits"].values())
+        lines += ["", f"AUC: trained on {many:,} rows, both sides; \\* on {few:,}, a step of FuxiCTR takes seconds."]
+    if found["left_out"]:
+        lines += ["", f"Left out, because it could not be installed: {', '.join(found['left_out'])}."]
     return "\n".join(lines)
 
 
 def main() -> None:
     """Prints one table, or with --json one object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5, help="of the rates; 0 for AUC alone")
     parser.add_argument("--backbones", nargs="+", default=list(BACKBONES), choices=BACKBONES)
-    parser.add_argument("--short", action="store_true", help="one round, rates only")
-    parser.add_argument("--auc", action="store_true", help="train an epoch each, and measure test AUC")
-    parser.add_argument(
-        "--slow-auc", action="store_true", help="also for the peers that take the better part of an hour"
-    )
+    parser.add_argument("--short", action="store_true", help="one round of few steps, rates only")
+    parser.add_argument("--auc", action="store_true", help="train with each learning rate, and measure test AUC")
+    parser.add_argument("--auc-of", nargs="+", default=["llactr", "fuxictr"], choices=["llactr", *ENVIRONMENTS])
+    parser.add_argument("--learning-rates", nargs="+", type=float, default=list(LEARNING_RATES))
     parser.add_argument("--folder", type=Path, default=Path(".bench"), help="click log and environments")
     parser.add_argument("--out", type=Path, help="write the JSON here as well")
     parser.add_argument("--json", action="store_true")
@@ -194,9 +286,6 @@ def main() -> None:
         arguments.rounds, arguments.auc = 1, False
     arguments.folder = arguments.folder.absolute()
     found = compare(arguments)
-    if arguments.out is not None:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found) if arguments.json else table(found))
 
 

@@ -23,7 +23,7 @@ def make(backbone: str, job: Job) -> tuple[Any, Any]:
     model = DeepFM(
         columns, columns, dnn_hidden_units=hidden, l2_reg_linear=0, l2_reg_embedding=0, l2_reg_dnn=0, device="cpu"
     )
-    model.compile(torch.optim.Adam(model.parameters(), lr=1e-3), "binary_crossentropy")
+    model.compile(torch.optim.Adam(model.parameters(), lr=job.learning_rate), "binary_crossentropy")
 
     def step(ids: torch.Tensor, label: torch.Tensor) -> None:
         model.train()

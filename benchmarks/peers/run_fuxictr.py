@@ -25,13 +25,14 @@ from rate import Job, run
 from torch import nn
 
 DIM = 32
-LEARNING_RATE = 1e-3
 
 
 class Ranker(BaseModel):
     """Embeddings, then `parts`, then `logits`."""
 
-    def __init__(self, feature_map: FeatureMap, backbone: str, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, feature_map: FeatureMap, backbone: str, settings: dict[str, Any], *, learning_rate: float
+    ) -> None:
         super().__init__(
             feature_map, model_root="/tmp", metrics=["AUC"], verbose=0, embedding_regularizer=0.0, net_regularizer=0.0
         )
@@ -66,7 +67,7 @@ class Ranker(BaseModel):
             self.first = MLP_Block(input_dim=size, hidden_units=first, hidden_activations="ReLU")
             self.second = MLP_Block(input_dim=size, hidden_units=second, hidden_activations="ReLU")
             self.fusion = InteractionAggregation(first[-1], second[-1], 1, settings["num_heads"])
-        self.compile("adam", "binary_crossentropy", LEARNING_RATE)
+        self.compile("adam", "binary_crossentropy", learning_rate)
         self.reset_parameters()
 
     def logits(self, inputs: dict[str, torch.Tensor], embedded: torch.Tensor) -> torch.Tensor:
@@ -100,7 +101,7 @@ def make(backbone: str, job: Job) -> tuple[Any, Any]:
         features.features[name] = {"source": "", "type": "categorical", "vocab_size": size}
     features.num_fields = len(names)
     features.set_column_index()
-    model = Ranker(features, backbone, job.content["settings"].get(backbone, {}))
+    model = Ranker(features, backbone, job.content["settings"].get(backbone, {}), learning_rate=job.learning_rate)
 
     def batch_of(ids: torch.Tensor) -> dict[str, torch.Tensor]:
         return dict(zip(names, ids.unbind(1), strict=True))

@@ -24,7 +24,7 @@ def make(backbone: str, job: Job) -> tuple[Any, Any]:
     name = backbone.partition("-")[0]
     config = ModelConfig.model_validate({"backbone": name, "embedding_dim": 32, "settings": settings})
     model = CTRModel(config, layout)
-    training = TrainConfig(embedding_optimizer="lazy", device="cpu", **job.content["llactr_training"])
+    training = TrainConfig(embedding_optimizer="lazy", device="cpu", learning_rate=job.learning_rate)
     training_step = TrainingStep(model, training, Processes())
     version = torch.zeros(job.batch_size, dtype=torch.int32)
     job.ids = job.ids.to(torch.int32)
