@@ -268,6 +268,7 @@ class _Run:
                 "training": self.config.model_dump(mode="json", exclude={"max_epochs", "patience", "device"}),
                 "layout": [layout.names, layout.vocab_sizes, layout.slots],
                 "rows": self.rows.row_count,
+                "cold_share": 0 if self.model.embedding.cold is None else self.model.embedding.cold.share,
                 "processes": [self.processes.rank, self.processes.count],
             }
         )

@@ -10,16 +10,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file
 from training_fakes import clicks, model
 
-from llactr.ctr import CTRModel, TrainConfig, train
+from llactr.ctr import CTRData, CTRModel, ModelConfig, Split, TrainConfig, train
 from llactr.ctr.batches import Batch, MemoryRows
 from llactr.ctr.checkpoint import Checkpoint, Checkpoints
+from llactr.ctr.cold_start import ColdStart
 from llactr.ctr.trainer import TrainResult
 from llactr.errors import InputError, StepError
+from llactr.spec import DatasetSpec
+from llactr.transforms import Transform
 
 HERE = Path(__file__).parent
 
@@ -27,8 +32,8 @@ HERE = Path(__file__).parent
 class Breaking(MemoryRows):
     """Rows that fail after some batches, as a machine does."""
 
-    def __init__(self, batches: int) -> None:
-        super().__init__(clicks())
+    def __init__(self, batches: int, data: CTRData | None = None) -> None:
+        super().__init__(clicks() if data is None else data)
         self.left = batches
 
     def batches(self, *, seed: int, epoch: int, batch_size: int, start: int = 0) -> Iterator[Batch]:
@@ -75,6 +80,62 @@ def test_a_run_taken_up_again_has_the_bits_of_one_that_was_never_broken(
     assert [replace(r, seconds=0) for r in result.history] == [replace(r, seconds=0) for r in expected.history]
     assert result.best_epoch == expected.best_epoch
     assert 1000 - rows.left == result.steps - broken_after // 5 * 5  # lost: what came after the last checkpoint
+
+
+def cold_model(share: float = 0.4) -> tuple[CTRModel, CTRData]:
+    """A model that treats users and items as never seen at random, and rows for it."""
+    entities = {"user": {"join_key": "person"}, "item": {"join_key": "film"}}
+    fields = [
+        {"name": key, "description": key, "owner": owner, "kind": "categorical"}
+        for owner, key in (("user", "person"), ("item", "film"))
+    ]
+    spec = DatasetSpec.model_validate(
+        {
+            "name": "films", "sources": {"events": {"path": "e.csv", "format": "csv"}}, "events": "events",
+            "timestamp": {"column": "at", "unit": "s"}, "label": {"column": "liked"}, "entities": entities,
+            "fields": fields,
+        }
+    )  # fmt: skip
+    rng = np.random.default_rng(1)
+    person, film = rng.integers(0, 30, 900), rng.integers(0, 20, 900)
+    rows = pa.table({"person": [f"p{n}" for n in person], "film": [f"f{n}" for n in film]})
+    transform = Transform.fit(spec, rows)
+    label = ((person + film) % 3 == 0).astype(np.float32)
+    split = Split(np.arange(600), np.arange(600, 800), np.arange(800, 900))
+    data = CTRData(transform.ids(rows), label, np.zeros(900, np.int32), split)
+    config = ModelConfig.model_validate({"backbone": "deepfm", "embedding_dim": 8, "settings": {}})
+    return CTRModel(config, transform.layout, cold=ColdStart.of(spec, transform, share), seed=3), data
+
+
+@pytest.mark.parametrize("optimizer", ["dense", "lazy"])
+@pytest.mark.parametrize("broken_after", [4, 7, 16])
+def test_cold_starts_are_drawn_as_if_the_run_had_never_been_broken(
+    tmp_path: Path, optimizer: str, broken_after: int
+) -> None:
+    whole, data = cold_model()
+    train(whole, data, config(embedding_optimizer=optimizer))
+    breaking = Breaking(broken_after, data)
+    with pytest.raises(OSError, match="went away"):
+        train(
+            cold_model()[0],
+            breaking,
+            config(embedding_optimizer=optimizer),
+            checkpoints=Checkpoints(tmp_path, every_steps=3),
+        )
+    torch.manual_seed(99)
+    made, _ = cold_model()
+    train(made, data, config(embedding_optimizer=optimizer), checkpoints=Checkpoints(tmp_path, every_steps=3))
+    assert bits(made) == bits(whole)
+    plain, _ = cold_model(share=0)
+    train(plain, data, config(embedding_optimizer=optimizer))
+    assert bits(plain) != bits(whole), "the draws matter"
+
+
+def test_a_checkpoint_of_another_share_of_cold_starts_is_refused(tmp_path: Path) -> None:
+    made, data = cold_model()
+    train(made, data, config(), checkpoints=Checkpoints(tmp_path, every_steps=3))
+    with pytest.raises(InputError, match="made with another model, data or configuration"):
+        train(cold_model(share=0.1)[0], data, config(), checkpoints=Checkpoints(tmp_path, every_steps=3))
 
 
 def test_checkpoints_leave_the_result_alone(tmp_path: Path) -> None:
