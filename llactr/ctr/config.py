@@ -124,11 +124,16 @@ class EnhancementConfig(_Settings):
 
 
 class ValuesConfig(_Settings):
-    """How value vectors enter the embedding: `tau` sightings halve their weight, `rank` is r of each field's PCA."""
+    """How value vectors enter the embedding: `tau` sightings halve their weight, `rank` is r of each field's PCA.
+
+    The weight decay of P_k and q_k is `decay_factor` times the model's. All values of a field share them, so that their
+    gradients add up, and a decay that suits one value's embedding hardly holds them. 0 leaves them free.
+    """
 
     tau: float = Field(default=20.0, gt=0)
     rank: int = Field(default=24, ge=1)
     init_std: float = Field(default=0.01, gt=0)
+    decay_factor: float = Field(default=10.0, ge=0)  # chosen by docs/results.md, "What was chosen, and how"
 
 
 class ModelConfig(_Settings):

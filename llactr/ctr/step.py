@@ -10,6 +10,7 @@ Letters: B rows of the batch, C id slots.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from llactr.ctr.model import CTRModel, Loss
 from llactr.ctr.optimizer import LazyAdam
 from llactr.ctr.parallel import Processes, ReplicatedTables, ShardedTables
 from llactr.ctr.tables import LocalTables, Tables
+from llactr.ctr.value_embedding import ValueEmbedding
 
 __all__ = ["TrainingStep"]
 
@@ -45,7 +47,7 @@ class TrainingStep:
             self._dense = [p for p in self._dense if all(p is not table for table in own)]
             self.tables = _tables(own, config, processes)
         self._adam = torch.optim.Adam(
-            self._dense, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            _groups(model, self._dense, config.weight_decay), lr=config.learning_rate, fused=True
         ) if self._dense else None  # fmt: skip
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -131,6 +133,19 @@ class TrainingStep:
 
     def _arguments(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
         return batch.ids, batch.label, batch.version if self.model.version_count > 1 else None
+
+
+def _groups(model: CTRModel, parameters: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
+    """Parameters by their weight decay: what projects value vectors has its own (see `ValuesConfig`)."""
+    if not isinstance(model.embedding, ValueEmbedding):
+        return [{"params": parameters, "weight_decay": decay}]
+    projections = [*model.embedding.projections, *model.embedding.linear_projections]
+    own = {id(parameter) for parameter in projections}
+    factor = model.embedding.values.config.decay_factor
+    return [
+        {"params": [p for p in parameters if id(p) not in own], "weight_decay": decay},
+        {"params": projections, "weight_decay": decay * factor},
+    ]
 
 
 def _tables(own: list[nn.Parameter], config: TrainConfig, processes: Processes) -> Tables:

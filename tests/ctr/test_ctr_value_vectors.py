@@ -8,6 +8,8 @@ import torch
 from llactr.ctr import CTRData, CTRModel, ModelConfig, Split, TrainConfig, predict, train
 from llactr.ctr.cold_start import ColdStart
 from llactr.ctr.config import ValuesConfig
+from llactr.ctr.parallel import Processes
+from llactr.ctr.step import TrainingStep
 from llactr.ctr.unseen import UnseenValues
 from llactr.ctr.unseen_rows import find_unseen
 from llactr.ctr.value_embedding import ValueTables
@@ -319,6 +321,27 @@ def test_cold_starts_with_lazy_tables_are_refused(transform: Transform, tables: 
     model = CTRModel(ModelConfig(backbone="fm", settings={}), transform.layout, values=tables, cold=cold)
     with pytest.raises(InputError, match="embedding_optimizer 'dense', found 'lazy'"):
         train(model, _data(transform), TrainConfig(batch_size=64, embedding_optimizer="lazy"))
+
+
+@pytest.mark.parametrize("optimizer", ["dense", "lazy"])
+def test_projections_have_a_weight_decay_of_their_own(transform: Transform, optimizer: str) -> None:
+    """Without gradients coupled decay is all that Adam sees: a first step moves a weight by the learning rate, or not."""
+    for model_decay, factor, moved in ((0.1, 10.0, True), (0.1, 0.0, False), (0.0, 10.0, False)):
+        config = ValuesConfig(tau=5, rank=3, decay_factor=factor)
+        values = ValueTables.fit(transform, _vectors(), config)
+        model = CTRModel(ModelConfig(backbone="deepfm", settings={}), transform.layout, values=values, seed=1)
+        training = TrainConfig(learning_rate=1e-3, weight_decay=model_decay, embedding_optimizer=optimizer)
+        step = TrainingStep(model, training, Processes())
+        projection, bias = model.embedding.projections[0], model.backbone.mlp[-1].bias
+        before, bias_before = projection.detach().clone(), bias.detach().clone()
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        assert step._adam is not None
+        step._adam.step()
+        expected = before - 1e-3 * before.sign() if moved else before
+        torch.testing.assert_close(projection.detach(), expected, rtol=0, atol=1e-6)
+        expected_bias = bias_before - 1e-3 * bias_before.sign() if model_decay else bias_before
+        torch.testing.assert_close(bias.detach(), expected_bias, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("optimizer", ["dense", "lazy"])
