@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,7 +94,7 @@ def run(
     if results is not None:
         results.parent.mkdir(parents=True, exist_ok=True)
         kept = {name: part for name, part in outcome.result.items() if name != "curves"}
-        content = {"command": " ".join(["llactr", *sys.argv[1:]]), "key": outcome.key, **kept}
+        content = {"command": shlex.join(["llactr", *sys.argv[1:]]), "key": outcome.key, **kept}
         results.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return outcome
 
