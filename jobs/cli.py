@@ -165,7 +165,7 @@ def train(
     arm: Annotated[
         str | None,
         typer.Option(
-            help="plain, enhanced, values or both. Default: values where they have been encoded, else enhanced."
+            help="plain, paper, values or both. Default: values where they have been encoded, else paper (FRE and FIE)."
         ),
     ] = None,
     cold_share: Annotated[

@@ -27,7 +27,7 @@ app = typer.Typer()
 @app.command()
 def tune(
     backbone: Annotated[str | None, typer.Option(help="fm, fwfm, fmfm, deepfm, finalmlp or wukong.")] = None,
-    arm: Annotated[str | None, typer.Option(help="plain, enhanced, values or both.")] = None,
+    arm: Annotated[str | None, typer.Option(help="plain, paper, values or both.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials in all; asking for more goes on.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Trainings per trial.")] = None,
     dataset: DatasetOption = None,

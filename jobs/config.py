@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-TrainArm = Literal["plain", "enhanced", "values", "both"]
+TrainArm = Literal["plain", "paper", "values", "both"]
 """What a bundle's model uses: nothing, the field vectors (FRE, FIE), the value vectors, or both."""
 
 
@@ -51,7 +51,7 @@ class ValueSemanticsConfig(_Section):
 class TrainJobConfig(_Section):
     """One model. `settings` and `training` hold what differs from the backbone's defaults.
 
-    Without an `arm` it is `values` where the values have been encoded, else `enhanced`.
+    Without an `arm` it is `values` where the values have been encoded, else `paper`.
     """
 
     backbone: BackboneName = "deepfm"

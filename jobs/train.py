@@ -107,7 +107,7 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
     spec = dataset_spec(job.workspace, dataset)
     if config.arm is None:
         encoded = "encode_values" in job.workspace.current(dataset)
-        config = config.model_copy(update={"arm": "values" if encoded else "enhanced"})
+        config = config.model_copy(update={"arm": "values" if encoded else "paper"})
     settings = train_config(config.backbone, config.seed, config.training)
     joined, training_set = join(job, dataset)
     inputs = {"training_set": joined.key}
@@ -120,7 +120,7 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
         model = build_model(
             training_set,
             config.backbone,
-            enhancement=config.enhancement if config.arm in {"enhanced", "both"} else None,
+            enhancement=config.enhancement if config.arm in {"paper", "both"} else None,
             settings=config.settings,
             seed=config.seed,
             values=tables,

@@ -12,7 +12,7 @@ from llactr.ctr.config import BackboneName, EnhancementConfig, TrainConfig, Valu
 
 __all__ = ["DIMENSIONS", "Dimension", "SearchConfig", "TunedArm", "TunedSettings", "dimensions"]
 
-TunedArm = Literal["plain", "enhanced", "values", "both"]
+TunedArm = Literal["plain", "paper", "values", "both"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class SearchConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     backbone: BackboneName = "deepfm"
-    arm: TunedArm = "enhanced"
+    arm: TunedArm = "paper"
     trials: int = Field(default=20, ge=1)
     seeds: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0)
@@ -67,7 +67,7 @@ class SearchConfig(BaseModel):
     @property
     def has_field_vectors(self) -> bool:
         """Whether the arm has the enhancement."""
-        return self.arm in {"enhanced", "both"}
+        return self.arm in {"paper", "both"}
 
     @property
     def has_value_vectors(self) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import training  # noqa: E402
+from benchmarks import training
 
 
 def test_validation_alone_chooses_the_learning_rate_and_the_epoch() -> None:

@@ -30,7 +30,7 @@ def bowl(values: Mapping[str, float]) -> TrialScore:
     ("arm", "names"),
     [
         ("plain", ["learning_rate", "weight_decay"]),
-        ("enhanced", ["learning_rate", "weight_decay", "lambda_fre", "lambda_fie"]),
+        ("paper", ["learning_rate", "weight_decay", "lambda_fre", "lambda_fie"]),
         ("values", ["learning_rate", "weight_decay", "tau", "rank"]),
         ("both", ["learning_rate", "weight_decay", "lambda_fre", "lambda_fie", "tau", "rank"]),
     ],

@@ -54,7 +54,7 @@ def test_logarithmic_axes_have_round_numbers():
 def test_the_report_has_defaults_and_best_side_by_side():
     tuning = fake_tuning("DeepFM")
     assert tuning.best is not None
-    html = render_report(ReportData(dataset="toy", tuning=(tuning, fake_tuning("FM", arm="enhanced"))))
+    html = render_report(ReportData(dataset="toy", tuning=(tuning, fake_tuning("FM", arm="paper"))))
     assert html.count('aria-label="Validation AUC by learning_rate') == 2
     row = re.search(r'<th scope="row">learning_rate</th><td class="n">(.+?)</td><td class="n">(.+?)</td>', html)
     assert row is not None

@@ -24,7 +24,7 @@ def _job(ran, **options) -> Job:
 
 
 def _search(**changes) -> SearchConfig:
-    return SearchConfig.model_validate({"backbone": "fm", "arm": "enhanced", "trials": 3, "training": SMALL, **changes})
+    return SearchConfig.model_validate({"backbone": "fm", "arm": "paper", "trials": 3, "training": SMALL, **changes})
 
 
 def test_tune_searches_goes_on_and_is_skipped(ran):
@@ -56,7 +56,7 @@ def test_what_was_found_is_a_configuration(ran):
     assert config.evaluate.training["fm"]["weight_decay"] == best["weight_decay"]
     trained = train.run(_job(ran), "tiny", config.train)
     assert trained.result["metrics"]["validation"]["auc"] == pytest.approx(outcome.result["best"]["auc"], abs=1e-9)
-    assert yaml.safe_load(path.read_text())["train"]["arm"] == "enhanced"
+    assert yaml.safe_load(path.read_text())["train"]["arm"] == "paper"
 
 
 def test_the_test_split_is_out_of_reach(ran, monkeypatch):
