@@ -37,7 +37,7 @@ DatasetOption = Annotated[
 ]
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", help="YAML with the sections semantics, train and evaluate; flags win over it."),
+    typer.Option("--config", help="YAML with the sections semantics, values, train and evaluate; flags win over it."),
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 takes all cores.")]
 
