@@ -23,6 +23,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+# Its functions' default arguments hold the process group there is when it is imported, which torch.optim does: a group
+# that were up by then would keep its threads, and they abort the process when they wake while Python shuts down.
+import torch.distributed.nn
 from torch import Tensor
 
 from llactr.ctr.batches import Batch

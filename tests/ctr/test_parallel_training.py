@@ -27,7 +27,9 @@ def run(out: Path, *, processes: int, **settings: object) -> list[dict[str, floa
     command = [sys.executable]
     if processes > 1:
         command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[2])}
+    environment = {
+        **os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1", "PYTHONPATH": str(SCRIPT.parents[2]),
+    }  # fmt: skip
     done = subprocess.run(
         [*command, str(SCRIPT), str(out), json.dumps(settings)],
         env=environment, capture_output=True, text=True, timeout=300, check=False,
@@ -56,6 +58,16 @@ def test_two_processes_train_as_one_with_the_same_batch(tmp_path: Path, way: str
     difference = (first["embedding.weight"] - expected["embedding.weight"]).abs()
     assert float(difference.mean()) < 1e-3
     assert float(expected["embedding.weight"].abs().mean()) > 0.05
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are listed under /proc on Linux only")
+def test_no_thread_of_the_process_group_outlives_it(tmp_path: Path) -> None:
+    """One that did could abort the process while Python shuts down."""
+    run(tmp_path, processes=2, backbone="fm", max_epochs=1, **WAYS["sharded"])
+    for rank in (0, 1):
+        threads = json.loads((tmp_path / f"threads-{rank}.json").read_text())
+        assert threads
+        assert not [name for name in threads if "gloo" in name]
 
 
 def test_processes_go_on_from_the_newest_checkpoint_that_all_have(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ def main(out: Path, settings: dict[str, object]) -> None:
         result = train(made, clicks(), config, processes=processes, checkpoints=checkpoints)
         save_file(made.state_dict(), out / f"model-{processes.rank}.safetensors")
         (out / f"history-{processes.rank}.json").write_text(json.dumps([asdict(r) for r in result.history]))
+    threads = [name.read_text().strip() for name in Path("/proc/self/task").glob("*/comm")]
+    (out / f"threads-{processes.rank}.json").write_text(json.dumps(threads))
 
 
 if __name__ == "__main__":
