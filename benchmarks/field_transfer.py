@@ -1,6 +1,7 @@
 """Does a field's vector say what the field's pair weights will be? Two tries with FwFM on MovieLens-100K.
 
     python -m benchmarks.field_transfer [--data FOLDER] [--seeds 3] [--draws 5] [--json] [--out FILE]
+    python -m benchmarks.field_transfer --fields lean --seeds 0 --draws 15    # the other dataset alone, more draws
 
 New field: a model was trained without it; then it arrives, and the model is trained further on a few new rows. Its
 embeddings are fresh; its pair weights r_jk are
@@ -126,9 +127,9 @@ class Log:
         return transform, CTRData(transform.ids(self.table), label, version, split)
 
 
-def new_field(log: Log, vectors: Vectors, *, seeds: int) -> list[dict[str, Any]]:
-    """AUC of each arm by field, window, seed, share of new rows, what is trained, and steps."""
-    found = []
+def new_field(log: Log, vectors: Vectors, *, seeds: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Facts by field, window and seed; AUC of each arm by these, share of new rows, what is trained, and steps."""
+    cases, found = [], []
     likeness = cosines(vectors, vectors)
     for window in NEW_WINDOWS:
         split = Split(log.part(0, window), log.part(window, window + 0.1), log.part(window + 0.2, window + 0.3))
@@ -141,17 +142,17 @@ def new_field(log: Log, vectors: Vectors, *, seeds: int) -> list[dict[str, Any]]
             draw = np.random.default_rng([field, round(10 * window), seed])
             placebo = int(draw.choice([k for k in range(len(others)) if k != nearest]))
             case = NewField(field, seed, transform.layout, data, nearest, placebo)
-            facts = {"field": name, "window": window, "seed": seed, "nearest": names[others[nearest]],
-                     "cosine": round(float(likeness[field, others[nearest]]), 3), "permuted": names[others[placebo]],
-                     **case.facts}  # fmt: skip
+            cell = {"field": name, "window": window, "seed": seed}
+            cases.append({**cell, "nearest": names[others[nearest]], "permuted": names[others[placebo]],
+                          "cosine": round(float(likeness[field, others[nearest]]), 3), **case.facts})  # fmt: skip
             for share, way, arm in itertools.product(NEW_SHARES, NEW_WAYS, NEW_ARMS):
                 if (way, arm) != ("own", "without"):
                     more = log.part(window + 0.1, window + 0.1 + share)
                     for steps, auc in case.run(arm, way, more).items():
-                        found.append({**facts, "share": share, "way": way, "steps": steps, "arm": arm, "auc": auc})
+                        found.append({**cell, "share": share, "way": way, "steps": steps, "arm": arm, "auc": auc})
             if seed == seeds - 1:
                 print(f"{len(names)} fields, {name}, trained on {window:.0%}: done", file=sys.stderr)
-    return found
+    return cases, found
 
 
 def other_dataset(log: Log, a: Vectors, b: Vectors, *, draws: int) -> tuple[list[dict[str, Any]], float | None]:
@@ -274,11 +275,15 @@ def table(content: dict[str, Any]) -> str:
     """The results in words."""
     lines = ["differences have intervals over fields x windows (new field), over draws (other dataset)"]
     for name, one in content["fields"].items():
-        new, other = one["new_field"], one["other_dataset"]
-        before, after = new["auc_before"], new["auc_all_rows"]
-        lines += ["", f"NEW FIELD, {name} fields: AUC {before:.4f} without, {after:.4f} with it and all earlier rows"]
-        for line in new["summary"]:
-            lines += ["", f"{line['share']:.0%} of all rows, {line['way']}, {line['steps']} steps", *_lines(line)]
+        new, other = one.get("new_field"), one["other_dataset"]
+        if new:
+            before, after = new["auc_before"], new["auc_all_rows"]
+            lines += [
+                "",
+                f"NEW FIELD, {name} fields: AUC {before:.4f} without, {after:.4f} with it and all earlier rows",
+            ]
+            for line in new["summary"]:
+                lines += ["", f"{line['share']:.0%} of all rows, {line['way']}, {line['steps']} steps", *_lines(line)]
         lines += ["", f"OTHER DATASET, {name} fields: {other['matched_by_name']} of {other['count']} matched by name, "
                       f"correlation of |r| between draws {other['agreement'] or 0:.2f}"]  # fmt: skip
         for line in other["summary"]:
@@ -300,7 +305,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with the raw files; fetched without it")
     parser.add_argument("--cache", type=Path, default=Path(".llactr/downloads"))
     parser.add_argument("--model", default="minilm", help="the encoder of the descriptions, untuned")
-    parser.add_argument("--seeds", type=int, default=3, help="for the new field")
+    parser.add_argument("--fields", nargs="+", choices=("all", "lean"), default=("all", "lean"))
+    parser.add_argument("--seeds", type=int, default=3, help="for the new field; 0 leaves it out")
     parser.add_argument("--draws", type=int, default=5, help="of the halves of the users, for the other dataset")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, help="also write the JSON to this file")
@@ -309,30 +315,32 @@ def main() -> None:
     log = Log.read(options.data, options.cache)
     encoder = load_encoder(EncoderConfig(model=options.model, device="cpu"))
     began = time.process_time()
-    fields = {}
-    for name, rows in (("all", log), ("lean", log.lean())):
+    fields: dict[str, dict[str, Any]] = {}
+    for name in options.fields:
+        rows = log if name == "all" else log.lean()
         described = encoder.encode([field.description for field in rows.spec.fields])
         reworded = encoder.encode([OTHER_WORDS[field] for field in rows.spec.field_names])
-        new = new_field(rows, described, seeds=options.seeds)
-        other, agreement = other_dataset(rows, reworded, described, draws=options.draws)
-        fields[name] = {
-            "new_field": {
-                "auc_before": statistics.fmean(run["auc_before"] for run in new),
-                "auc_all_rows": statistics.fmean(run["auc_all_rows"] for run in new),
+        fields[name] = {}
+        if options.seeds:
+            cases, new = new_field(rows, described, seeds=options.seeds)
+            fields[name]["new_field"] = {
+                "auc_before": statistics.fmean(case["auc_before"] for case in cases),
+                "auc_all_rows": statistics.fmean(case["auc_all_rows"] for case in cases),
                 "summary": summary_of_new_field(new),
+                "cases": cases,
                 "runs": new,
-            },
-            "other_dataset": {
-                "count": len(described),
-                "matched_by_name": int((cosines(described, reworded).argmax(1) == np.arange(len(described))).sum()),
-                "agreement": agreement,
-                "summary": summary_of_other_dataset(other),
-                "runs": other,
-            },
+            }
+        other, agreement = other_dataset(rows, reworded, described, draws=options.draws)
+        fields[name]["other_dataset"] = {
+            "count": len(described),
+            "matched_by_name": int((cosines(described, reworded).argmax(1) == np.arange(len(described))).sum()),
+            "agreement": agreement,
+            "summary": summary_of_other_dataset(other),
+            "runs": other,
         }
-    counts = f"--seeds {options.seeds} --draws {options.draws}"
+    chosen = f"--fields {' '.join(options.fields)} --seeds {options.seeds} --draws {options.draws}"
     content = {
-        "command": f"python -m benchmarks.field_transfer --model {options.model} {counts}",
+        "command": f"python -m benchmarks.field_transfer --model {options.model} {chosen}",
         "dataset": log.spec.name,
         "rows_before_test": len(log.table),
         "encoder": encoder.name,
@@ -344,7 +352,8 @@ def main() -> None:
     }
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        lines = json.dumps(content).replace("}, {", "},\n{")  # one run a line
+        options.out.write_text(lines + "\n", encoding="utf-8")
     print(json.dumps(content) if options.json else table(content))
 
 

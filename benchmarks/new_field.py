@@ -80,9 +80,9 @@ class NewField:
 
 
 def judged(model: CTRModel, data: CTRData) -> float:
-    """AUC on the rows that judge."""
+    """AUC on the rows that judge, six digits."""
     rows = data.split.test
-    return float(measure(data.label[rows], predict(model, data.ids[rows])).auc or 0)
+    return round(float(measure(data.label[rows], predict(model, data.ids[rows])).auc or 0), 6)
 
 
 def trained(model: CTRModel, data: CTRData, seed: int, **changes: Any) -> CTRModel:
