@@ -40,6 +40,7 @@ DIMENSIONS = {
         Dimension("lambda_fie", 0.01, 0.7),
         Dimension("tau", 2.0, 200.0),
         Dimension("rank", 4, 64, whole=True),
+        Dimension("decay_factor", 0.1, 1000.0),
     )
 }
 """Bounds of everything that can be searched; those of the decay and the lambdas are the paper's."""
@@ -76,12 +77,12 @@ class SearchConfig(BaseModel):
 
 
 def dimensions(config: SearchConfig) -> tuple[Dimension, ...]:
-    """What is searched: the learning rate and decay always, the lambdas and tau and rank where the arm has them."""
+    """What is searched: learning rate and decay always, the lambdas and what shapes value vectors where they count."""
     names = ["learning_rate", "weight_decay"]
     if config.has_field_vectors:
         names += ["lambda_fre"] * config.enhancement.fre + ["lambda_fie"] * config.enhancement.fie
     if config.has_value_vectors:
-        names += ["tau", "rank"]
+        names += ["tau", "rank", "decay_factor"]
     return tuple(DIMENSIONS[name] for name in names)
 
 
@@ -101,7 +102,7 @@ class TunedSettings:
             return {name: found[name] for name in names if name in found}
 
         enhancement = config.enhancement.model_copy(update=chosen("lambda_fre", "lambda_fie"))
-        values = config.values.model_copy(update=chosen("tau", "rank"))
+        values = config.values.model_copy(update=chosen("tau", "rank", "decay_factor"))
         return cls(
             training={**config.training, **chosen("learning_rate", "weight_decay")},
             enhancement=enhancement if config.has_field_vectors else None,

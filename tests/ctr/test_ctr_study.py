@@ -31,8 +31,8 @@ def bowl(values: Mapping[str, float]) -> TrialScore:
     [
         ("plain", ["learning_rate", "weight_decay"]),
         ("paper", ["learning_rate", "weight_decay", "lambda_fre", "lambda_fie"]),
-        ("values", ["learning_rate", "weight_decay", "tau", "rank"]),
-        ("both", ["learning_rate", "weight_decay", "lambda_fre", "lambda_fie", "tau", "rank"]),
+        ("values", ["learning_rate", "weight_decay", "tau", "rank", "decay_factor"]),
+        ("both", ["learning_rate", "weight_decay", "lambda_fre", "lambda_fie", "tau", "rank", "decay_factor"]),
     ],
 )
 def test_an_arm_has_the_dimensions_that_do_something(arm: str, names: list[str]) -> None:
@@ -50,15 +50,18 @@ def test_the_first_trial_has_the_defaults_within_the_bounds() -> None:
         "lambda_fie": 0.1,
         "tau": 20.0,
         "rank": 24,
+        "decay_factor": 10.0,
     }
 
 
 def test_a_trials_values_go_where_training_looks_for_them() -> None:
     config = SearchConfig(arm="both", training={"batch_size": 512})
-    found = TunedSettings.of(config, {"learning_rate": 2e-3, "lambda_fie": 0.3, "tau": 5.0, "rank": 8})
+    found = TunedSettings.of(
+        config, {"learning_rate": 2e-3, "lambda_fie": 0.3, "tau": 5.0, "rank": 8, "decay_factor": 2.0}
+    )
     assert found.training == {"batch_size": 512, "learning_rate": 2e-3}
     assert found.enhancement == EnhancementConfig(lambda_fie=0.3)
-    assert found.values == ValuesConfig(tau=5.0, rank=8)
+    assert found.values == ValuesConfig(tau=5.0, rank=8, decay_factor=2.0)
     plain = TunedSettings.of(PLAIN, {"weight_decay": 1e-4})
     assert (plain.enhancement, plain.values) == (None, None)
 

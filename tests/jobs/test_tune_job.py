@@ -93,7 +93,7 @@ def test_searches_that_cannot_be(ran):
         tune.run(_job(ran), "tiny", _search(training={"batch_size": 0}))
 
 
-def test_tau_and_rank_reach_the_value_vectors(ran):
+def test_settings_of_values_reach_the_value_vectors(ran):
     _, training_set = train.join(_job(ran), "tiny")
     dishes = tuple(training_set.transform.values("dish"))
     draw = np.random.default_rng(0).normal(size=(len(dishes), 12)).astype(np.float32)
@@ -111,3 +111,4 @@ def test_tau_and_rank_reach_the_value_vectors(ran):
     assert auc(tau=20.0, rank=8) == first
     assert auc(tau=2.0, rank=8) != first
     assert auc(tau=20.0, rank=4) != first
+    assert auc(weight_decay=1e-2, decay_factor=0.1) != auc(weight_decay=1e-2, decay_factor=1000.0)
