@@ -108,7 +108,9 @@ class Rows:
 
     def _titles(self) -> dict[str, str]:
         items = self.entities["item"]
-        name = next(f.name for f in self.spec.text_fields if f.owner == "item" and f.value_text is True)
+        text = next(f.value_text for f in self.spec.text_fields if f.owner == "item")
+        assert not isinstance(text, bool)
+        name = text[0]  # of the fields that an item's text is made of, the first is what it is called
         return dict(zip(items[self.key["item"]].to_pylist(), items[name].to_pylist(), strict=True))
 
 

@@ -40,7 +40,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +92,12 @@ OTHER_WORDS = {
 
 @dataclasses.dataclass(frozen=True)
 class Log:
-    """The rows before the test split, in the order of time, and their users (N,)."""
+    """The rows before the test split, in the order of time, their users (N,), and the raw tables of users and items."""
 
     spec: DatasetSpec
     table: pa.Table
     users: NDArray[np.object_]
+    entities: Mapping[str, pa.Table]
 
     @classmethod
     def read(cls, data: Path | None, cache: Path) -> Log:
@@ -107,7 +108,8 @@ class Log:
             write_offline_tables(spec, workspace, fetch(spec.recipe or "", folder=data, cache=cache))
             rows = Rows(spec, workspace)
         table = rows.table.slice(0, chronological_split(len(rows.table), spec.split).validation.stop)
-        return cls(spec, table, np.asarray(table[rows.key["user"]].to_pylist(), object))
+        entities = {str(owner): table for owner, table in rows.entities.items()}
+        return cls(spec, table, np.asarray(table[rows.key["user"]].to_pylist(), object), entities)
 
     def lean(self) -> Log:
         """The same rows without the fields that are identities."""

@@ -139,12 +139,11 @@ def _groups(model: CTRModel, parameters: list[nn.Parameter], decay: float) -> li
     """Parameters by their weight decay: what projects value vectors has its own (see `ValuesConfig`)."""
     if not isinstance(model.embedding, ValueEmbedding):
         return [{"params": parameters, "weight_decay": decay}]
-    projections = [*model.embedding.projections, *model.embedding.linear_projections]
-    own = {id(parameter) for parameter in projections}
+    own = {id(p) for p in [*model.embedding.projections, *model.embedding.linear_projections]}
     factor = model.embedding.values.config.decay_factor
     return [
         {"params": [p for p in parameters if id(p) not in own], "weight_decay": decay},
-        {"params": projections, "weight_decay": decay * factor},
+        {"params": [p for p in parameters if id(p) in own], "weight_decay": decay * factor},
     ]
 
 
