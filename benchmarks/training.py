@@ -81,7 +81,7 @@ SPLITS = {
 """Rows for the AUC; `few` for the backbones of SLOW."""
 
 
-def prepare(folder: Path) -> dict[str, Path]:
+def prepare(folder: Path, seed: int = 0) -> dict[str, Path]:
     """The click log as arrays in memory-mapped files, and the jobs that every system gets: on many rows, on few."""
     place = folder / f"clicks-{ROWS}"
     place.mkdir(parents=True, exist_ok=True)
@@ -100,11 +100,11 @@ def prepare(folder: Path) -> dict[str, Path]:
             "sizes": [shape.size + RESERVED_IDS for shape in FIELDS],
             **splits,
             "batch_size": 4096,
-            "seed": 0,
+            "seed": seed,
             "settings": SETTINGS,
             "auc_of_true_probabilities": auc(label[tested], probability[tested]),
         }
-        jobs[name] = place / f"{name}.json"
+        jobs[name] = place / f"{name}-{seed}.json"
         jobs[name].write_text(json.dumps(job, indent=1))
     return jobs
 
@@ -145,13 +145,14 @@ def measure(python: str, system: str, backbone: str, job: Path, arguments: Seque
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     """All measurements; `arguments.out` is written after each backbone: an interrupted run leaves what it has."""
-    jobs = prepare(arguments.folder)
+    jobs = prepare(arguments.folder, arguments.seed)
     pythons = {system: python_of(system, arguments.folder) for system in ("llactr", *ENVIRONMENTS)}
     found: dict[str, Any] = {
         "splits": SPLITS,
         "rounds": arguments.rounds,
         "learning_rates": arguments.learning_rates,
         "epochs": EPOCHS,
+        "seed": arguments.seed,
         "load_average": os.getloadavg(),
         "left_out": [system for system, python in pythons.items() if python is None],
         "auc_of_true_probabilities": {
@@ -278,6 +279,7 @@ def main() -> None:
     parser.add_argument("--auc", action="store_true", help="train with each learning rate, and measure test AUC")
     parser.add_argument("--auc-of", nargs="+", default=["llactr", "fuxictr"], choices=["llactr", *ENVIRONMENTS])
     parser.add_argument("--learning-rates", nargs="+", type=float, default=list(LEARNING_RATES))
+    parser.add_argument("--seed", type=int, default=0, help="of first weights and the order of rows")
     parser.add_argument("--folder", type=Path, default=Path(".bench"), help="click log and environments")
     parser.add_argument("--out", type=Path, help="write the JSON here as well")
     parser.add_argument("--json", action="store_true")

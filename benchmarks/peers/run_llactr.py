@@ -23,7 +23,7 @@ def make(backbone: str, job: Job) -> tuple[Any, Any]:
         settings["dropout"] = 0.0
     name = backbone.partition("-")[0]
     config = ModelConfig.model_validate({"backbone": name, "embedding_dim": 32, "settings": settings})
-    model = CTRModel(config, layout)
+    model = CTRModel(config, layout, seed=job.content["seed"])
     training = TrainConfig(embedding_optimizer="lazy", device="cpu", learning_rate=job.learning_rate)
     training_step = TrainingStep(model, training, Processes())
     version = torch.zeros(job.batch_size, dtype=torch.int32)
