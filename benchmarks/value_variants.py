@@ -34,6 +34,7 @@ import dataclasses
 import functools
 import json
 import os
+import shlex
 import statistics
 import sys
 import time
@@ -320,7 +321,7 @@ def main() -> None:
                 print(f"{backbone}, trained on {window:.0%}, draw {draw}: done", file=sys.stderr, flush=True)
     summaries = {backbone: summary(some, REFERENCE) for backbone, some in runs.items()}
     content = {
-        "command": "python -m benchmarks.value_variants " + " ".join(sys.argv[1:]),
+        "command": shlex.join(["python", "-m", "benchmarks.value_variants", *sys.argv[1:]]),
         "rows": log.table.num_rows,
         "cpu_seconds": round(time.process_time() - began),
         "summaries": summaries,

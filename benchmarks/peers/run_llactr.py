@@ -24,6 +24,8 @@ def make(backbone: str, job: Job) -> tuple[Any, Any]:
     name = backbone.partition("-")[0]
     config = ModelConfig.model_validate({"backbone": name, "embedding_dim": 32, "settings": settings})
     model = CTRModel(config, layout, seed=job.content["seed"])
+    if name == "finalmlp":
+        _start_as_fuxictr(model, job.content["seed"])
     training = TrainConfig(embedding_optimizer="lazy", device="cpu", learning_rate=job.learning_rate)
     training_step = TrainingStep(model, training, Processes())
     version = torch.zeros(job.batch_size, dtype=torch.int32)
@@ -40,6 +42,17 @@ def make(backbone: str, job: Job) -> tuple[Any, Any]:
     if backbone == "deepfm":
         job.facts["mlp_rows_per_cpu_second"] = _scoring_rate(model.backbone.mlp, job)
     return step, score
+
+
+def _start_as_fuxictr(model: CTRModel, seed: int) -> None:
+    """FuxiCTR's initial weights: after the one or two epochs that the comparison has, FinalMLP still shows its own."""
+    torch.manual_seed(seed)
+    torch.nn.init.normal_(model.embedding.weight, std=1e-4)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            torch.nn.init.xavier_normal_(module.weight)
+            if module.bias is not None:
+                torch.nn.init.zeros_(module.bias)
 
 
 def _scoring_rate(perceptron: torch.nn.Module, job: Job) -> float:
