@@ -64,10 +64,13 @@ def anywhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tm
     if request.param == "sqlite":
         yield request.getfixturevalue("place")
         return
-    redis: Redis = request.getfixturevalue("redis")
-    monkeypatch.setenv("LLACTR_REDIS", redis.address)
-    monkeypatch.setenv("FEAST_FS_YAML_FILE_PATH", str(REDIS_CONFIG))
-    yield Place(build_unseen(tmp_path / "redis-ws", feast_config=REDIS_CONFIG), REDIS_CONFIG)
+    redis = Redis.start()  # of its own: what other tests left in a shared one may be newer than what is written here
+    try:
+        monkeypatch.setenv("LLACTR_REDIS", redis.address)
+        monkeypatch.setenv("FEAST_FS_YAML_FILE_PATH", str(REDIS_CONFIG))
+        yield Place(build_unseen(tmp_path / "redis-ws", feast_config=REDIS_CONFIG), REDIS_CONFIG)
+    finally:
+        redis.stop()
 
 
 def by_hand(workspace: Workspace, asgi: Asgi, body: dict) -> list[float]:
