@@ -108,7 +108,7 @@ class Log:
             write_offline_tables(spec, workspace, fetch(spec.recipe or "", folder=data, cache=cache))
             rows = Rows(spec, workspace)
         table = rows.table.slice(0, chronological_split(len(rows.table), spec.split).validation.stop)
-        entities = {str(owner): table for owner, table in rows.entities.items()}
+        entities = {str(owner): raw for owner, raw in rows.entities.items()}
         return cls(spec, table, np.asarray(table[rows.key["user"]].to_pylist(), object), entities)
 
     def lean(self) -> Log:

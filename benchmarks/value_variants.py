@@ -135,7 +135,7 @@ class Cell:
             train_rows = train_rows[~np.isin(items[train_rows], held)]
         split = Split(train_rows, log.part(window, window + 0.1), log.part(window + 0.1, window + 0.2))
         transform, data = log.fitted(split)
-        unseen = find_unseen(transform, data.ids, log.table, [*ALL_FIELDS, *AXES])
+        unseen = find_unseen(transform, data.ids, log.table, list(dict.fromkeys([*ALL_FIELDS, *AXES])))
         parts = row_slices(log.spec, transform, data.ids[split.test])
         return cls(window, draw, train_rows, transform, data, unseen, parts)
 
