@@ -18,10 +18,10 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from jobs.console import Terminal
-from jobs.step import Job
-from jobs.train import build_model, join, train_config
 from llactr.ctr import BACKBONES, BackboneName, TrainingSet, measure, predict, train
+from llactr.jobs.cli.console import Terminal
+from llactr.jobs.train import build_model, join, train_config
+from llactr.steps import Job
 from llactr.workspace import Workspace
 
 DECAYS = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)

@@ -25,9 +25,9 @@ import numpy as np
 import torch
 
 from llactr.ctr import BACKBONES, BackboneName, CTRModel, EnhancementConfig, ModelConfig, TrainConfig, predict
-from llactr.ctr.batches import Batch
-from llactr.ctr.parallel import Processes
-from llactr.ctr.step import TrainingStep
+from llactr.ctr.training.batches import Batch
+from llactr.ctr.training.parallel import Processes
+from llactr.ctr.training.step import TrainingStep
 from llactr.transforms import FieldLayout
 
 ROWS, DIM, SEMANTIC_DIM = 4096, 32, 384

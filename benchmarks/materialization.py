@@ -50,7 +50,7 @@ _TIMESTAMP = pa.timestamp("us", "UTC")
 _STOCK = """\
 project: llactr
 provider: local
-registry: {{path: feast/registry.{name}.db, registry_store_type: llactr.store.registry.WorkspaceRegistryStore}}
+registry: {{path: feast/registry.{name}.db, registry_store_type: llactr.store.feast.registry.WorkspaceRegistryStore}}
 offline_store: {{type: duckdb}}
 online_store: {online}
 entity_key_serialization_version: 3

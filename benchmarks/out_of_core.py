@@ -44,8 +44,8 @@ def main() -> None:
 
 def write(place: Path, rows: int) -> None:
     """Training rows and validation rows as the trainer reads them; a chunk of the log at a time."""
-    from llactr.ctr.batches import HeldOut
-    from llactr.ctr.stream import write_rows
+    from llactr.ctr.training.batches import HeldOut
+    from llactr.ctr.training.stream import write_rows
 
     def parts() -> Iterator[HeldOut]:
         for chunk in ClickLog().chunks(rows + HELD_OUT_ROWS):
@@ -73,7 +73,7 @@ def train_from(place: Path, backbone: str) -> dict[str, object]:
     import torch
 
     from llactr.ctr import CTRModel, ModelConfig, TrainConfig, train
-    from llactr.ctr.stream import StreamedRows, read_rows
+    from llactr.ctr.training.stream import StreamedRows, read_rows
     from llactr.transforms import FieldLayout
 
     torch.set_num_threads(1)

@@ -120,9 +120,9 @@ def _step(backbone: Any, vocabularies: tuple[int, ...], *, enhanced: bool, lazy:
     import torch
 
     from llactr.ctr import CTRModel, EnhancementConfig, ModelConfig, TrainConfig
-    from llactr.ctr.batches import Batch
-    from llactr.ctr.parallel import Processes
-    from llactr.ctr.step import TrainingStep
+    from llactr.ctr.training.batches import Batch
+    from llactr.ctr.training.parallel import Processes
+    from llactr.ctr.training.step import TrainingStep
     from llactr.transforms import FieldLayout
 
     torch.set_num_threads(1)

@@ -183,8 +183,8 @@ def model_share(workspace: Path, candidates: int) -> dict[str, Any]:
     import torch
 
     from llactr.ctr import Bundle
+    from llactr.serving.loaded import scoring
     from llactr.workspace import Workspace
-    from serving.loaded import scoring
 
     torch.set_num_threads(1)
     found = {}

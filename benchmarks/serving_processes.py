@@ -24,8 +24,8 @@ _START_S = 120.0
 
 _SERVE = """
 import json, sys
-from jobs.serve import run
-from serving.config import ServeConfig
+from llactr.jobs.serve import run
+from llactr.serving.config import ServeConfig
 run(ServeConfig.of(**json.loads(sys.argv[1])))
 """
 

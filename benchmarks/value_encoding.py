@@ -46,13 +46,13 @@ from llactr.ctr import (
     ValueTables,
     predict,
 )
-from llactr.ctr.batches import Batch
-from llactr.ctr.parallel import Processes
-from llactr.ctr.step import TrainingStep
-from llactr.ctr.unseen_rows import UnseenRows
-from llactr.ctr.value_projections import folded
+from llactr.ctr.training.batches import Batch
+from llactr.ctr.training.parallel import Processes
+from llactr.ctr.training.step import TrainingStep
+from llactr.ctr.values.projections import folded
+from llactr.ctr.values.unseen_rows import UnseenRows
 from llactr.semantics import EncoderConfig, load_encoder
-from llactr.semantics.value_vectors import FieldValueVectors, ValueVectors
+from llactr.semantics.values import FieldValueVectors, ValueVectors
 from llactr.workspace import Workspace
 
 __all__ = ["main"]
@@ -63,9 +63,9 @@ LIMITS = {"encoding rows": 3.0, "scoring known values": 1.05, "training step": 1
 
 def item_texts(workspace: Workspace, limit: int) -> tuple[list[str], NDArray[np.int64]]:
     """Distinct texts of items that events refer to, at most so many, and the place among them of each event's text."""
-    from jobs.dataset import dataset_spec
-    from jobs.tune_values import item_text_field, read_texts
+    from llactr.jobs.tune_values import item_text_field, read_texts
     from llactr.store import events_table
+    from llactr.store.ingested import dataset_spec
 
     spec = dataset_spec(workspace, DATASET)
     texts = read_texts(workspace, spec)[item_text_field(spec)]

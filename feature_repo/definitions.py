@@ -18,6 +18,5 @@ try:
     globals().update({f"{type(thing).__name__}_{thing.name}": thing for thing in definitions(_workspace)})
     prepare(_workspace)
 except LlactrError as error:
-    _shown = ClickException(str(error))
-    _shown.exit_code = error.exit_code
-    raise _shown from None
+    ClickException.exit_code = error.exit_code  # feast's process ends with this error
+    raise ClickException(str(error)) from None

@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 import numpy as np
 import pyarrow as pa
 
-from jobs.agreement import TOLERANCE, chosen_rows, offline_scores
-from jobs.dataset import dataset_spec
-from jobs.predict import open_bundle, placed_note
-from jobs.step import Job
-from jobs.train import join
+from llactr.diagnostics.agreement import TOLERANCE, chosen_rows, offline_scores
 from llactr.errors import ConsistencyError, InputError, StoreError
+from llactr.jobs.predict import open_bundle, placed_note
+from llactr.jobs.train import join
 from llactr.spec import DatasetSpec
+from llactr.steps import Job
 from llactr.store import events_table
+from llactr.store.ingested import dataset_spec
 from llactr.transforms import EVENT_TIMESTAMP, raw_column
 
 __all__ = ["check_url", "describe"]

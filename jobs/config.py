@@ -8,9 +8,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from jobs.evaluate_config import EvaluateConfig
 from llactr.ctr import BACKBONES, BackboneName, EnhancementConfig, ValuesConfig, check_backbone
 from llactr.errors import InputError
+from llactr.evaluation.config import EvaluateConfig
 from llactr.semantics import ColikeConfig, EncoderConfig, FinetuneConfig
 
 __all__ = [

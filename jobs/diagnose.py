@@ -10,13 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from jobs.console import Advance
-from jobs.dataset import dataset_spec
-from jobs.step import Job, StepOutcome, outcome_of
 from llactr.ctr import TrainingSet
 from llactr.datasets import RECIPES
 from llactr.diagnostics import (
-    Comparison,
     Consistency,
     Curve,
     DataCard,
@@ -33,10 +29,13 @@ from llactr.diagnostics import (
     write_report,
 )
 from llactr.errors import NotReadyError
+from llactr.evaluation.comparison import Comparison
 from llactr.manifest import MANIFEST, package_versions
 from llactr.semantics import FieldVectors
 from llactr.spec import DatasetSpec
+from llactr.steps import Advance, Job, StepOutcome, outcome_of
 from llactr.store import events_table
+from llactr.store.ingested import dataset_spec
 
 __all__ = ["STEPS", "describe", "run"]
 

@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jobs.config import SemanticsConfig
-from jobs.console import Advance
-from jobs.dataset import dataset_spec
-from jobs.step import Job, StepOutcome
 from llactr.errors import InputError, NotReadyError
+from llactr.jobs.config import SemanticsConfig
 from llactr.manifest import content_hash, read_manifest
 from llactr.semantics import FieldVectors, encode_fields, load_encoder
+from llactr.steps import Advance, Job, StepOutcome
 from llactr.store import current_release, release, write_field_vectors
+from llactr.store.ingested import dataset_spec
 
 __all__ = ["describe", "run"]
 

@@ -11,16 +11,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from jobs.config import ValueSemanticsConfig
-from jobs.console import Advance
-from jobs.dataset import dataset_hash, dataset_spec
-from jobs.step import Job, StepOutcome
-from jobs.tune_values import can_tune, read_texts
 from llactr.errors import InputError, NotReadyError
+from llactr.jobs.config import ValueSemanticsConfig
+from llactr.jobs.tune_values import can_tune, read_texts
 from llactr.manifest import read_manifest
 from llactr.semantics import EncodedPiece, EncoderConfig, encode_pieces, load_encoder, new_pieces, values_version
 from llactr.semantics.value_encoding import Piece
+from llactr.steps import Advance, Job, StepOutcome
 from llactr.store import stored_texts, write_value_vectors
+from llactr.store.ingested import dataset_hash, dataset_spec
 from llactr.workspace import Workspace
 
 __all__ = ["current_version", "describe", "run"]

@@ -10,17 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jobs.config import ValueSemanticsConfig
-from jobs.console import Advance
-from jobs.dataset import dataset_spec
-from jobs.evaluate_config import EvaluateConfig
-from jobs.evaluate_runs import EvaluationRuns
-from jobs.step import Job, StepOutcome, outcome_of
-from jobs.train import join, train_config
-from llactr.arms import has_values, role
-from llactr.diagnostics import Comparison, TestReading, compare
-from llactr.diagnostics.evidence import Difference, Interval
+from llactr.diagnostics import TestReading
+from llactr.evaluation.arms import has_values, role
+from llactr.evaluation.comparison import Comparison, compare
+from llactr.evaluation.config import EvaluateConfig
+from llactr.evaluation.evidence import Difference, Interval
+from llactr.evaluation.runs import EvaluationRuns
+from llactr.jobs.config import ValueSemanticsConfig
+from llactr.jobs.train import join, train_config
 from llactr.manifest import MANIFEST, content_hash
+from llactr.steps import Advance, Job, StepOutcome, outcome_of
+from llactr.store.ingested import dataset_spec
 
 __all__ = ["describe", "run"]
 

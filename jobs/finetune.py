@@ -7,14 +7,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.config import SemanticsConfig
-from jobs.console import Advance
-from jobs.dataset import dataset_hash, dataset_spec
-from jobs.step import Job, StepOutcome
 from llactr.datasets import table_files
+from llactr.jobs.config import SemanticsConfig
 from llactr.semantics import TuningProgress, distinct_field_values, finetune, load_encoder
 from llactr.spec import DatasetSpec
+from llactr.steps import Advance, Job, StepOutcome
 from llactr.store import events_table
+from llactr.store.ingested import dataset_hash, dataset_spec
 from llactr.store.tables import read_files
 from llactr.transforms import chronological_split
 from llactr.workspace import Workspace

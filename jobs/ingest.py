@@ -4,31 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jobs.dataset import dataset_spec
-from jobs.step import Job, StepOutcome
 from llactr.datasets import append_offline_tables, fetch, ingest_key, write_offline_tables
-from llactr.errors import InputError, SpecError
-from llactr.spec import load_spec
+from llactr.errors import InputError
+from llactr.spec import find_spec, load_spec
+from llactr.steps import Job, StepOutcome
+from llactr.store.ingested import dataset_spec
 
-__all__ = ["append", "describe", "find_spec", "run"]
-
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-
-
-def find_spec(name: str) -> Path:
-    """The spec file meant by a path, or by the name of one in `examples/`.
-
-    Raises:
-        SpecError: it is neither.
-    """
-    path = Path(name)
-    example = EXAMPLES / f"{name}.yaml"
-    if path.suffix in {".yaml", ".yml"} or path.exists():
-        return path
-    if example.exists():
-        return example
-    known = ", ".join(sorted(file.stem for file in EXAMPLES.glob("*.yaml")))
-    raise SpecError(f"no dataset spec {name!r}: give the path of a YAML file, or one of {known}")
+__all__ = ["append", "describe", "run"]
 
 
 def run(job: Job, spec_name: str, *, data_folder: Path | None = None) -> StepOutcome:

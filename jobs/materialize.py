@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jobs.console import Advance
-from jobs.dataset import dataset_hash, dataset_spec, release_hash
-from jobs.step import Job, StepOutcome
 from llactr import store
 from llactr.datasets import table_files
 from llactr.errors import NotReadyError
 from llactr.manifest import content_hash
+from llactr.steps import Advance, Job, StepOutcome
+from llactr.store.ingested import dataset_hash, dataset_spec, release_hash
 
 __all__ = ["apply", "describe_apply", "describe_materialize", "materialize"]
 

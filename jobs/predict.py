@@ -15,16 +15,15 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from jobs.agreement import TOLERANCE, chosen_rows, offline_scores
-from jobs.console import Advance
-from jobs.dataset import dataset_hash, dataset_spec, release_hash
-from jobs.step import Job, StepOutcome
-from jobs.train import join
 from llactr.ctr import Bundle, predict
+from llactr.diagnostics.agreement import TOLERANCE, chosen_rows, offline_scores
 from llactr.errors import BundleError, ConsistencyError, DataError, InputError, NotReadyError
+from llactr.jobs.train import join
 from llactr.manifest import read_manifest
 from llactr.spec import DatasetSpec
+from llactr.steps import Advance, Job, StepOutcome
 from llactr.store import OnlineReader, events_table
+from llactr.store.ingested import dataset_hash, dataset_spec, release_hash
 from llactr.transforms import raw_column
 
 __all__ = ["check", "describe", "describe_check", "open_bundle", "placed_note", "read_rows", "run"]

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from llactr.errors import InputError, missing_extra
+from llactr.serving.config import ServeConfig
 from llactr.workspace import Workspace
-from serving.config import ServeConfig
 
 __all__ = ["configuration", "run"]
 
 
 def configuration(workspace: Workspace, file: Path | None, flags: dict[str, Any]) -> ServeConfig:
     """The service's settings: a YAML file's, with the flags that were given over them."""
-    from jobs.config import read_yaml
+    from llactr.jobs.config import read_yaml
 
     chosen = {name: value for name, value in flags.items() if value is not None}
     return ServeConfig.of(**{**(read_yaml(file) if file else {}), **chosen, "workspace": workspace.root})
@@ -27,8 +27,8 @@ def run(config: ServeConfig) -> None:
         InputError: the configuration, the address or the bundle cannot be used, or the extra is not installed.
     """
     try:
-        from serving.server import configure_logging, listen, serve
-        from serving.workers import supervise
+        from llactr.serving.server import configure_logging, listen, serve
+        from llactr.serving.workers import supervise
     except ModuleNotFoundError as error:
         if error.name in {"fastapi", "uvicorn", "uvloop", "httptools", "prometheus_client"}:
             raise missing_extra(str(error.name), "serve") from None

@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs.agreement import placed_offline
-from jobs.dataset import dataset_spec
-from jobs.step import Job
 from llactr.ctr import Bundle, predict
+from llactr.diagnostics.agreement import placed_offline
 from llactr.errors import DataError, InputError, NotReadyError
 from llactr.spec import DatasetSpec
-from llactr.store.as_of import features_as_of
+from llactr.steps import Job
+from llactr.store.ingested import dataset_spec
+from llactr.store.moments import features_as_of
 from llactr.transforms import EVENT_TIMESTAMP
 from llactr.workspace import Workspace
 

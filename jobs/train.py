@@ -5,11 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jobs.config import TrainJobConfig
-from jobs.console import Advance
-from jobs.dataset import dataset_hash, dataset_spec, release_hash, values_hash
-from jobs.encode_values import current_version
-from jobs.step import Job, StepOutcome
 from llactr.ctr import (
     BackboneName,
     Bundle,
@@ -27,10 +22,14 @@ from llactr.ctr import (
     predict,
     train,
 )
-from llactr.ctr.cold_start import ColdStart
+from llactr.ctr.training.cold_start import ColdStart
 from llactr.errors import InputError
+from llactr.jobs.config import TrainJobConfig
+from llactr.jobs.encode_values import current_version
 from llactr.spec import DatasetSpec
+from llactr.steps import Advance, Job, StepOutcome
 from llactr.store import read_field_vectors, read_value_vectors, training_rows
+from llactr.store.ingested import dataset_hash, dataset_spec, release_hash, values_hash
 
 __all__ = ["build_model", "describe", "join", "run"]
 

@@ -1,11 +1,11 @@
 """Trains on rows on disk, in one process or in several: the way past one laptop's memory.
 
-    python -m jobs.train_rows --rows rows/train --held-out rows/held_out --transform transform --out model
-    torchrun --nproc-per-node=4 -m jobs.train_rows ...
+    python -m llactr.jobs.train_rows --rows rows/train --held-out rows/held_out --transform transform --out model
+    torchrun --nproc-per-node=4 -m llactr.jobs.train_rows ...
 
-The rows are those of `llactr.ctr.stream.write_rows`; the configuration's section `train` is that of `llactr train`,
-whose arms with vectors need a semantics store and are not trained here. The same command goes on from its own
-checkpoints.
+The rows are those of `llactr.ctr.training.stream.write_rows`; the configuration's section `train` is that of
+`llactr train`, whose arms with vectors need a semantics store and are not trained here. The same command goes on from
+its own checkpoints.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from jobs.config import TrainJobConfig, load_config
 from llactr.ctr import CTRModel, EpochRecord, ModelConfig, TrainConfig, TrainResult, train
-from llactr.ctr.checkpoint import Checkpoints
-from llactr.ctr.parallel import Processes
-from llactr.ctr.stream import StreamedRows, read_rows
+from llactr.ctr.training.checkpoint import Checkpoints
+from llactr.ctr.training.parallel import Processes
+from llactr.ctr.training.stream import StreamedRows, read_rows
 from llactr.errors import InputError, LlactrError
+from llactr.jobs.config import TrainJobConfig, load_config
 from llactr.manifest import write_manifest
 from llactr.transforms import Transform
 from llactr.workspace import Workspace
@@ -34,7 +34,9 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code is 0, 1 (failed) or 2 (bad input)."""
-    parser = argparse.ArgumentParser(prog="jobs.train_rows", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        prog="llactr.jobs.train_rows", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
     parser.add_argument("--rows", type=Path, required=True, help="folder of training rows")
     parser.add_argument("--held-out", type=Path, required=True, help="folder of validation rows, read into memory")
     parser.add_argument("--transform", type=Path, required=True, help="folder of the transform that made the ids")

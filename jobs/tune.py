@@ -9,19 +9,19 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
-from jobs.config import TrainJobConfig
-from jobs.dataset import dataset_spec, values_hash
-from jobs.encode_values import current_version
-from jobs.step import Job, StepOutcome
-from jobs.train import join, train_config
 from llactr.ctr import CTRData, CTRModel, ModelConfig, Split, TrainingSet, train
-from llactr.ctr.search_space import SearchConfig, TunedSettings, dimensions
-from llactr.ctr.study import JOURNAL, Study, Trial, TrialScore
-from llactr.ctr.value_embedding import ValueTables
+from llactr.ctr.search.space import SearchConfig, TunedSettings, dimensions
+from llactr.ctr.search.study import JOURNAL, Study, Trial, TrialScore
+from llactr.ctr.values.embedding import ValueTables
 from llactr.errors import InputError, StepError
+from llactr.jobs.config import TrainJobConfig
+from llactr.jobs.encode_values import current_version
+from llactr.jobs.train import join, train_config
 from llactr.manifest import content_hash, write_manifest
-from llactr.semantics.value_vectors import ValueVectors
+from llactr.semantics.values import ValueVectors
+from llactr.steps import Job, StepOutcome
 from llactr.store import read_value_vectors
+from llactr.store.ingested import dataset_spec, values_hash
 
 __all__ = ["BEST", "describe", "run", "search_config"]
 

@@ -9,15 +9,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from jobs.config import ValueSemanticsConfig
-from jobs.console import Advance
-from jobs.dataset import dataset_hash, dataset_spec
-from jobs.step import Job, StepOutcome
 from llactr.datasets import table_files
 from llactr.errors import InputError
+from llactr.jobs.config import ValueSemanticsConfig
 from llactr.semantics import TuningProgress, colike_windows, load_encoder, tune_colike, value_texts
 from llactr.spec import DatasetSpec
+from llactr.steps import Advance, Job, StepOutcome
 from llactr.store import events_table
+from llactr.store.ingested import dataset_hash, dataset_spec
 from llactr.store.tables import read_files
 from llactr.transforms import chronological_split
 from llactr.workspace import Workspace

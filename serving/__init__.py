@@ -1,5 +1,5 @@
 """The online service: scores candidates with features and field vectors from Feast's online store."""
 
-from serving.config import ServeConfig
+from llactr.serving.config import ServeConfig
 
 __all__ = ["ServeConfig"]

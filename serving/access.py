@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from pydantic import SecretStr
 
-from serving.config import ServeConfig
-from serving.problems import Problem
+from llactr.serving.config import ServeConfig
+from llactr.serving.problems import Problem
 
 __all__ = ["Access"]
 

@@ -15,13 +15,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from llactr import __version__
-from serving import endpoints
-from serving.config import ServeConfig
-from serving.gate import Gate
-from serving.openapi import describe, problem_responses
-from serving.problems import Problem
-from serving.schemas import ModelInfo, PredictResponse, RankResponse, ReloadResponse, SimilarResponse
-from serving.service import Service
+from llactr.serving import endpoints
+from llactr.serving.config import ServeConfig
+from llactr.serving.gate import Gate
+from llactr.serving.openapi import describe, problem_responses
+from llactr.serving.problems import Problem
+from llactr.serving.schemas import ModelInfo, PredictResponse, RankResponse, ReloadResponse, SimilarResponse
+from llactr.serving.service import Service
 
 __all__ = ["create_app", "create_service_app"]
 

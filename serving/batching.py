@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.metrics import Metrics
+from llactr.serving.metrics import Metrics
 
 __all__ = ["MicroBatcher"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.views import Row
+from llactr.serving.views import Row
 
 __all__ = ["ItemCache"]
 

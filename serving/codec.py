@@ -19,11 +19,11 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import NULL_TIMESTAMP_INT_VALUE
 from numpy.typing import NDArray
 
+from llactr.serving.views import Row, ViewRead
 from llactr.spec import DatasetSpec, MultiValuedField, Owner, TimestampPartField
 from llactr.spec import Field as SpecField
 from llactr.store.raw import raw_values
 from llactr.transforms import OOV, PAD, Transform, raw_type, split_values
-from serving.views import Row, ViewRead
 
 __all__ = ["FieldCodec", "OwnerCodec", "floor_hour"]
 

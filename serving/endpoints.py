@@ -16,10 +16,10 @@ from starlette.responses import Response
 
 from llactr.diagnostics import similarity
 from llactr.errors import LlactrError
-from serving.loaded import LoadedBundle, bundle_created
-from serving.problems import Problem
-from serving.reader import StoreAwayError
-from serving.schemas import (
+from llactr.serving.loaded import LoadedBundle, bundle_created
+from llactr.serving.problems import Problem
+from llactr.serving.readers.base import StoreAwayError
+from llactr.serving.schemas import (
     ColdStarts,
     ComparedBundle,
     FieldInfo,
@@ -29,8 +29,8 @@ from serving.schemas import (
     SimilarField,
     SimilarResponse,
 )
-from serving.scorer import Batch, Scored
-from serving.service import Service
+from llactr.serving.scorer import Batch, Scored
+from llactr.serving.service import Service
 
 __all__ = ["invalid", "model_info", "predict", "rank", "read_json", "reload", "similar_fields", "validated"]
 

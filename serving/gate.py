@@ -12,10 +12,10 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.access import Access
-from serving.config import ServeConfig
-from serving.metrics import Metrics
-from serving.problems import MEDIA_TYPE, Problem
+from llactr.serving.access import Access
+from llactr.serving.config import ServeConfig
+from llactr.serving.metrics import Metrics
+from llactr.serving.problems import MEDIA_TYPE, Problem
 
 __all__ = ["Gate"]
 

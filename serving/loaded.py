@@ -18,15 +18,15 @@ from llactr.ctr import Bundle
 from llactr.diagnostics import Similarity
 from llactr.errors import BundleError, InputError, NotReadyError
 from llactr.semantics import FieldVectors
+from llactr.serving.config import ServeConfig
+from llactr.serving.metrics import Metrics
+from llactr.serving.readers.base import StoreReader, open_reader
+from llactr.serving.schemas import RequestSchemas
+from llactr.serving.scorer import Batch, Scorer
 from llactr.spec import DatasetSpec
 from llactr.store import OnlineReader
 from llactr.transforms import FIRST
 from llactr.workspace import Workspace
-from serving.config import ServeConfig
-from serving.metrics import Metrics
-from serving.reader import StoreReader, open_reader
-from serving.schemas import RequestSchemas
-from serving.scorer import Batch, Scorer
 
 __all__ = ["LoadedBundle", "bundle_created", "bundle_folder", "load_bundle", "scoring"]
 

@@ -10,11 +10,11 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from serving.problems import MEDIA_TYPE, ProblemDocument
-from serving.schemas import ReloadRequest
+from llactr.serving.problems import MEDIA_TYPE, ProblemDocument
+from llactr.serving.schemas import ReloadRequest
 
 if TYPE_CHECKING:
-    from serving.service import Service
+    from llactr.serving.service import Service
 
 __all__ = ["describe", "problem_responses"]
 

@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llactr.ctr import UnseenValues
+from llactr.serving.batching import MicroBatcher
+from llactr.serving.cache import ItemCache
+from llactr.serving.codec import OwnerCodec, floor_hour
+from llactr.serving.metrics import Metrics
+from llactr.serving.readers.base import StoreReader
+from llactr.serving.schemas import as_text
+from llactr.serving.unseen import HeldValues, UnseenScorer
+from llactr.serving.views import Row, ViewRead, entity_views
 from llactr.spec import DatasetSpec, TimestampPartField
 from llactr.spec import Field as SpecField
 from llactr.transforms import OOV, Transform
-from serving.batching import MicroBatcher
-from serving.cache import ItemCache
-from serving.codec import OwnerCodec, floor_hour
-from serving.metrics import Metrics
-from serving.reader import StoreReader
-from serving.schemas import as_text
-from serving.unseen import HeldValues, UnseenScorer
-from serving.views import Row, ViewRead, entity_views
 
 __all__ = ["Batch", "Scored", "Scorer"]
 

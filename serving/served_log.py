@@ -23,11 +23,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from llactr.errors import SpecError
+from llactr.serving.metrics import Metrics
+from llactr.serving.scorer import Batch, Scored
 from llactr.spec import DatasetSpec
 from llactr.transforms import EVENT_TIMESTAMP, raw_column, raw_type
 from llactr.workspace import Workspace
-from serving.metrics import Metrics
-from serving.scorer import Batch, Scored
 
 __all__ = ["SERVED", "ServedLog", "served_schema", "served_table_path"]
 

@@ -19,11 +19,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 import uvicorn
 
-from serving.app import create_service_app
-from serving.config import ServeConfig
-from serving.control import Control
-from serving.protocol import guarded_protocol
-from serving.service import Service
+from llactr.serving.app import create_service_app
+from llactr.serving.config import ServeConfig
+from llactr.serving.control import Control
+from llactr.serving.protocol import guarded_protocol
+from llactr.serving.service import Service
 
 __all__ = ["configure_logging", "listen", "serve"]
 

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from llactr.errors import BundleError, LlactrError, StoreError
+from llactr.serving.config import ServeConfig
+from llactr.serving.control import Control
+from llactr.serving.loaded import LoadedBundle, bundle_folder, load_bundle
+from llactr.serving.metrics import Metrics
+from llactr.serving.problems import Problem
+from llactr.serving.readers.base import StoreAwayError
+from llactr.serving.schemas import ReloadResponse, RequestSchemas
+from llactr.serving.served_log import ServedLog, served_schema
 from llactr.workspace import Workspace
-from serving.config import ServeConfig
-from serving.control import Control
-from serving.loaded import LoadedBundle, bundle_folder, load_bundle
-from serving.metrics import Metrics
-from serving.problems import Problem
-from serving.reader import StoreAwayError
-from serving.schemas import ReloadResponse, RequestSchemas
-from serving.served_log import ServedLog, served_schema
 
 __all__ = ["Service"]
 

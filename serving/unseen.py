@@ -1,7 +1,7 @@
 """Values that training never saw, in requests: found among the ids, their vectors read and kept for a while, scored.
 
 A request without any costs one comparison per text slot. A request with some reads all their vectors in one batch of
-the store and is scored by itself, from the model's rows with theirs behind them (see `llactr.ctr.unseen`).
+the store and is scored by itself, from the model's rows with theirs behind them (see `llactr.ctr.values.unseen`).
 
 Letters: N rows, C id slots, D embedding dim.
 """
@@ -16,12 +16,12 @@ from feast.protos.feast.types.Value_pb2 import Value
 from numpy.typing import NDArray
 
 from llactr.ctr import UnseenValues
-from llactr.ctr.unseen_rows import UnseenRows, unseen_words
+from llactr.ctr.values.unseen_rows import UnseenRows, unseen_words
+from llactr.serving.metrics import Metrics
+from llactr.serving.readers.base import StoreReader
+from llactr.serving.views import Row, ViewRead, value_view
 from llactr.spec import DatasetSpec
 from llactr.transforms import OOV
-from serving.metrics import Metrics
-from serving.reader import StoreReader
-from serving.views import Row, ViewRead, value_view
 
 __all__ = ["HeldValues", "PlacedCache", "UnseenScorer"]
 

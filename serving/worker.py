@@ -1,4 +1,4 @@
-"""A worker process: `python -m serving.worker`, started by `serving.workers` with its orders on standard input."""
+"""A worker process: `python -m llactr.serving.worker`, started by `workers` with its orders on standard input."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 import sys
 
 from llactr.errors import LlactrError
-from serving.server import configure_logging, serve
-from serving.workers import config_of
+from llactr.serving.server import configure_logging, serve
+from llactr.serving.workers import config_of
 
 __all__ = ["main"]
 

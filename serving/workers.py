@@ -21,9 +21,9 @@ from typing import Any
 from prometheus_client.multiprocess import mark_process_dead
 
 from llactr.errors import InputError, StepError
-from serving.config import ServeConfig
-from serving.control import Control
-from serving.loaded import bundle_folder
+from llactr.serving.config import ServeConfig
+from llactr.serving.control import Control
+from llactr.serving.loaded import bundle_folder
 
 __all__ = ["config_of", "supervise"]
 
@@ -73,7 +73,10 @@ class _Supervisor:
         shared = dict.fromkeys(("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"), str(self._folder))
         environment = os.environ | shared
         worker = subprocess.Popen(
-            [sys.executable, "-m", "serving.worker"], stdin=subprocess.PIPE, pass_fds=[descriptor], env=environment
+            [sys.executable, "-m", "llactr.serving.worker"],
+            stdin=subprocess.PIPE,
+            pass_fds=[descriptor],
+            env=environment,
         )
         order = {
             "config": _with_secrets(self._config),

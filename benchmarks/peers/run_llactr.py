@@ -9,9 +9,9 @@ import torch
 from rate import Job, run
 
 from llactr.ctr import CTRModel, ModelConfig, TrainConfig
-from llactr.ctr.batches import Batch
-from llactr.ctr.parallel import Processes
-from llactr.ctr.step import TrainingStep
+from llactr.ctr.training.batches import Batch
+from llactr.ctr.training.parallel import Processes
+from llactr.ctr.training.step import TrainingStep
 from llactr.transforms import FieldLayout
 
 

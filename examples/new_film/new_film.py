@@ -55,7 +55,7 @@ def show(url: str, title: str) -> None:
 def llactr(*arguments: str) -> None:
     """Runs a command of the installation that this script runs in."""
     print("$ llactr", *arguments)
-    subprocess.run([sys.executable, "-m", "jobs.cli", *arguments], check=True)
+    subprocess.run([sys.executable, "-m", "llactr.jobs.cli", *arguments], check=True)
 
 
 def main() -> int:

@@ -10,14 +10,14 @@ from llactr.ctr.config import (
     ValuesConfig,
     check_backbone,
 )
-from llactr.ctr.data import CTRData, Split
 from llactr.ctr.metrics import Metrics, auc, logloss, measure
 from llactr.ctr.model import CTRModel, Loss, predict
-from llactr.ctr.trainer import EpochRecord, TrainResult, train
-from llactr.ctr.training_set import TrainingSet
-from llactr.ctr.unseen import UnseenValues
-from llactr.ctr.value_embedding import ValueTables
-from llactr.ctr.value_projections import ValueProjections
+from llactr.ctr.training.data import CTRData, Split
+from llactr.ctr.training.trainer import EpochRecord, TrainResult, train
+from llactr.ctr.training.training_set import TrainingSet
+from llactr.ctr.values.embedding import ValueTables
+from llactr.ctr.values.projections import ValueProjections
+from llactr.ctr.values.unseen import UnseenValues
 
 __all__ = [
     "BACKBONES",

@@ -26,8 +26,8 @@ from safetensors.torch import load_file, save_file
 
 from llactr.ctr.config import ModelConfig
 from llactr.ctr.model import CTRModel, predict
-from llactr.ctr.unseen import UnseenValues
-from llactr.ctr.value_projections import ValueProjections, folded
+from llactr.ctr.values.projections import ValueProjections, folded
+from llactr.ctr.values.unseen import UnseenValues
 from llactr.errors import BundleError, DataError
 from llactr.manifest import file_hash
 from llactr.semantics import FieldVectors

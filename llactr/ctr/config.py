@@ -167,11 +167,11 @@ class TrainConfig(_Settings):
     `embedding_optimizer` is what updates the embedding tables and first-order weights. `dense`, Adam over all rows in
     every step, is the protocol of the published results: features that a batch leaves out decay, and their momentum
     moves them on. It costs time in proportion to the vocabulary. `lazy` is Adam over the batch's rows alone, weight
-    decay included (`llactr.ctr.optimizer` says what that means): for vocabularies of 100,000 features and more, where
-    it is many times faster. The other parameters have Adam over all of them either way.
+    decay included (`llactr.ctr.training.optimizer` says what that means): for vocabularies of 100,000 features and
+    more, where it is many times faster. The other parameters have Adam over all of them either way.
 
-    `tables` matters to several processes only (`llactr.ctr.parallel`): `sharded` needs `lazy`. `precision: bf16`
-    computes matrix products in bfloat16. `device` is auto, cpu, cuda or cuda:<number>.
+    `tables` matters to several processes only (`llactr.ctr.training.parallel`): `sharded` needs `lazy`.
+    `precision: bf16` computes matrix products in bfloat16. `device` is auto, cpu, cuda or cuda:<number>.
     """
 
     seed: int = Field(default=0, ge=0)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from llactr.ctr.lookup import Lookup, distinct_rows, gather_rows
 
 if TYPE_CHECKING:
-    from llactr.ctr.cold_start import ColdStart
+    from llactr.ctr.training.cold_start import ColdStart
     from llactr.transforms import FieldLayout
 
 __all__ = ["FusedEmbedding"]

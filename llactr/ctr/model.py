@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from llactr.ctr.backbones import FM, make_backbone
-from llactr.ctr.cold_start import ColdStart
 from llactr.ctr.config import ModelConfig
 from llactr.ctr.embedding import FusedEmbedding
 from llactr.ctr.enhancement import Enhancement
 from llactr.ctr.lookup import Lookup, factorization_terms
-from llactr.ctr.value_embedding import ValueEmbedding, ValueTables
+from llactr.ctr.training.cold_start import ColdStart
+from llactr.ctr.values.embedding import ValueEmbedding, ValueTables
 from llactr.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """Public datasets by recipe, and the way from any dataset's sources to the offline tables."""
 
 from llactr.datasets.append import append_offline_tables
+from llactr.datasets.base import RECIPES, Recipe, fetch
 from llactr.datasets.ingest import ingest_key, input_hashes, table_files, write_offline_tables
-from llactr.datasets.recipes import RECIPES, Recipe, fetch
 from llactr.datasets.sources import read_source, source_files
 from llactr.datasets.summary import FieldSummary, IngestSummary
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from llactr.arms import PLACEBOS, Arm, role
 from llactr.diagnostics.report_data import ReportData
-from llactr.diagnostics.verdict import Judgement, Verdict
 from llactr.diagnostics.words import count, share, tiny
+from llactr.evaluation.arms import PLACEBOS, Arm, role
+from llactr.evaluation.verdict import Judgement, Verdict
 
 __all__ = ["Check", "Headline", "Overhead", "Tone", "headline", "overheads", "trust"]
 

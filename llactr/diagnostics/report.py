@@ -12,7 +12,6 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from llactr.arms import Arm, control_of, placebos_of, treatments
 from llactr.diagnostics import words
 from llactr.diagnostics.headline import headline, overheads, tone_of, trust
 from llactr.diagnostics.pictures import (
@@ -25,6 +24,7 @@ from llactr.diagnostics.pictures import (
     tuned_picture,
 )
 from llactr.diagnostics.report_data import Curve, ReportData
+from llactr.evaluation.arms import Arm, control_of, placebos_of, treatments
 
 __all__ = ["render_report", "write_report"]
 

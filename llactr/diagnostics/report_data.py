@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
 
-from llactr.arms import Arm
-from llactr.diagnostics.comparison import Comparison
 from llactr.diagnostics.cosines import neighbours_of, similarity
 from llactr.diagnostics.index import Device
+from llactr.evaluation.arms import Arm
+from llactr.evaluation.comparison import Comparison
 
 if TYPE_CHECKING:
     from llactr.semantics import FieldVectors

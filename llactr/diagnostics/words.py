@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from llactr.arms import role
-from llactr.diagnostics.evidence import Interval
-from llactr.diagnostics.verdict import signed, span
+from llactr.evaluation.arms import role
+from llactr.evaluation.evidence import Interval
+from llactr.evaluation.verdict import signed, span
 
 __all__ = [
     "FILTERS",

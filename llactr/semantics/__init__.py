@@ -9,23 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llactr.semantics.accuracy import FieldAccuracy
-    from llactr.semantics.adapters import LoraSettings
-    from llactr.semantics.colike import ColikeConfig, ColikeResult, colike_windows, tune_colike
-    from llactr.semantics.encoder import Encoder, EncoderConfig, load_encoder
-    from llactr.semantics.field_values import distinct_field_values, value_text
-    from llactr.semantics.finetune_result import FinetuneResult
-    from llactr.semantics.finetuning import FinetuneConfig, finetune
-    from llactr.semantics.models import resolve_model
-    from llactr.semantics.placebo import permuted, random_like
+    from llactr.semantics.encoders.adapters import LoraSettings
+    from llactr.semantics.encoders.base import Encoder, EncoderConfig, load_encoder
+    from llactr.semantics.encoders.models import resolve_model
+    from llactr.semantics.encoders.torch_encoder import TorchEncoder
+    from llactr.semantics.fields import FieldVectors, encode_fields
     from llactr.semantics.prompts import DEFAULT_PROMPTS, Prompts
     from llactr.semantics.texts import value_texts
-    from llactr.semantics.torch_encoder import TorchEncoder
-    from llactr.semantics.tuning import TuningConfig, TuningProgress, TuningRun
+    from llactr.semantics.tuning.accuracy import FieldAccuracy
+    from llactr.semantics.tuning.colike import ColikeConfig, ColikeResult, colike_windows, tune_colike
+    from llactr.semantics.tuning.field_values import distinct_field_values, value_text
+    from llactr.semantics.tuning.loop import TuningConfig, TuningProgress, TuningRun
+    from llactr.semantics.tuning.result import FinetuneResult
+    from llactr.semantics.tuning.ssft import FinetuneConfig, finetune
     from llactr.semantics.value_encoding import EncodedPiece, encode_pieces, new_pieces
-    from llactr.semantics.value_placebos import bag_of_words_values, permuted_values, random_values
-    from llactr.semantics.value_vectors import FieldValueVectors, ValueVectors, values_version
-    from llactr.semantics.vectors import FieldVectors, encode_fields
+    from llactr.semantics.values import FieldValueVectors, ValueVectors, values_version
     from llactr.semantics.version import semantics_version
 
 __all__ = [
@@ -47,7 +45,6 @@ __all__ = [
     "TuningProgress",
     "TuningRun",
     "ValueVectors",
-    "bag_of_words_values",
     "colike_windows",
     "distinct_field_values",
     "encode_fields",
@@ -55,10 +52,6 @@ __all__ = [
     "finetune",
     "load_encoder",
     "new_pieces",
-    "permuted",
-    "permuted_values",
-    "random_like",
-    "random_values",
     "resolve_model",
     "semantics_version",
     "tune_colike",
@@ -68,42 +61,37 @@ __all__ = [
 ]
 
 _HOME = {
-    "ColikeConfig": "colike",
-    "ColikeResult": "colike",
-    "colike_windows": "colike",
-    "tune_colike": "colike",
-    "FieldValueVectors": "value_vectors",
-    "ValueVectors": "value_vectors",
-    "values_version": "value_vectors",
-    "value_texts": "texts",
-    "encode_pieces": "value_encoding",
-    "new_pieces": "value_encoding",
-    "EncodedPiece": "value_encoding",
-    "bag_of_words_values": "value_placebos",
-    "permuted_values": "value_placebos",
-    "random_values": "value_placebos",
+    "ColikeConfig": "tuning.colike",
+    "ColikeResult": "tuning.colike",
     "DEFAULT_PROMPTS": "prompts",
-    "Encoder": "encoder",
-    "EncoderConfig": "encoder",
-    "FieldAccuracy": "accuracy",
-    "FieldVectors": "vectors",
-    "FinetuneConfig": "finetuning",
-    "FinetuneResult": "finetune_result",
-    "LoraSettings": "adapters",
+    "EncodedPiece": "value_encoding",
+    "Encoder": "encoders.base",
+    "EncoderConfig": "encoders.base",
+    "FieldAccuracy": "tuning.accuracy",
+    "FieldValueVectors": "values",
+    "FieldVectors": "fields",
+    "FinetuneConfig": "tuning.ssft",
+    "FinetuneResult": "tuning.result",
+    "LoraSettings": "encoders.adapters",
     "Prompts": "prompts",
-    "TorchEncoder": "torch_encoder",
-    "TuningConfig": "tuning",
-    "TuningProgress": "tuning",
-    "TuningRun": "tuning",
-    "distinct_field_values": "field_values",
-    "encode_fields": "vectors",
-    "finetune": "finetuning",
-    "load_encoder": "encoder",
-    "permuted": "placebo",
-    "random_like": "placebo",
-    "resolve_model": "models",
+    "TorchEncoder": "encoders.torch_encoder",
+    "TuningConfig": "tuning.loop",
+    "TuningProgress": "tuning.loop",
+    "TuningRun": "tuning.loop",
+    "ValueVectors": "values",
+    "colike_windows": "tuning.colike",
+    "distinct_field_values": "tuning.field_values",
+    "encode_fields": "fields",
+    "encode_pieces": "value_encoding",
+    "finetune": "tuning.ssft",
+    "load_encoder": "encoders.base",
+    "new_pieces": "value_encoding",
+    "resolve_model": "encoders.models",
     "semantics_version": "version",
-    "value_text": "field_values",
+    "tune_colike": "tuning.colike",
+    "value_text": "tuning.field_values",
+    "value_texts": "texts",
+    "values_version": "values",
 }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llactr.semantics.encoder import Encoder
+from llactr.semantics.encoders.base import Encoder
 
 __all__ = ["EncodedPiece", "encode_pieces", "new_pieces"]
 

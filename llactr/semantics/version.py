@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llactr.manifest import content_hash
-from llactr.semantics.encoder import Encoder
+from llactr.semantics.encoders.base import Encoder
 
 __all__ = ["VERSION_DIGITS", "semantics_version"]
 

@@ -1,5 +1,6 @@
 """The dataset spec: what the tables are, what a click is, and what each field means."""
 
+from llactr.spec.find import find_spec
 from llactr.spec.load import dump_spec, load_spec
 from llactr.spec.model import (
     CategoricalField,
@@ -32,5 +33,6 @@ __all__ = [
     "TimestampPartField",
     "TimestampSpec",
     "dump_spec",
+    "find_spec",
     "load_spec",
 ]

@@ -25,7 +25,7 @@ def load_spec(path: str | Path) -> DatasetSpec:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # a subclass of SafeLoader
     except FileNotFoundError:
-        raise SpecError(f"no dataset spec at {path}: give the path of a YAML file, as in examples/") from None
+        raise SpecError(f"no dataset spec at {path}: give the path of a YAML file, as in llactr/specs/") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"the dataset spec {path} cannot be read: {error}") from None
     except yaml.YAMLError as error:

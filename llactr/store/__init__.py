@@ -1,14 +1,14 @@
 """The feature store: definitions made from specs, releases, training rows, and the online reader."""
 
 from llactr.store.definitions import definitions
-from llactr.store.materialize import MaterializedView, materialize
+from llactr.store.feast.materialize import MaterializedView, materialize
+from llactr.store.feast.open import REPOSITORY, apply, open_store, prepare
+from llactr.store.feast.registry import NothingAppliedError, repository_workspace
+from llactr.store.field_vectors import read_field_vectors, write_field_vectors
 from llactr.store.online import OnlineReader
-from llactr.store.open import REPOSITORY, apply, open_store, prepare
-from llactr.store.registry import NothingAppliedError, repository_workspace
 from llactr.store.releases import Release, current_release, release, releases
 from llactr.store.training import SEMANTICS_VERSION, events_table, training_rows
-from llactr.store.values import find_value_vectors, read_value_vectors, stored_texts, write_value_vectors
-from llactr.store.vectors import read_field_vectors, write_field_vectors
+from llactr.store.value_vectors import find_value_vectors, read_value_vectors, stored_texts, write_value_vectors
 
 __all__ = [
     "REPOSITORY",

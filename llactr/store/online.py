@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from llactr.errors import DataError, NotReadyError
 from llactr.spec import DatasetSpec, EntityOwner, Field
-from llactr.store.failures import store_failures
+from llactr.store.feast.failures import store_failures
+from llactr.store.feast.open import open_store
+from llactr.store.field_vectors import assemble_field_vectors
 from llactr.store.names import PhysicalNames
-from llactr.store.open import open_store
 from llactr.store.raw import raw_values
 from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE, VALUE_SEMANTICS
-from llactr.store.vectors import assemble_field_vectors
 from llactr.transforms import EVENT_TIMESTAMP, normalize_key, raw_column, raw_type
 from llactr.workspace import Workspace
 

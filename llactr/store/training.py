@@ -23,9 +23,9 @@ from feast import FeatureStore
 
 from llactr.errors import NotReadyError, StoreError
 from llactr.spec import DatasetSpec
-from llactr.store.failures import store_failures
+from llactr.store.feast.failures import store_failures
+from llactr.store.feast.open import open_store
 from llactr.store.names import ROW_ID, PhysicalNames
-from llactr.store.open import open_store
 from llactr.store.raw import raw_values
 from llactr.store.tables import SEMANTICS_RELEASE, read_files
 from llactr.transforms import EVENT_TIMESTAMP, raw_column

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from training_fakes import clicks, model
 
 from llactr.ctr import TrainConfig, predict
-from llactr.ctr.batches import Batch
-from llactr.ctr.parallel import Processes
-from llactr.ctr.step import TrainingStep
+from llactr.ctr.training.batches import Batch
+from llactr.ctr.training.parallel import Processes
+from llactr.ctr.training.step import TrainingStep
+from tests.ctr.training_fakes import clicks, model
 
 
 def test_validation_after_fused_adam_sees_the_new_pair_weights() -> None:

@@ -12,7 +12,6 @@ from llactr.diagnostics import (
     FieldCard,
     Provenance,
     ReportData,
-    Run,
     Semantics,
     SplitCard,
     StepCost,
@@ -20,8 +19,9 @@ from llactr.diagnostics import (
     TunedDimension,
     TunedTrial,
     Tuning,
-    compare,
 )
+from llactr.evaluation.comparison import compare
+from llactr.evaluation.evidence import Run
 from llactr.semantics import FieldVectors
 
 KINDS = ("", " permuted", " random")

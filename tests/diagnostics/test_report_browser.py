@@ -10,9 +10,9 @@ import shutil
 import subprocess
 
 import pytest
-from report_fakes import fake_comparison, fake_curves, fake_reading, fake_report
 
 from llactr.diagnostics import ReportData, render_report
+from tests.diagnostics.report_fakes import fake_comparison, fake_curves, fake_reading, fake_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = (1280, 768, 400, 320)

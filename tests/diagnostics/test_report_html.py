@@ -5,22 +5,14 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from report_fakes import FIELDS, fake_comparison, fake_curves, fake_reading, fake_report, fake_vectors
 
-from llactr.diagnostics import (
-    Consistency,
-    ReportData,
-    Run,
-    Semantics,
-    SplitCard,
-    StepCost,
-    compare,
-    render_report,
-    write_report,
-)
+from llactr.diagnostics import Consistency, ReportData, Semantics, SplitCard, StepCost, render_report, write_report
 from llactr.diagnostics.headline import headline, overheads, trust
-from llactr.diagnostics.verdict import span
 from llactr.diagnostics.words import bytes_size, cosine, count, duration, moment, share
+from llactr.evaluation.comparison import compare
+from llactr.evaluation.evidence import Run
+from llactr.evaluation.verdict import span
+from tests.diagnostics.report_fakes import FIELDS, fake_comparison, fake_curves, fake_reading, fake_report, fake_vectors
 
 HOSTILE = "</text></svg><script>alert('x')</script>\"><img src=x onerror=alert(1)> $\\frac{1}{0}$ {{ 7*7 }}"
 

@@ -6,10 +6,10 @@ import xml.etree.ElementTree as ET
 import matplotlib
 import numpy as np
 import pytest
-from report_fakes import FIELDS, fake_comparison, fake_curves, fake_vectors
 
 from llactr.diagnostics import confusion_picture, curve_picture, forest_picture, similarity, similarity_picture
 from llactr.diagnostics.pictures.canvas import short
+from tests.diagnostics.report_fakes import FIELDS, fake_comparison, fake_curves, fake_vectors
 
 SVG = "{http://www.w3.org/2000/svg}"
 

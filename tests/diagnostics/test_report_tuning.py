@@ -4,10 +4,10 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from report_fakes import fake_tuning
 
 from llactr.diagnostics import ReportData, TunedTrial, Tuning, render_report, trials_picture, tuned_picture
 from llactr.diagnostics.words import setting
+from tests.diagnostics.report_fakes import fake_tuning
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tiny_dataset import CONFIG, write_dataset
 from typer.testing import CliRunner
 
-from jobs.cli import app
+from llactr.jobs.cli import app
+from tests.jobs.tiny_dataset import CONFIG, write_dataset
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_dataset import SPEC, write_dataset
+
+from tests.jobs.tiny_dataset import SPEC, write_dataset
 
 
 def _state(root: Path) -> dict[str, str]:

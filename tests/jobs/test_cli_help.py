@@ -21,9 +21,7 @@ def test_every_command_has_help_json_and_workspace(llactr, command):
 
 
 def test_help_imports_nothing_heavy():
-    script = (
-        "import sys; from jobs.cli import app; app(['train', '--help'], standalone_mode=False); print(*sys.modules)"
-    )
+    script = "import sys; from llactr.jobs.cli import app; app(['train', '--help'], standalone_mode=False); print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in found.stdout.split()}
     assert "typer" in loaded

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 from safetensors.torch import load_file
 
-from jobs.train_rows import main
-from llactr.ctr.stream import encode_rows, write_rows
+from llactr.ctr.training.stream import encode_rows, write_rows
+from llactr.jobs.train_rows import main
 from llactr.spec import DatasetSpec
 from llactr.transforms import Transform
 
@@ -69,7 +69,7 @@ def test_rows_on_disk_become_a_model(place: Path, capsys: pytest.CaptureFixture[
 def test_two_processes_write_one_model(place: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
     done = subprocess.run(
-        [*command, "jobs.train_rows", *arguments(place, "two"), "--checkpoint-steps", "10"],
+        [*command, "llactr.jobs.train_rows", *arguments(place, "two"), "--checkpoint-steps", "10"],
         env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=Path(__file__).parents[2],
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip

@@ -18,21 +18,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tiny_dataset import SPEC, write_dataset
 
-from jobs import diagnose, encode, encode_values, evaluate, ingest, materialize, pipeline, predict, train, tune_values
-from jobs.agreement import chosen_rows, offline_scores
-from jobs.config import RunConfig, SemanticsConfig, TrainJobConfig, ValueSemanticsConfig, load_config
-from jobs.console import Advance, Terminal
-from jobs.evaluate_config import EvaluateConfig
-from jobs.step import Job
 from llactr.ctr import Bundle
 from llactr.ctr import predict as bundle_predict
 from llactr.datasets import append_offline_tables
+from llactr.diagnostics.agreement import chosen_rows, offline_scores
 from llactr.errors import ConsistencyError, InputError, NotReadyError
+from llactr.evaluation.config import EvaluateConfig
+from llactr.jobs import diagnose, encode, encode_values, evaluate, ingest, materialize, predict, train, tune_values
+from llactr.jobs import run as run_all
+from llactr.jobs.cli.console import Terminal
+from llactr.jobs.config import RunConfig, SemanticsConfig, TrainJobConfig, ValueSemanticsConfig, load_config
+from llactr.steps import Advance, Job
 from llactr.store import stored_texts
-from llactr.store.values import value_files
+from llactr.store.value_vectors import value_files
 from llactr.workspace import Workspace
+from tests.jobs.tiny_dataset import SPEC, write_dataset
 
 UNTUNED = ValueSemanticsConfig(tune=False)
 TRAINING = {"max_epochs": 6, "min_steps": 0, "batch_size": 64, "learning_rate": 0.02}
@@ -94,7 +95,7 @@ def test_a_new_dish_is_ranked_by_its_text_without_retraining(valued: Valued) -> 
     late.mkdir()
     with (late / "dishes.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["dish", "tags"], ["new-1", "fish|rice"], ["new-2", "leek|beef"]])
-    from jobs.dataset import dataset_spec
+    from llactr.store.ingested import dataset_spec
 
     append_offline_tables(dataset_spec(valued.job.workspace, "tiny"), valued.job.workspace, late)
     encoded = encode_values.run(valued.job, "tiny", UNTUNED)
@@ -158,7 +159,7 @@ def test_run_encodes_values_and_trains_with_them_where_the_spec_gives_texts(tmp_
             "evaluate": {"backbones": ["fm"], "seeds": 1, "arms": ["plain", "paper"], "training": {"fm": TRAINING}},
         }
     )
-    summary = pipeline.run(job, str(spec), config)
+    summary = run_all.run(job, str(spec), config)
     made = {step["step"]: step["result"] for step in summary["steps"]}
     assert list(made) == [
         "ingest", "encode", "tune_values", "encode_values", "apply", "materialize", "train", "evaluate", "check",
@@ -235,8 +236,8 @@ def test_shards_end_when_the_process_that_began_them_is_killed(tmp_path: Path) -
     script = tmp_path / "sharded.py"
     script.write_text(
         "import os, sys, time\nfrom pathlib import Path\n"
-        "from jobs import encode_values as e\nfrom jobs.config import ValueSemanticsConfig\n"
-        "from jobs.console import Terminal\nfrom jobs.step import Job\nfrom llactr.workspace import Workspace\n"
+        "from llactr.jobs import encode_values as e\nfrom llactr.jobs.config import ValueSemanticsConfig\n"
+        "from llactr.jobs.cli.console import Terminal\nfrom llactr.steps import Job\nfrom llactr.workspace import Workspace\n"
         "keep = e._Keep.__call__\n"
         "def slow(self, piece):\n"
         "    keep(self, piece)\n    (Path(sys.argv[2]) / str(os.getpid())).touch()\n    time.sleep(2)\n"
@@ -291,8 +292,8 @@ def test_a_killed_encode_goes_on_where_it_was(tmp_path: Path) -> None:
     job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
     ingest.run(job, str(spec), data_folder=None)
     code = (
-        "import time, sys; from pathlib import Path; from jobs import encode_values as e; from jobs.step import Job;"
-        "from jobs.console import Terminal; from jobs.config import ValueSemanticsConfig as C;"
+        "import time, sys; from pathlib import Path; from llactr.jobs import encode_values as e; from llactr.steps import Job;"
+        "from llactr.jobs.cli.console import Terminal; from llactr.jobs.config import ValueSemanticsConfig as C;"
         "from llactr.workspace import Workspace; keep = e._Keep.__call__\n"
         "def slow(self, piece):\n    keep(self, piece); print('kept', flush=True); time.sleep(60)\n"
         "e._Keep.__call__ = slow\n"
@@ -392,7 +393,7 @@ def test_the_test_split_is_read_once_after_all_training(valued: Valued, tmp_path
 
 
 def test_no_test_row_is_looked_at_before_all_models_are_trained(valued: Valued, monkeypatch) -> None:
-    from jobs import evaluate_runs
+    from llactr.evaluation import runs as evaluate_runs
 
     events = []
     real_train, real_predict = evaluate_runs.train, evaluate_runs.predict
@@ -404,7 +405,7 @@ def test_no_test_row_is_looked_at_before_all_models_are_trained(valued: Valued, 
 
 
 def test_the_report_of_held_out_items(valued: Valued) -> None:
-    from jobs import diagnose
+    from llactr.jobs import diagnose
 
     evaluate.run(valued.job, "tiny", HELD_OUT)
     report = Path(diagnose.run(valued.job, "tiny", device="cpu").result["report"]).read_text(encoding="utf-8")

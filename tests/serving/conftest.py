@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from serving_process import Redis, Served, serve_process
-from serving_workspace import REDIS_CONFIG, build
-from unseen_workspace import build_unseen
 
 from llactr.store import apply
 from llactr.workspace import Workspace
+from tests.serving.serving_process import Redis, Served, serve_process
+from tests.serving.serving_workspace import REDIS_CONFIG, build
+from tests.serving.unseen_workspace import build_unseen
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from serving_process import Answer
-
+from llactr.serving.app import create_service_app
+from llactr.serving.config import ServeConfig
+from llactr.serving.service import Service
 from llactr.workspace import Workspace
-from serving.app import create_service_app
-from serving.config import ServeConfig
-from serving.service import Service
+from tests.serving.serving_process import Answer
 
 
 class Asgi:

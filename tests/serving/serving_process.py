@@ -25,9 +25,9 @@ START_S = 240.0
 
 _SCRIPT = """
 import json, sys
-from jobs.serve import run
+from llactr.jobs.serve import run
 from llactr.errors import LlactrError
-from serving.config import ServeConfig
+from llactr.serving.config import ServeConfig
 try:
     run(ServeConfig.of(**json.loads(sys.argv[1])))
 except LlactrError as error:

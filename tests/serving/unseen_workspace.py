@@ -11,7 +11,13 @@ import numpy as np
 import pyarrow as pa
 import torch
 import yaml
-from serving_workspace import (
+
+from llactr.ctr import Bundle, CTRModel, ModelConfig, TrainingSet, ValuesConfig, ValueTables
+from llactr.spec import DatasetSpec
+from llactr.store import apply, materialize, read_field_vectors, training_rows, write_value_vectors
+from llactr.store.value_vectors import read_value_vectors
+from llactr.workspace import Workspace
+from tests.serving.serving_workspace import (
     FIELDS,
     START,
     TIMESTAMP,
@@ -22,12 +28,6 @@ from serving_workspace import (
     users_table,
     write_table,
 )
-
-from llactr.ctr import Bundle, CTRModel, ModelConfig, TrainingSet, ValuesConfig, ValueTables
-from llactr.spec import DatasetSpec
-from llactr.store import apply, materialize, read_field_vectors, training_rows, write_value_vectors
-from llactr.store.values import read_value_vectors
-from llactr.workspace import Workspace
 
 VALUES_VERSION = "0123456789abcdef"
 DIM = 6

@@ -20,7 +20,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from llactr.arms import Role
+from llactr.evaluation.arms import Role
 
 __all__ = ["INK", "LINE", "MUTED", "ROLE_COLOURS", "SURFACE", "Picture", "drawing", "plain_axes", "short"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from llactr.arms import role
-from llactr.diagnostics.comparison import Comparison
-from llactr.diagnostics.evidence import ALL_ROWS, Difference
 from llactr.diagnostics.pictures.canvas import INK, LINE, MUTED, ROLE_COLOURS, Picture, drawing, plain_axes
-from llactr.diagnostics.verdict import in_words
+from llactr.evaluation.arms import role
+from llactr.evaluation.comparison import Comparison
+from llactr.evaluation.evidence import ALL_ROWS, Difference
+from llactr.evaluation.verdict import in_words
 
 __all__ = ["forest_picture"]
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from llactr.arms import ARMS, Role, role
 from llactr.diagnostics.pictures.canvas import LINE, MUTED, ROLE_COLOURS, Picture, drawing, plain_axes
 from llactr.diagnostics.report_data import Curve
+from llactr.evaluation.arms import ARMS, Role, role
 
 __all__ = ["curve_picture"]
 

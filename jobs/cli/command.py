@@ -1,0 +1,84 @@
+"""What all commands share: their options, the dataset meant, and how results and errors come out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llactr.errors import InputError, LlactrError, NotReadyError
+from llactr.jobs.cli.console import Terminal
+from llactr.steps import Job, exclusive
+from llactr.workspace import Workspace
+
+__all__ = [
+    "ConfigOption",
+    "DatasetOption",
+    "ForceOption",
+    "JsonOption",
+    "ThreadsOption",
+    "WorkspaceOption",
+    "chosen_dataset",
+    "execute",
+]
+
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option("--workspace", help="Folder that holds everything. Default: $LLACTR_WORKSPACE or .llactr."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object; logs go to stderr.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Redo the step although its inputs did not change.")]
+DatasetOption = Annotated[
+    str | None, typer.Option("--dataset", help="Which ingested dataset. Default: the only one there is.")
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="YAML with the sections semantics, values, train and evaluate; flags win over it."),
+]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 takes all cores.")]
+
+
+def execute(
+    body: Callable[[Job], tuple[dict[str, Any], str | None]],
+    *,
+    workspace: Path | None,
+    as_json: bool,
+    force: bool = False,
+    writes: bool = True,
+    threads: int = 0,
+) -> None:
+    """Runs a command's body: prints its result, turns errors into one sentence and an exit code."""
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "PASSIVE"
+    )  # before torch is imported: spinning threads starve a busy machine
+    os.environ["OMP_NUM_THREADS"] = str(threads or os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+    terminal = Terminal(as_json=as_json)
+    job = Job(workspace=Workspace.at(workspace), terminal=terminal, force=force)
+    try:
+        if writes:
+            with exclusive(job.workspace):
+                content, text = body(job)
+        else:
+            content, text = body(job)
+    except LlactrError as error:
+        if as_json:
+            print(json.dumps({"error": str(error), "kind": type(error).__name__}, ensure_ascii=False))
+        terminal.note(f"llactr: {error}")
+        raise typer.Exit(error.exit_code) from None
+    terminal.result(content, text)
+
+
+def chosen_dataset(job: Job, name: str | None) -> str:
+    """The dataset meant: the one named, else the only one ingested."""
+    known = job.workspace.datasets()
+    if not known:
+        raise NotReadyError(f"the workspace {job.workspace.root} holds no dataset: run 'llactr ingest SPEC' first")
+    if name is None and len(known) > 1:
+        raise InputError(f"the workspace holds several datasets: give --dataset, one of {', '.join(known)}")
+    if name is not None and name not in known:
+        raise InputError(f"no dataset {name!r} in {job.workspace.root}: it holds {', '.join(known)}")
+    return name or known[0]

@@ -1,0 +1,72 @@
+"""What a job shows while it runs: one line a step with its time, on stderr; results go to stdout."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from llactr.steps import Advance
+
+__all__ = ["Terminal"]
+
+
+class Terminal:
+    """Progress and messages on stderr, one result on stdout.
+
+    Args:
+        as_json: print the result as one JSON object instead of text.
+    """
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self._err = Console(stderr=True, highlight=False)
+        self._out = Console(highlight=False)
+
+    def note(self, text: str) -> None:
+        """A line on stderr."""
+        self._err.print(text, markup=False)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Advance]:
+        """Shows a step's progress and, when it ends, its time. Without a terminal: one line at the end."""
+        started = time.perf_counter()
+        last_note = ""
+        with Progress(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.fields[step]:<12}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
+            console=self._err,
+            transient=True,
+            disable=not self._err.is_terminal,
+        ) as progress:
+            task = progress.add_task(name, total=None, step=name, note="")
+
+            def advance(done: int, total: int, note: str) -> None:
+                nonlocal last_note
+                last_note = note or last_note
+                progress.update(task, completed=done, total=total or None, note=note)
+
+            yield advance
+        seconds = time.perf_counter() - started
+        self._err.print(f"[green]✓[/] {name:<12} {seconds:7.1f} s  ", end="")
+        self._err.print(last_note, markup=False, style="dim")
+
+    def result(self, content: dict[str, Any], text: str | None = None) -> None:
+        """Prints the result: one JSON object on stdout with `--json`, else `text` (or the object, readable)."""
+        if self.as_json:
+            print(json.dumps(content, ensure_ascii=False, default=str))
+        elif text is not None:
+            self._out.print(text, markup=False, soft_wrap=True)
+        else:
+            for key, value in content.items():
+                if not isinstance(value, dict | list):
+                    self._out.print(f"{key:<24} {value}", markup=False, soft_wrap=True)

@@ -1,0 +1,94 @@
+"""Commands that search and compare: `llactr tune`, `llactr evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llactr.jobs.cli.command import (
+    ConfigOption,
+    DatasetOption,
+    ForceOption,
+    JsonOption,
+    ThreadsOption,
+    WorkspaceOption,
+    chosen_dataset,
+    execute,
+)
+from llactr.steps import Job
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command()
+def tune(
+    backbone: Annotated[str | None, typer.Option(help="fm, fwfm, fmfm, deepfm, finalmlp or wukong.")] = None,
+    arm: Annotated[str | None, typer.Option(help="plain, paper, values or both.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials in all; asking for more goes on.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Trainings per trial.")] = None,
+    dataset: DatasetOption = None,
+    config: ConfigOption = None,
+    threads: ThreadsOption = 0,
+    workspace: WorkspaceOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Search an arm's settings on the validation split (Optuna); resumable."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from llactr.jobs import tune as step
+        from llactr.jobs.config import load_config
+
+        base = load_config(config, train={"backbone": backbone, "arm": arm}).train
+        search = step.search_config(base, {"trials": trials, "seeds": seeds})
+        outcome = step.run(job, chosen_dataset(job, dataset), search)
+        return outcome.as_json(), step.describe(outcome)
+
+    execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)
+
+
+@app.command()
+def evaluate(
+    design: Annotated[
+        str | None, typer.Option(help="chronological, items, rows10 or rows30. Default: chronological.")
+    ] = None,
+    backbone: Annotated[
+        list[str] | None, typer.Option(help="Repeat for several; 'all' for the six. Default: fm and deepfm.")
+    ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Repeat for several; 'plain' is needed. plain, fre, fie, paper, values, 'values untuned', both; each "
+            "but plain with ' permuted' or ' random' for a placebo, 'values words' and 'both words' for bags of words; "
+            "'plain cold', 'values cold' for training with cold starts."
+        ),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Paired seeds per arm. Default: 3.")] = None,
+    draws: Annotated[
+        int | None, typer.Option(min=1, help="Draws of the held-out items or rows; chronological has one. Default: 5.")
+    ] = None,
+    results: Annotated[Path | None, typer.Option(help="File that gets the result as JSON.")] = None,
+    dataset: DatasetOption = None,
+    config: ConfigOption = None,
+    threads: ThreadsOption = 0,
+    workspace: WorkspaceOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare arms on the test split: draws, paired seeds, slices, a bootstrap over rows, a verdict; resumable."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from llactr.jobs import evaluate as step
+        from llactr.jobs.config import load_config
+
+        flags = {"design": design, "backbones": backbone or None, "arms": arm or None, "seeds": seeds, "draws": draws}
+        settings = load_config(config, evaluate=flags)
+        name = chosen_dataset(job, dataset)
+        outcome = step.run(job, name, settings.evaluate, semantics=settings.values, results=results)
+        return outcome.as_json(), step.describe(outcome)
+
+    execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)

@@ -1,0 +1,110 @@
+"""Commands around the online service: `llactr serve`, `check`, `skew`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llactr.errors import InputError
+from llactr.jobs.cli.command import DatasetOption, JsonOption, WorkspaceOption, chosen_dataset, execute
+from llactr.steps import Job
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command()
+def serve(
+    bundle: Annotated[str | None, typer.Option(help="Bundle folder or id. Default: the last one trained.")] = None,
+    compare_bundle: Annotated[
+        str | None, typer.Option(help="A second bundle, scored beside the first on demand.")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address; beyond loopback, keys are needed. Default: 127.0.0.1.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port, 0 for a free one. Default: 8080.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that share the port. Default: 1.")] = None,
+    cache_ttl_s: Annotated[
+        float | None, typer.Option(help="Reuse item features so long; 0 never. Default: 60.")
+    ] = None,
+    log_rate: Annotated[float | None, typer.Option(help="Share of scored requests to log. Default: 0.")] = None,
+    deadline_ms: Annotated[int | None, typer.Option(help="Longest time for a request. Default: 1000.")] = None,
+    max_concurrency: Annotated[int | None, typer.Option(help="Requests under way, then 429. Default: 64.")] = None,
+    tls_certificate: Annotated[Path | None, typer.Option(help="PEM certificate chain.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM key.")] = None,
+    settings: Annotated[Path | None, typer.Option("--config", help="YAML with any setting of the service.")] = None,
+    dataset: DatasetOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve a bundle: rank candidates with features and vectors from the online store."""
+    flags: dict[str, Any] = {
+        "bundle": bundle,
+        "compare_bundle": compare_bundle,
+        "host": host,
+        "port": port,
+        "workers": workers,
+        "cache_ttl_s": cache_ttl_s,
+        "log_rate": log_rate,
+        "deadline_ms": deadline_ms,
+        "max_concurrency": max_concurrency,
+        "tls_certificate": tls_certificate,
+        "tls_key": tls_key,
+        "dataset": dataset,
+    }
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from llactr.jobs import serve as step
+
+        step.run(step.configuration(job.workspace, settings, flags))
+        return {"ended": True}, ""
+
+    execute(body, workspace=workspace, as_json=as_json, writes=False, threads=1)
+
+
+@app.command()
+def check(
+    url: Annotated[str, typer.Option(help="The service's address, such as http://127.0.0.1:8080.")],
+    rows: Annotated[int, typer.Option(min=1, help="Test rows to compare.")] = 1000,
+    dataset: DatasetOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare a running service with the offline path: same ids, same scores."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from llactr.jobs import check as step
+
+        found = step.check_url(job, chosen_dataset(job, dataset), url=url, rows=rows)
+        return found, step.describe(found)
+
+    execute(body, workspace=workspace, as_json=as_json)
+
+
+@app.command()
+def skew(
+    since: Annotated[str | None, typer.Option(help="Only rows served from this time on, with a zone.")] = None,
+    dataset: DatasetOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the served-feature log with the offline store."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from llactr.jobs import skew as step
+
+        found = step.run(job, chosen_dataset(job, dataset), since=_time(since))
+        return found, step.describe(found)
+
+    execute(body, workspace=workspace, as_json=as_json, writes=False)
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        raise InputError(f"--since is {text!r}: give a time such as 2026-01-31T12:00:00+00:00") from None

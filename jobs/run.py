@@ -1,0 +1,73 @@
+"""`llactr run`: all steps, from the data to the report."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from llactr.jobs import (
+    diagnose,
+    encode,
+    encode_values,
+    evaluate,
+    finetune,
+    ingest,
+    materialize,
+    predict,
+    train,
+    tune_values,
+)
+from llactr.jobs.config import RunConfig
+from llactr.steps import Job
+from llactr.store.ingested import dataset_spec
+
+__all__ = ["CHECKED_ROWS", "describe", "run"]
+
+CHECKED_ROWS = 1000
+
+
+def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = None) -> dict[str, Any]:
+    """Ingest, finetune, encode, apply, materialize, train, evaluate, check online against offline, diagnose.
+
+    Where the spec gives values a text they are encoded too, before they are materialized; the encoder is tuned for them
+    first if the configuration says so and there are users and items with texts.
+
+    Raises:
+        ConsistencyError: online and offline disagree.
+    """
+    started = time.perf_counter()
+    outcomes = [ingest.run(job, spec, data_folder=data_folder)]
+    dataset: str = outcomes[0].result["dataset"]
+    if config.semantics.tune:
+        outcomes.append(finetune.run(job, dataset, config.semantics))
+    outcomes.append(encode.run(job, dataset, config.semantics, untuned=False, effective_from="start"))
+    spec_read = dataset_spec(job.workspace, dataset)
+    if spec_read.text_fields:
+        if config.values.tune and tune_values.can_tune(spec_read):
+            outcomes.append(tune_values.run(job, dataset, config.values))
+        outcomes.append(encode_values.run(job, dataset, config.values))
+    outcomes += [materialize.apply(job), materialize.materialize(job)]
+    trained = train.run(job, dataset, config.train)
+    evaluated = evaluate.run(job, dataset, config.evaluate, semantics=config.values)
+    checked = predict.check(job, dataset, bundle=str(trained.folder), rows=CHECKED_ROWS)
+    report = diagnose.run(job, dataset, device="auto")
+    outcomes += [trained, evaluated, checked, report]
+    return {
+        "dataset": dataset,
+        "seconds": round(time.perf_counter() - started, 1),
+        "bundle": str(trained.folder),
+        "report": report.result["report"],
+        "comparison": evaluate.describe(evaluated, slices=False),
+        "check": predict.describe_check(checked),
+        "steps": [outcome.as_json() for outcome in outcomes],
+    }
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """What a person wants to know at the end."""
+    return (
+        f"\n{summary['comparison']}\n\n{summary['check']}\n"
+        f"bundle  {summary['bundle']}\nreport  {summary['report']}\n"
+        f"{summary['seconds']:.0f} s in all"
+    )

@@ -1,0 +1,1 @@
+"""Recipes: public datasets that llactr knows how to fetch, one file each."""

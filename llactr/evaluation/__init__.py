@@ -1,0 +1,1 @@
+"""Arms, designs, runs, and what their differences say."""

@@ -1,0 +1,177 @@
+"""All arms of one backbone: their test metrics, the differences between them, and what those say.
+
+Every arm is compared with `plain`; a treatment also with its control (`plain cold` for an arm that trains with cold
+starts) and with each of its placebos (`llactr.evaluation.arms`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from llactr.errors import DataError
+from llactr.evaluation.arms import ARMS, Arm, control_of, placebos_of, treatments
+from llactr.evaluation.evidence import ALL_ROWS, METRICS, Difference, Metric, Run, paired_difference
+from llactr.evaluation.verdict import Judgement, judge
+
+__all__ = ["ArmRuns", "Comparison", "TestedRun", "compare"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TestedRun(_Model):
+    """One run's test metrics: slice -> metric -> value, None where it is not defined."""
+
+    __test__ = False  # no test of pytest's
+
+    draw: int
+    seed: int
+    metrics: dict[str, dict[Metric, float | None]]
+    train_s: float | None = None
+
+    def value(self, metric: Metric, part: str = ALL_ROWS) -> float | None:
+        """A metric of a slice."""
+        return self.metrics.get(part, {}).get(metric)
+
+
+class ArmRuns(_Model):
+    """The runs of one arm."""
+
+    arm: Arm
+    runs: tuple[TestedRun, ...]
+
+    def mean(self, metric: Metric = "auc", part: str = ALL_ROWS) -> float | None:
+        """Mean of a metric over draws and seeds; None where a run does not have it."""
+        values = [run.value(metric, part) for run in self.runs]
+        found = [value for value in values if value is not None]
+        return math.fsum(found) / len(found) if found and len(found) == len(values) else None
+
+    @property
+    def train_s(self) -> float | None:
+        """Mean CPU seconds of the trainings, where all were measured."""
+        times = [run.train_s for run in self.runs if run.train_s is not None]
+        return math.fsum(times) / len(times) if times and len(times) == len(self.runs) else None
+
+
+class Comparison(_Model):
+    """All arms of one backbone, their differences, and a judgement of each treatment."""
+
+    backbone: str
+    arms: tuple[ArmRuns, ...]
+    differences: tuple[Difference, ...]
+    judgements: tuple[Judgement, ...]
+
+    def arm(self, name: Arm) -> ArmRuns | None:
+        """The runs of an arm, if it was run."""
+        return next((runs for runs in self.arms if runs.arm == name), None)
+
+    def difference(
+        self, arm: Arm, baseline: Arm = "plain", metric: Metric = "auc", part: str = ALL_ROWS
+    ) -> Difference | None:
+        """The difference `arm - baseline` in a slice, if it was taken."""
+        wanted = (arm, baseline, metric, part)
+        return next((d for d in self.differences if (d.arm, d.baseline, d.metric, d.slice) == wanted), None)
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """The slices in which there are differences, in their order."""
+        return tuple(dict.fromkeys(found.slice for found in self.differences))
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The paired seeds."""
+        return tuple(sorted({run.seed for run in self.arms[0].runs}))
+
+    @property
+    def draws(self) -> int:
+        """How many draws of the held-out items or rows there are."""
+        return len({run.draw for run in self.arms[0].runs})
+
+
+def compare(backbone: str, runs: Sequence[Run]) -> Comparison:
+    """Compares the arms of one backbone.
+
+    Args:
+        backbone: its name, for the sentences.
+        runs: those of `plain` and any other arms; every arm has the same draws and seeds.
+
+    Raises:
+        DataError: plain is missing, an arm has other draws or seeds or one of them twice, or a run's AUC on all rows is
+            missing or not finite.
+    """
+    by_arm = _checked(runs)
+    differences = tuple(
+        found
+        for arm, baseline in _pairs(tuple(by_arm))
+        for part in by_arm[arm][0].metrics
+        for metric in METRICS
+        if (found := paired_difference(by_arm[arm], by_arm[baseline], part=part, metric=metric)) is not None
+    )
+    unjudged = Comparison(
+        backbone=backbone,
+        arms=tuple(
+            ArmRuns(
+                arm=arm,
+                runs=tuple(
+                    TestedRun(
+                        draw=run.draw, seed=run.seed, train_s=run.train_s,
+                        metrics={part: dict(values) for part, values in run.metrics.items()},
+                    )
+                    for run in ours
+                ),
+            )
+            for arm, ours in by_arm.items()
+        ),
+        differences=differences,
+        judgements=(),
+    )  # fmt: skip
+    return unjudged.model_copy(update={"judgements": _judgements(unjudged)})
+
+
+def _pairs(arms: tuple[Arm, ...]) -> list[tuple[Arm, Arm]]:
+    pairs: list[tuple[Arm, Arm]] = [(arm, "plain") for arm in arms if arm != "plain"]
+    for arm in treatments(arms):
+        pairs += [(arm, other) for other in (control_of(arm), *placebos_of(arm)) if other in arms]
+    return list(dict.fromkeys(pairs))
+
+
+def _judgements(found: Comparison) -> tuple[Judgement, ...]:
+    judged = []
+    for arm in treatments(tuple(runs.arm for runs in found.arms)):
+        control = control_of(arm) if found.arm(control_of(arm)) else "plain"
+        gain = found.difference(arm, control)
+        assert gain is not None, "all rows have an AUC, and every arm is compared with plain"
+        against = [d for placebo in placebos_of(arm) if (d := found.difference(arm, placebo)) is not None]
+        judged.append(judge(found.backbone, gain, found.difference(arm, control, "logloss"), against))
+    return tuple(judged)
+
+
+def _checked(runs: Sequence[Run]) -> dict[Arm, list[Run]]:
+    by_arm: dict[Arm, list[Run]] = {}
+    for arm in ARMS:
+        if ours := [run for run in runs if run.arm == arm]:
+            by_arm[arm] = ours
+    if "plain" not in by_arm:
+        raise DataError(f"arm 'plain' is missing, found {sorted(by_arm)}: all arms are compared with it")
+    wanted = sorted((run.draw, run.seed) for run in by_arm["plain"])
+    for arm, ours in by_arm.items():
+        cells = sorted((run.draw, run.seed) for run in ours)
+        if len(set(cells)) < len(cells):
+            raise DataError(f"arm {arm!r} has the draws and seeds {cells}: expected each once")
+        if cells != wanted:
+            raise DataError(
+                f"arm {arm!r} ran the draws and seeds {cells}, plain ran {wanted}: differences are paired, "
+                "so run every arm with the same"
+            )
+        for run in ours:
+            value = run.metrics.get(ALL_ROWS, {}).get("auc")
+            if value is None or not math.isfinite(value):
+                raise DataError(
+                    f"arm {arm!r}, draw {run.draw}, seed {run.seed} has the test AUC {value}: "
+                    "expected a finite number; the test split needs clicks and non-clicks"
+                )
+    return by_arm

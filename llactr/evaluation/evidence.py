@@ -1,0 +1,161 @@
+"""Differences between arms, with an interval for each thing that could have come out otherwise.
+
+An arm's runs differ by seed (initial weights, order of batches), by draw (which items or rows were held out) and by the
+rows that happened to be tested. Runs of one draw and seed share all but the arm, so differences are paired. A
+difference is their mean; it gets a t-interval over seeds, a t-interval over draws, and a percentile interval of a
+bootstrap over test rows, which resamples the same rows for all runs (AUC and logloss; a calibration error is biased
+under resampling).
+
+Letters: N test rows, W resamples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from scipy.special import stdtrit  # type: ignore[import-untyped]  # scipy.stats would take ten times longer to import
+
+from llactr.evaluation.arms import Arm
+
+__all__ = ["ALL_ROWS", "METRICS", "Difference", "Interval", "Metric", "Run", "paired_difference", "t_interval"]
+
+Interval = tuple[float, float]
+Metric = Literal["auc", "logloss", "ece"]
+METRICS: tuple[Metric, ...] = ("auc", "logloss", "ece")
+ALL_ROWS = "all"
+"""The slice of all test rows."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained model on the test rows.
+
+    Attributes:
+        metrics: slice -> metric -> value; None where it is not defined.
+        resampled: slice -> metric -> (W,) its value on each resample.
+        train_s: CPU seconds of the training.
+    """
+
+    arm: Arm
+    draw: int
+    seed: int
+    metrics: Mapping[str, Mapping[Metric, float | None]]
+    resampled: Mapping[str, Mapping[Metric, NDArray[np.float64]]] = field(default_factory=dict)
+    train_s: float | None = None
+
+
+class Difference(BaseModel):
+    """Mean over draws and seeds of `arm - baseline`. An interval over a single seed or draw does not exist."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    arm: Arm
+    baseline: Arm
+    slice: str
+    metric: Metric
+    arm_mean: float
+    baseline_mean: float
+    mean: float
+    over_seeds: Interval | None
+    over_draws: Interval | None
+    over_rows: Interval | None
+    by_seed: tuple[float, ...]
+    by_draw: tuple[float, ...]
+
+    @property
+    def over_runs(self) -> Interval | None:
+        """The interval over draws, or over seeds where there is one draw: a single draw's is far too narrow."""
+        return self.over_draws or self.over_seeds
+
+    @property
+    def by_run(self) -> tuple[float, ...]:
+        """The differences that `over_runs` is taken over."""
+        return self.by_draw if len(self.by_draw) > 1 else self.by_seed
+
+    @property
+    def intervals(self) -> tuple[Interval, ...]:
+        """Those that there are."""
+        return tuple(found for found in (self.over_draws, self.over_seeds, self.over_rows) if found is not None)
+
+    @property
+    def above_zero(self) -> bool:
+        """There is an interval over runs, and all intervals lie above zero."""
+        return self.over_runs is not None and all(low > 0 for low, _ in self.intervals)
+
+    @property
+    def below_zero(self) -> bool:
+        """There is an interval over runs, and all intervals lie below zero."""
+        return self.over_runs is not None and all(high < 0 for _, high in self.intervals)
+
+
+def t_interval(values: Sequence[float], *, confidence: float = 0.95) -> Interval | None:
+    """mean +- t(n-1) s / sqrt(n), of no width for equal values; None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    mean = math.fsum(values) / len(values)
+    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    reach = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * math.sqrt(variance / len(values))
+    return mean - reach, mean + reach
+
+
+def paired_difference(
+    ours: Sequence[Run], theirs: Sequence[Run], *, part: str = ALL_ROWS, metric: Metric = "auc"
+) -> Difference | None:
+    """The difference of two arms in one slice, run by run; None where a run has no such metric.
+
+    Args:
+        ours: the arm's runs.
+        theirs: the baseline's, of the same draws and seeds in any order.
+        part: the slice.
+        metric: which.
+    """
+    of_cell = {(run.draw, run.seed): run for run in theirs}
+    pairs = [(run, of_cell[run.draw, run.seed]) for run in ours]
+    values = {}
+    for run, other in pairs:
+        a, b = (one.metrics.get(part, {}).get(metric) for one in (run, other))
+        if a is None or b is None:
+            return None
+        values[run.draw, run.seed] = (float(a), float(b))
+    gaps = {cell: round(a - b, 12) for cell, (a, b) in values.items()}  # 12 digits: drops rounding noise
+    by_draw, by_seed = _means(gaps, 0), _means(gaps, 1)
+    return Difference(
+        arm=ours[0].arm,
+        baseline=theirs[0].arm,
+        slice=part,
+        metric=metric,
+        arm_mean=math.fsum(a for a, _ in values.values()) / len(values),
+        baseline_mean=math.fsum(b for _, b in values.values()) / len(values),
+        mean=math.fsum(gaps.values()) / len(gaps),
+        over_seeds=t_interval(by_seed),
+        over_draws=t_interval(by_draw),
+        over_rows=_over_rows(pairs, part, metric),
+        by_seed=by_seed,
+        by_draw=by_draw,
+    )
+
+
+def _over_rows(pairs: Sequence[tuple[Run, Run]], part: str, metric: Metric) -> Interval | None:
+    samples = [[one.resampled.get(part, {}).get(metric) for one in pair] for pair in pairs]
+    gaps = [ours - theirs for ours, theirs in samples if ours is not None and theirs is not None]
+    if len(gaps) < len(pairs):
+        return None
+    means = np.mean(gaps, axis=0)  # (W,)
+    if np.isnan(means).all():
+        return None
+    low, high = np.nanpercentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _means(gaps: Mapping[tuple[int, int], float], axis: int) -> tuple[float, ...]:
+    """Mean difference per draw (axis 0) or per seed (axis 1)."""
+    groups: dict[int, list[float]] = {}
+    for cell, gap in gaps.items():
+        groups.setdefault(cell[axis], []).append(gap)
+    return tuple(math.fsum(values) / len(values) for _, values in sorted(groups.items()))

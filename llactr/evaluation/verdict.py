@@ -1,0 +1,127 @@
+"""Does a treatment help, and does that depend on meaning? The answer in words, from the differences alone.
+
+A difference counts as above (or below) zero when every interval that it has lies there: over draws, over seeds, over
+rows. One training run an arm has none over runs, and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from llactr.evaluation.arms import Arm, role
+from llactr.evaluation.evidence import Difference, Interval
+
+__all__ = ["Judgement", "Verdict", "in_words", "judge", "signed", "span"]
+
+
+class Verdict(StrEnum):
+    """What the figures say; the headline of a report."""
+
+    MEANING = "helps and depends on meaning"
+    WORDS = "helps, and a bag of the same words does as well"
+    PLACEBO = "helps but a placebo does as well"
+    UNTESTED = "helps, and no placebo was run"
+    NO_DIFFERENCE = "no difference"
+    HURTS = "hurts"
+    UNDECIDED = "one seed cannot tell"
+
+
+class Judgement(BaseModel):
+    """A treatment's verdict, and its reason in one sentence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    arm: Arm
+    baseline: Arm
+    verdict: Verdict
+    sentence: str
+
+
+def judge(backbone: str, gain: Difference, loss: Difference | None, against: Sequence[Difference]) -> Judgement:
+    """Judges a treatment by its test AUC.
+
+    Args:
+        backbone: its name, for the sentence.
+        gain: of the treatment over its control, AUC.
+        loss: the same in logloss, which the sentence tells when it moves where AUC does not.
+        against: the treatment minus each of its placebos, AUC.
+    """
+    verdict, reason = _verdict(gain, against)
+    sentence = f"With {gain.arm} instead of {gain.baseline}, {backbone}'s test AUC changes by {in_words(gain)}{reason}"
+    if verdict is not Verdict.UNDECIDED:
+        sentence += _logloss_note(gain, loss)
+    return Judgement(arm=gain.arm, baseline=gain.baseline, verdict=verdict, sentence=sentence)
+
+
+def _verdict(gain: Difference, against: Sequence[Difference]) -> tuple[Verdict, str]:
+    if gain.over_runs is None:
+        return Verdict.UNDECIDED, "; without an interval it may be chance, so run at least 3 seeds."
+    if gain.below_zero:
+        return Verdict.HURTS, f": {_whole(gain)} below zero."
+    if not gain.above_zero:
+        return Verdict.NO_DIFFERENCE, f": {_holding_zero(gain)}."
+    if not against:
+        return Verdict.UNTESTED, "; whether meaning is the cause is open, because no placebo was run."
+    tied = [found for found in against if not found.above_zero]
+    if not tied:
+        return Verdict.MEANING, f"; it is ahead of {' and '.join(map(_placebo, against))} as well."
+    rest = f"; it is not ahead of {' or '.join(map(_placebo, tied))}."
+    only_words = all(role(found.baseline) == "words" for found in tied)
+    return (Verdict.WORDS if only_words and len(against) > len(tied) else Verdict.PLACEBO), rest
+
+
+def _placebo(found: Difference) -> str:
+    kind = role(found.baseline)
+    name = "a bag of the same words" if kind == "words" else f"{kind} vectors"
+    return f"{name} ({_short(found)})"
+
+
+def _whole(found: Difference) -> str:
+    return "the whole interval lies" if len(found.intervals) == 1 else "all intervals lie"
+
+
+def _holding_zero(found: Difference) -> str:
+    """Which intervals hold zero, or that they contradict each other."""
+    named = (("over draws", found.over_draws), ("over seeds", found.over_seeds), ("over rows", found.over_rows))
+    holding = [(name, ends) for name, ends in named if ends is not None and ends[0] <= 0 <= ends[1]]
+    if not holding:
+        return "its intervals lie on both sides of zero"
+    if holding[0][1] == found.over_runs:
+        return "the interval holds zero"
+    return " and ".join(f"the interval {name} {span(ends)} holds zero" for name, ends in holding)
+
+
+def in_words(found: Difference) -> str:
+    """A difference as `+0.0012 [+0.0004, +0.0020] over 3 seeds`, or `over 5 draws x 3 seeds`."""
+    if found.over_runs is None:
+        return f"{signed(found.mean)} with one seed"
+    seeds = f"{len(found.by_seed)} seed{'s' * (len(found.by_seed) > 1)}"
+    draws = f"{len(found.by_draw)} draws x {seeds}"
+    return f"{_short(found)} over {seeds if found.over_draws is None else draws}"
+
+
+def span(ends: Interval) -> str:
+    """`[−0.0004, +0.0020]`, without a break."""
+    return f"[{signed(ends[0])},\u00a0{signed(ends[1])}]"
+
+
+def signed(value: float) -> str:
+    """A difference with its sign and four digits, `−` for minus, and no sign on what rounds to zero."""
+    text = f"{value:+.4f}".replace("-", "−")
+    return "0.0000" if text[1:] == "0.0000" else text
+
+
+def _short(found: Difference) -> str:
+    return signed(found.mean) + (f" {span(found.over_runs)}" if found.over_runs else "")
+
+
+def _logloss_note(gain: Difference, loss: Difference | None) -> str:
+    """Says so when logloss (lower is better) moves against, or with, an AUC that does not tell."""
+    if loss is not None and loss.above_zero and not gain.below_zero:
+        return f" Logloss gets worse: {in_words(loss)}."
+    if loss is not None and loss.below_zero and not gain.above_zero:
+        return f" Logloss gets better: {in_words(loss)}."
+    return ""

@@ -1,0 +1,150 @@
+"""What an encoder is, and how one is loaded from its configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from llactr.errors import InputError, ModelError
+from llactr.semantics.encoders.models import canonical_name, resolve_model
+from llactr.semantics.prompts import DEFAULT_PROMPTS, Prompts
+
+if TYPE_CHECKING:
+    import torch
+
+    from llactr.semantics.encoders.torch_encoder import TorchEncoder
+
+__all__ = ["Encoder", "EncoderConfig", "load_encoder"]
+
+
+class Encoder(Protocol):
+    """Turns texts into unit vectors. `fingerprint` changes when any vector could."""
+
+    name: str
+    prompts: Prompts
+
+    @property
+    def dim(self) -> int:
+        """L, the length of a vector."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Content hash of weights, adapter, pooling and prompts."""
+        ...
+
+    def encode(
+        self, texts: Sequence[str], *, batch_size: int = 32, progress: Callable[[int, int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Vectors of N texts: (N, L) float32, each of length 1."""
+        ...
+
+
+class EncoderConfig(BaseModel):
+    """Which model encodes, with which adapter, where.
+
+    Attributes:
+        model: a folder, a hub name, or `minilm` or `smollm2` (which come as Python packages).
+        adapter: the folder of an adapter made by `llactr finetune`.
+        kind: `auto` reads it from the model's folder.
+        device: `auto` takes a GPU where there is one.
+        dtype: numbers the model computes with; vectors are float32 in any case.
+        prompts: None means the adapter's own, or the defaults without an adapter.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = "minilm"
+    adapter: Path | None = None
+    kind: Literal["auto", "sentence_transformer", "causal_lm"] = "auto"
+    device: str = "auto"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    prompts: Prompts | None = None
+
+
+def load_encoder(config: EncoderConfig, *, cache: Path | None = None) -> TorchEncoder:
+    """The encoder of a configuration, ready to encode.
+
+    Args:
+        config: which model, adapter and device.
+        cache: where packaged models are unpacked; `cache_folder()` unless given.
+
+    Raises:
+        ModelError: the model or adapter cannot be found or is unusable, or the device is not there.
+    """
+    folder = resolve_model(config.model, cache=cache)
+    kind = _kind(folder) if config.kind == "auto" else config.kind
+
+    import torch
+
+    from llactr.semantics.encoders.loading import quiet_loading
+
+    device = _device(config.device)
+    prompts = config.prompts or (_adapter_prompts(config.adapter) if config.adapter else DEFAULT_PROMPTS)
+    name, dtype = canonical_name(config.model), getattr(torch, config.dtype)
+    encoder: TorchEncoder
+    try:
+        with quiet_loading():
+            if kind == "sentence_transformer":
+                from llactr.semantics.encoders.sentence_transformer import SentenceTransformerEncoder
+
+                encoder = SentenceTransformerEncoder(
+                    name=name, folder=folder, prompts=prompts, device=device, dtype=dtype
+                )
+            else:
+                from llactr.semantics.encoders.causal_lm import CausalLMEncoder
+
+                encoder = CausalLMEncoder(name=name, folder=folder, prompts=prompts, device=device, dtype=dtype)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged folder fails in the libraries' many ways
+        said = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"the model folder {folder} cannot be loaded ({type(error).__name__}: {said}): "
+            "remove it so that it is fetched again, or name another model"
+        ) from error
+    if config.adapter is not None:
+        encoder.load_adapter(config.adapter)
+    return encoder
+
+
+def _kind(folder: Path) -> Literal["sentence_transformer", "causal_lm"]:
+    if (folder / "modules.json").is_file():
+        return "sentence_transformer"
+    try:
+        architectures = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or []
+    except (OSError, ValueError, AttributeError) as error:
+        raise ModelError(f"the model folder {folder} has an unreadable config.json ({error}): fetch it again") from None
+    return "causal_lm" if any("ForCausalLM" in str(name) for name in architectures) else "sentence_transformer"
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ModelError(f"the device {name!r} is unknown: use 'auto', 'cpu', 'cuda' or 'cuda:0'") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"the device {name!r} was asked for, but torch sees no GPU: use 'auto' or 'cpu'")
+    return device
+
+
+def _adapter_prompts(adapter: Path) -> Prompts:
+    from llactr.semantics.encoders.torch_encoder import ENCODER_FILE
+
+    try:
+        return Prompts.model_validate(json.loads((adapter / ENCODER_FILE).read_text(encoding="utf-8"))["prompts"])
+    except FileNotFoundError:
+        raise ModelError(f"{adapter} holds no adapter ({ENCODER_FILE} is missing): run 'llactr finetune'") from None
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise ModelError(f"the adapter in {adapter} is damaged ({ENCODER_FILE}: {' '.join(str(error).split())}): "
+                         "run 'llactr finetune' again") from None  # fmt: skip

@@ -1,0 +1,1 @@
+"""Tuning an encoder: the loop, and the objectives that bring its loss."""

@@ -1,0 +1,191 @@
+"""What makes a job idempotent: an artifact whose manifest has the same key is kept, another one replaces it whole."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from llactr.errors import StepError
+from llactr.manifest import content_hash, read_manifest, write_manifest
+from llactr.workspace import Workspace
+
+__all__ = ["Advance", "Job", "MeasuredStep", "StepOutcome", "Terminal", "exclusive", "outcome_of"]
+
+Advance = Callable[[int, int, str], None]
+"""Called with (done, total, note) while a step works; total 0 means unknown."""
+
+
+class Terminal(Protocol):
+    """Where a step shows its progress."""
+
+    def step(self, name: str) -> AbstractContextManager[Advance]:
+        """Shows a step's progress while the block runs and, when it ends, its time."""
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What a step made, or found already made.
+
+    `seconds` and `cpu_seconds` are those of the run that made the artifact, `peak_rss_mb` the process's peak until its
+    end; `skipped` says that this call did nothing.
+    """
+
+    step: str
+    key: str
+    folder: Path
+    skipped: bool
+    seconds: float
+    cpu_seconds: float
+    peak_rss_mb: float
+    result: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """The outcome as JSON-like data: what `--json` prints."""
+        return asdict(self) | {"folder": str(self.folder)}
+
+
+def outcome_of(folder: Path) -> StepOutcome | None:
+    """The outcome recorded in an artifact's manifest; None where there is none, or it is of another kind."""
+    known = read_manifest(folder)
+    if not known or "result" not in known or "seconds" not in known:
+        return None
+    cost = (known["seconds"], known["cpu_seconds"], known["peak_rss_mb"])
+    return StepOutcome(known["step"], known["key"], folder, True, *cost, known["result"])
+
+
+class MeasuredStep:
+    """A step in progress whose key is only known on the way; see `Job.measured`."""
+
+    def __init__(self, job: Job, name: str, *, dataset: str, folder: Path, advance: Advance) -> None:
+        self._job, self._name, self._dataset, self._folder = job, name, dataset, folder
+        self.advance = advance
+        self._wall, self._cpu = time.perf_counter(), _cpu_seconds()
+        self._outcome: StepOutcome | None = None
+
+    @property
+    def outcome(self) -> StepOutcome:
+        """What was made, once the step is done or found unchanged."""
+        assert self._outcome is not None, "a measured step ends with unchanged() or done()"
+        return self._outcome
+
+    def unchanged(self, key: str) -> bool:
+        """Whether the folder's artifact has this key already, and `--force` was not given."""
+        known = outcome_of(self._folder)
+        if self._job.force or known is None or known.key != key:
+            return False
+        self._outcome = known
+        self._job.workspace.set_current(self._dataset, self._name, self._folder)
+        self.advance(1, 1, "unchanged, skipped (--force redoes it)")
+        return True
+
+    def done(self, result: dict[str, Any], note: str) -> None:
+        """Adds cost and result to the manifest that the work has written."""
+        manifest = read_manifest(self._folder)
+        assert manifest is not None, f"{self._name} has written no manifest"
+        cost = _cost_since(self._wall, self._cpu)
+        write_manifest(self._folder, **{**manifest, **cost, "result": result})
+        self._job.workspace.set_current(self._dataset, self._name, self._folder)
+        self._outcome = StepOutcome(self._name, manifest["key"], self._folder, False, result=result, **cost)
+        self.advance(1, 1, note)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where a job runs and how: the workspace, the terminal, and whether unchanged steps are redone."""
+
+    workspace: Workspace
+    terminal: Terminal
+    force: bool = False
+
+    @contextmanager
+    def measured(self, name: str, *, dataset: str, folder: Path) -> Iterator[MeasuredStep]:
+        """A step that writes its own folder and manifest; the caller ends it with `unchanged` or `done`."""
+        with self.terminal.step(name) as advance:
+            yield MeasuredStep(self, name, dataset=dataset, folder=folder, advance=advance)
+
+    def step(
+        self,
+        name: str,
+        folder: Path | Callable[[str], Path],
+        *,
+        dataset: str,
+        config: dict[str, Any],
+        inputs: dict[str, str],
+        work: Callable[[Path, Advance], dict[str, Any]],
+        quiet: bool = False,
+    ) -> StepOutcome:
+        """Runs `work` unless the folder holds what the same config and inputs made.
+
+        Args:
+            name: the step's name, part of the key.
+            folder: the artifact's folder, or a function of the key that names it.
+            dataset: the dataset whose latest artifact of this step it becomes.
+            config: resolved configuration, JSON-like.
+            inputs: name -> content hash of everything read.
+            work: gets a draft folder and a progress callback; returns the result kept in the manifest. The draft takes
+                the folder's place, with its manifest, when `work` returns.
+            quiet: say nothing when the artifact is kept: for a step that is only a part of others.
+        """
+        key = content_hash({"step": name, "config": config, "inputs": inputs})
+        place = folder(key) if callable(folder) else folder
+        known = outcome_of(place)
+        unchanged = known is not None and known.key == key and not self.force
+        if quiet and unchanged and known is not None:
+            self.workspace.set_current(dataset, name, place)
+            return known
+        with self.terminal.step(name) as advance:
+            if unchanged and known is not None:
+                advance(1, 1, "unchanged, skipped (--force redoes it)")
+                self.workspace.set_current(dataset, name, place)
+                return known
+            with self.workspace.writing(place) as draft:
+                wall, cpu = time.perf_counter(), _cpu_seconds()
+                result = work(draft, advance)
+                cost = _cost_since(wall, cpu)
+                write_manifest(draft, step=name, key=key, config=config, inputs=inputs, result=result, **cost)
+        self.workspace.set_current(dataset, name, place)
+        return StepOutcome(name, key, place, False, result=result, **cost)
+
+
+def _cost_since(wall: float, cpu: float) -> dict[str, float]:
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {
+        "seconds": round(time.perf_counter() - wall, 3),
+        "cpu_seconds": round(_cpu_seconds() - cpu, 3),
+        "peak_rss_mb": round(peak_mb, 1),
+    }
+
+
+def _cpu_seconds() -> float:
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+@contextmanager
+def exclusive(workspace: Workspace) -> Iterator[None]:
+    """Holds the workspace for one writing command at a time; a second one is told who has it.
+
+    Raises:
+        StepError: another process holds it.
+    """
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    with (workspace.root / ".lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            raise StepError(
+                f"the workspace {workspace.root} is in use by process {lock.read().strip() or 'unknown'}: "
+                "wait for it, or give another --workspace"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield

@@ -1,0 +1,1 @@
+"""Experiments, won or lost; nothing of the product imports them."""

@@ -1,0 +1,1 @@
+"""Readers of online stores, one file a store."""

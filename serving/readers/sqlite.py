@@ -1,0 +1,165 @@
+"""Feast's SQLite layout, read by one thread with one connection; the event loop never waits for a disk or a lock."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.repo_config import RepoConfig
+
+from llactr.serving.readers.base import StoreAwayError
+from llactr.serving.views import Row, ViewRead
+from llactr.sql import quote_identifier
+from llactr.store.feast.sqlite import WorkspaceSqliteOnlineStore
+
+__all__ = ["SqliteReader"]
+
+T = TypeVar("T")
+_KEYS_PER_QUERY = 500
+_SIZE_BYTES = 4
+
+
+class SqliteReader:
+    """See `StoreReader`.
+
+    Args:
+        config: the feature store's configuration, with the workspace's SQLite.
+        presence: view and key that must be there.
+        timeout_s: of a probe, and of waiting for a lock.
+        spent: told the CPU seconds of reads.
+    """
+
+    def __init__(
+        self,
+        config: RepoConfig,
+        *,
+        presence: tuple[str, dict[str, str]],
+        timeout_s: float,
+        spent: Callable[[float], None],
+    ) -> None:
+        self._spent = spent
+        self._path = Path(WorkspaceSqliteOnlineStore._get_db_path(config))
+        self._project = config.project
+        self._serialization = config.entity_key_serialization_version
+        self._timeout_s = timeout_s
+        view, key = presence
+        self._presence_name = f"{view} {key}"
+        self._presence = (
+            f"SELECT 1 FROM {self._table(view)} WHERE entity_key = ? LIMIT 1",
+            (self._entity_key(key),),
+        )
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._columns: dict[ViewRead, tuple[bytes, dict[str, int]]] = {}
+
+    async def connect(self) -> None:
+        """See `StoreReader`."""
+        await self.probe()
+
+    async def read(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
+        """See `StoreReader`."""
+        return await self._in_thread(lambda: self._timed(wanted))
+
+    async def probe(self) -> None:
+        """See `StoreReader`."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._in_thread(lambda: self._read([]))
+        except TimeoutError:
+            raise StoreAwayError(f"the SQLite store {self._path} does not answer within {self._timeout_s} s") from None
+
+    async def close(self) -> None:
+        """See `StoreReader`."""
+        await self._in_thread(self._disconnect)
+        self._thread.shutdown(wait=False)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _timed(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
+        began = time.thread_time()
+        try:
+            return self._read(wanted)
+        finally:
+            self._spent(time.thread_time() - began)
+
+    def _read(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
+        try:
+            connection = self._connected()
+            # One transaction: the presence and all views are of one state of the store.
+            connection.execute("BEGIN")
+            try:
+                if connection.execute(*self._presence).fetchone() is None:
+                    raise StoreAwayError(
+                        f"{self._path} has no {self._presence_name}, which the bundle needs: run 'llactr materialize'"
+                    )
+                return [self._rows(connection, view, keys) for view, keys in wanted]
+            finally:
+                connection.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            self._disconnect()
+            raise StoreAwayError(f"the SQLite store {self._path} does not answer ({error})") from None
+
+    def _rows(self, connection: sqlite3.Connection, view: ViewRead, keys: Sequence[str]) -> list[Row]:
+        prefix, columns = self._columns.get(view) or self._layout(view)
+        encoded = [
+            prefix + len(value).to_bytes(_SIZE_BYTES, "little") + value for value in (key.encode() for key in keys)
+        ]
+        found: dict[bytes, list[bytes | None]] = {}
+        width = len(columns)
+        for start in range(0, len(encoded), _KEYS_PER_QUERY):
+            part = encoded[start : start + _KEYS_PER_QUERY]
+            query = (
+                f"SELECT entity_key, feature_name, value FROM {self._table(view.view)} "
+                f"WHERE entity_key IN ({','.join('?' * len(part))})"
+            )
+            for key, feature, value in connection.execute(query, part):
+                row = found.get(key)
+                if row is None:
+                    row = found[key] = [None] * width
+                column = columns.get(feature)
+                if column is not None:
+                    row[column] = value
+        rows = {key: tuple(row) for key, row in found.items()}
+        return [rows.get(key) for key in encoded]
+
+    def _connected(self) -> sqlite3.Connection:
+        """The connection, reopened when the file is another one by now: an unlinked file would answer for ever."""
+        state = self._path.stat()
+        if self._connection is None or self._file != (state.st_dev, state.st_ino):
+            self._disconnect()
+            self._connection = sqlite3.connect(
+                f"{self._path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=self._timeout_s / 2
+            )
+            self._connection.execute("PRAGMA query_only = ON")
+            self._file = (state.st_dev, state.st_ino)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _layout(self, view: ViewRead) -> tuple[bytes, dict[str, int]]:
+        """The entity key up to its value's size, and the place of each feature in a row."""
+        prefix = self._entity_key(view.entity_key(""))[:-_SIZE_BYTES]  # Feast sorts the keys: this one is last
+        layout = (prefix, {feature: place for place, feature in enumerate(view.features)})
+        self._columns[view] = layout
+        return layout
+
+    def _table(self, view: str) -> str:
+        return quote_identifier(f"{self._project}_{view}")
+
+    def _entity_key(self, key: dict[str, str]) -> bytes:
+        values = [Value(string_val=value) for value in key.values()]
+        encoded: bytes = serialize_entity_key(EntityKey(join_keys=list(key), entity_values=values), self._serialization)
+        return encoded

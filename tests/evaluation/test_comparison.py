@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from llactr.errors import DataError
+from llactr.evaluation.comparison import Comparison, compare
+from llactr.evaluation.evidence import Run
+from llactr.evaluation.verdict import Verdict
+
+
+def runs(arm, auc, *, logloss=None, seeds=None, draw=0, spread=None):
+    """One run a seed; `spread` is that of a bootstrap of 101 resamples around its AUC."""
+    found = []
+    for number, value in enumerate(auc):
+        metrics = {"all": {"auc": value, "logloss": (logloss or [0.5] * len(auc))[number]}}
+        resampled = {} if spread is None else {"all": {"auc": value + np.linspace(-spread, spread, 101)}}
+        found.append(Run(arm, draw, (seeds or range(len(auc)))[number], metrics, resampled))
+    return found
+
+
+PLAIN = [0.770, 0.772, 0.774]
+SURE = [3, 3.2, 3.1]
+NOTHING = [0, 0.1, -0.1]
+
+
+def arms(treatment, permuted=None, random=None, words=None, *, plain=PLAIN, arm="values"):
+    """Each arm's gains over plain, in thousandths, one a seed."""
+    found = runs("plain", plain)
+    placebos = {f"{arm} permuted": permuted, f"{arm} random": random, f"{arm} words": words}
+    for name, gains in {arm: treatment, **placebos}.items():
+        if gains is not None:
+            found += runs(name, [base + gain / 1000 for base, gain in zip(plain, gains, strict=True)])
+    return found
+
+
+def judged(given, backbone="FM"):
+    (found,) = compare(backbone, given).judgements
+    return found
+
+
+@pytest.mark.parametrize(
+    ("treatment", "permuted", "random", "expected"),
+    [
+        (SURE, [1, 1.1, 0.9], NOTHING, Verdict.MEANING),
+        (SURE, [3, 3.1, 3.2], NOTHING, Verdict.PLACEBO),
+        (SURE, NOTHING, [3, 3.1, 3.2], Verdict.PLACEBO),
+        (SURE, [5, 5.2, 5.1], [5, 5.2, 5.1], Verdict.PLACEBO),
+        (SURE, None, None, Verdict.UNTESTED),
+        ([1, -1, 0.2], [0, 0, 0], [0, 0, 0], Verdict.NO_DIFFERENCE),
+        ([-3, -3.2, -3.1], [0, 0, 0], [0, 0, 0], Verdict.HURTS),
+        ([3, 30, 60], NOTHING, NOTHING, Verdict.NO_DIFFERENCE),  # a large mean, an interval over zero
+    ],
+)
+@pytest.mark.parametrize("arm", ["paper", "fre", "values", "values cold", "both"])
+def test_the_verdict_follows_from_the_figures(treatment, permuted, random, expected, arm):
+    found = judged(arms(treatment, permuted, random, arm=arm))
+    assert (found.arm, found.baseline, found.verdict) == (arm, "plain", expected)
+
+
+@pytest.mark.parametrize(
+    ("permuted", "words", "expected"),
+    [
+        (NOTHING, [3, 3.1, 3.2], Verdict.WORDS),
+        (NOTHING, NOTHING, Verdict.MEANING),
+        ([3, 3.1, 3.2], [3, 3.1, 3.2], Verdict.PLACEBO),
+        (None, [3, 3.1, 3.2], Verdict.PLACEBO),
+    ],
+)
+def test_a_bag_of_words_has_meaning_but_no_language_model(permuted, words, expected):
+    assert judged(arms(SURE, permuted, words=words)).verdict is expected
+
+
+def test_untuned_values_are_compared_with_their_bag_of_words_too():
+    given = [*runs("plain", PLAIN), *runs("values untuned", [0.78] * 3), *runs("values words", PLAIN)]
+    found = compare("FM", given)
+    assert found.difference("values untuned", "values words") is not None
+    assert "a bag of the same words" in found.judgements[0].sentence
+
+
+def test_cold_starts_are_compared_with_cold_starts():
+    """An arm that is trained with cold starts may gain by those alone."""
+    cold = [base + 0.003 for base in PLAIN]
+    given = [*runs("plain", PLAIN), *runs("plain cold", cold), *runs("values cold", cold)]
+    found = compare("FM", given)
+    (said,) = found.judgements
+    assert (said.arm, said.baseline, said.verdict) == ("values cold", "plain cold", Verdict.NO_DIFFERENCE)
+    over_plain = found.difference("values cold")
+    assert over_plain is not None
+    assert over_plain.above_zero
+
+
+def test_each_treatment_has_its_own_verdict_and_its_own_placebos():
+    given = arms(SURE, SURE, arm="paper") + [run for run in arms(SURE, NOTHING) if run.arm != "plain"]
+    found = compare("FM", given)
+    assert {one.arm: one.verdict for one in found.judgements} == {
+        "paper": Verdict.PLACEBO, "values": Verdict.MEANING,
+    }  # fmt: skip
+    assert found.difference("paper", "values permuted") is None
+
+
+def test_draws_count_more_than_seeds():
+    """Every seed gains the same, but not every draw: the interval over draws holds zero."""
+    given = [
+        run
+        for draw, gain in enumerate((4, -1, 3))
+        for run in (*runs("plain", PLAIN, draw=draw), *runs("paper", [b + gain / 1000 for b in PLAIN], draw=draw))
+    ]
+    found = compare("FM", given)
+    gap = found.difference("paper")
+    assert gap is not None
+    assert gap.over_seeds == pytest.approx((0.002, 0.002))
+    assert found.judgements[0].verdict is Verdict.NO_DIFFERENCE
+    assert "over 3 draws x 3 seeds: the interval holds zero" in found.judgements[0].sentence
+    assert (found.draws, found.seeds) == (3, (0, 1, 2))
+
+
+def test_a_gain_that_other_test_rows_would_undo_is_no_difference():
+    plain = runs("plain", PLAIN, spread=0.0)
+    better = [base + gain / 1000 for base, gain in zip(PLAIN, SURE, strict=True)]
+    assert judged([*plain, *runs("paper", better, spread=0.002)]).verdict is Verdict.UNTESTED
+    found = judged([*plain, *runs("paper", better, spread=0.004)])
+    assert found.verdict is Verdict.NO_DIFFERENCE
+    # 0.0031 plus and minus 95 % of 0.004
+    assert "the interval over rows [−0.0007,\u00a0+0.0069] holds zero" in found.sentence
+
+
+def test_no_change_at_all_is_no_difference():
+    found = judged(arms([0, 0, 0], [0, 0, 0], [0, 0, 0]))
+    assert found.verdict is Verdict.NO_DIFFERENCE
+    assert "0.0000 [0.0000,\u00a00.0000] over 3 seeds" in found.sentence
+
+
+def test_one_seed_cannot_tell():
+    given = [*runs("plain", [0.77], spread=0.0), *runs("paper", [0.79], spread=0.001)]
+    found = judged(given)
+    assert found.verdict is Verdict.UNDECIDED
+    assert found.sentence == (
+        "With paper instead of plain, FM's test AUC changes by +0.0200 with one seed; without an interval it may be "
+        "chance, so run at least 3 seeds."
+    )
+
+
+def test_the_sentence_names_the_placebo_that_does_as_well():
+    sentence = judged(arms(SURE, [3, 3.1, 3.2], NOTHING), "DeepFM").sentence
+    assert sentence.startswith(
+        "With values instead of plain, DeepFM's test AUC changes by +0.0031 [+0.0029,\u00a0+0.0033] over 3 seeds; it is not ahead"
+    )
+    assert "permuted vectors" in sentence
+    assert "random vectors" not in sentence
+
+
+def test_a_logloss_that_gets_worse_is_said():
+    better = [base + gain / 1000 for base, gain in zip(PLAIN, SURE, strict=True)]
+    worse = runs("paper", better, logloss=[0.51, 0.511, 0.512])
+    assert "Logloss gets worse: +0.0110" in judged([*runs("plain", PLAIN), *worse]).sentence
+    same = runs("paper", [PLAIN[0] + 0.001, PLAIN[1] - 0.001, PLAIN[2]], logloss=[0.49, 0.491, 0.492])
+    assert "Logloss gets better: −0.0090" in judged([*runs("plain", PLAIN), *same]).sentence
+
+
+def test_a_comparison_survives_json():
+    found = compare("FM", arms(SURE, [1, 1.1, 0.9], NOTHING))
+    assert Comparison.model_validate_json(found.model_dump_json()) == found
+
+
+def test_arms_have_means_and_an_order_of_their_own():
+    found = compare("FM", list(reversed(arms(SURE, NOTHING))))
+    assert [runs.arm for runs in found.arms] == ["plain", "values", "values permuted"]
+    assert found.arms[0].mean() == pytest.approx(0.772)
+    assert found.arms[0].mean("ece") is None
+    assert found.arms[0].mean("auc", "unseen items") is None
+
+
+def test_plain_alone_is_not_judged():
+    assert compare("FM", runs("plain", PLAIN)).judgements == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (runs("values", PLAIN), "arm 'plain' is missing, found \\['values'\\]"),
+        ([*arms(SURE), *runs("values", PLAIN)], "expected each once"),
+        (
+            runs("plain", PLAIN) + runs("values", PLAIN[:2]),
+            "ran the draws and seeds \\[\\(0, 0\\), \\(0, 1\\)\\], plain",
+        ),
+        (runs("plain", PLAIN) + runs("values", PLAIN, draw=1), "differences are paired"),
+        (runs("plain", PLAIN) + runs("values", [0.7, math.nan, 0.7]), "seed 1 has the test AUC nan: expected a finite"),
+        (runs("plain", [None]), "the test split needs clicks and non-clicks"),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_refused(given, message):
+    with pytest.raises(DataError, match=message):
+        compare("FM", given)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from llactr.ctr import auc, logloss
+from llactr.evaluation.slices import SLICES, calibration_error, resamples, row_slices, weighted_auc, weighted_logloss
+from llactr.spec import DatasetSpec
+from llactr.transforms import Transform
+
+
+def test_slices_follow_training_counts() -> None:
+    fields = [
+        {"name": name, "description": f"the {name}", "owner": owner, "kind": "categorical"}
+        for name, owner in (("person", "user"), ("film", "item"))
+    ]
+    spec = DatasetSpec.model_validate(
+        {
+            "name": "t", "sources": {"e": {"path": "e.csv", "format": "csv"}}, "events": "e",
+            "timestamp": {"column": "at", "unit": "s"}, "label": {"column": "liked"},
+            "entities": {"user": {"join_key": "person"}, "item": {"join_key": "film"}}, "fields": fields,
+        }
+    )  # fmt: skip
+    films = ["often"] * 20 + ["some"] * 5 + ["few"] * 3
+    transform = Transform.fit(spec, pa.table({"person": ["p"] * 28, "film": films}))
+    rows = pa.table({"person": ["p", "p", "p", "p", "new"], "film": ["often", "some", "few", "none", "none"]})
+    found = row_slices(spec, transform, transform.ids(rows))
+    assert tuple(found) == SLICES
+    assert {name: np.flatnonzero(mask).tolist() for name, mask in found.items()} == {
+        "all": [0, 1, 2, 3, 4],
+        "unseen items": [3, 4],
+        "rare items, n<=3": [2],
+        "rare items, n<=10": [1, 2],
+        "unseen users": [4],
+        "warm": [0, 1, 2],
+    }
+
+
+def test_calibration_error_by_hand() -> None:
+    label = np.array([0, 0, 1, 1], np.float32)
+    assert calibration_error(label, np.array([0.1, 0.2, 0.7, 0.8], np.float32), bins=2) == pytest.approx(0.2)
+    assert calibration_error(label, np.full(4, 0.5, np.float32), bins=1) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("digits", [1, 7])  # with ties, and without
+def test_weighted_metrics_are_those_of_repeated_rows(digits: int) -> None:
+    rng = np.random.default_rng(2)
+    label = (rng.random(60) < 0.4).astype(np.float32)
+    score = np.round(rng.random(60), digits).astype(np.float32)
+    assert (len(np.unique(score)) == 60) == (digits == 7)
+    weights = np.stack([np.ones(60), rng.integers(0, 4, 60)]).astype(np.float64)
+    found = weighted_auc(label, score, weights)
+    repeated = np.repeat(np.arange(60), weights[1].astype(int))
+    assert found[0] == pytest.approx(auc(label, score), abs=1e-12)
+    assert found[1] == pytest.approx(auc(label[repeated], score[repeated]), abs=1e-12)
+    loss = weighted_logloss(label, score, weights)
+    assert loss[0] == pytest.approx(logloss(label, score), abs=1e-12)
+    assert loss[1] == pytest.approx(logloss(label[repeated], score[repeated]), abs=1e-12)
+    nothing = np.zeros((1, 60))
+    assert np.isnan(weighted_auc(label, score, nothing)[0])
+    assert np.isnan(weighted_logloss(label, score, nothing)[0])
+
+
+def test_every_resample_has_as_many_rows_as_there_are() -> None:
+    found = resamples(50, 30)
+    assert found.shape == (30, 50)
+    assert (found.sum(axis=1) == 50).all()
+    assert len(np.unique(found, axis=0)) == 30
+    assert np.array_equal(found, resamples(50, 30))
+    # A row is left out of a resample with probability (1 - 1/50)^50 = .364.
+    assert (found == 0).mean() == pytest.approx(0.364, abs=0.05)

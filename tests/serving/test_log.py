@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from llactr.errors import SpecError
+from llactr.serving import served_log
+from llactr.serving.metrics import Metrics
+from llactr.serving.scorer import Batch, Scored
+from llactr.serving.served_log import ServedLog, served_schema, served_table_path
+from llactr.store.tables import read_files
+from llactr.workspace import Workspace
+from tests.serving.serving_asgi import started
+from tests.serving.serving_workspace import FIELDS, spec_of
+
+NOW = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
+SPEC = spec_of([field for field in FIELDS if field["name"] in {"user_id", "item_id", "hour"}])
+
+
+def scored(rows: int) -> tuple[Batch, Scored]:
+    batch = Batch(rows, {"user": ["u1"], "item": [str(i) for i in range(rows)]}, {}, [NOW], [{}])
+    features = {
+        "user": {"user_id": ["u1"]},
+        "item": {"item_id": [str(i) for i in range(rows)]},
+        "context": {"hour": [NOW]},
+    }
+    ids = np.arange(rows * 3, dtype=np.int32).reshape(rows, 3)
+    return batch, Scored(ids, np.linspace(0, 1, rows, dtype=np.float32), {}, features, NOW.timestamp())
+
+
+def log_of(root: Path, metrics: Metrics, **settings: float) -> ServedLog:
+    given = {"rate": 1.0, "queue_rows": 100, "flush_s": 60.0, "file_rows": 1000} | settings
+    return ServedLog(Workspace.at(root), metrics=metrics, **given)  # type: ignore[arg-type]
+
+
+def offer(log: ServedLog, rows: int) -> bool:
+    batch, result = scored(rows)
+    return log.offer(SPEC, batch, result, bundle="b", semantics_version="v", request_id="r")
+
+
+def value(metric: object) -> float:
+    return float(metric._value.get())  # type: ignore[attr-defined]
+
+
+def test_what_was_accepted_is_on_disk_after_close(tmp_path: Path) -> None:
+    metrics = Metrics()
+    log = log_of(tmp_path, metrics)
+    log.start()
+    assert offer(log, 3)
+    assert offer(log, 2)
+    log.close()
+    table = read_files(served_table_path(Workspace.at(tmp_path), SPEC.name), first_run="x")
+    assert table.schema == served_schema(SPEC)
+    assert table.num_rows == 5
+    assert table["item_id"].to_pylist() == ["0", "1", "2", "0", "1"]
+    assert table["served_ids"].to_pylist()[:2] == [[0, 1, 2], [3, 4, 5]]
+    assert table["event_timestamp"].to_pylist() == [NOW] * 5
+    assert (value(metrics.log_rows), value(metrics.log_dropped)) == (5, 0)
+    assert not offer(log, 1)  # nothing is taken after the end
+
+
+def test_a_full_queue_drops_and_counts_and_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics, blocked = Metrics(), threading.Event()
+    real = pq.write_table
+
+    def slow(*arguments: object, **settings: object) -> None:
+        assert blocked.wait(20)
+        real(*arguments, **settings)
+
+    monkeypatch.setattr(served_log.pq, "write_table", slow)
+    log = log_of(tmp_path, metrics, queue_rows=100, file_rows=50)
+    log.start()
+    taken = [offer(log, 10) for _ in range(30)]
+    assert sum(taken) == 10  # 100 rows, those being written included
+    assert value(metrics.log_dropped) == 200
+    blocked.set()
+    log.close()
+    table = read_files(served_table_path(Workspace.at(tmp_path), SPEC.name), first_run="x")
+    assert table.num_rows == 100
+
+
+def test_a_disk_that_fails_costs_the_rows_and_not_the_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics = Metrics()
+    log = log_of(tmp_path, metrics, flush_s=0.05)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(served_log.pq, "write_table", full)
+        log.start()
+        offer(log, 4)
+        for _ in range(200):
+            if value(metrics.log_failures):
+                break
+            threading.Event().wait(0.02)
+    assert (value(metrics.log_failures), value(metrics.log_dropped)) == (1, 4)
+    assert "could not be written" in caplog.text
+    assert offer(log, 2)
+    log.close()
+    folder = served_table_path(Workspace.at(tmp_path), SPEC.name)
+    assert read_files(folder, first_run="x").num_rows == 2
+    assert not list(folder.glob(".*"))
+
+
+def test_sampling_keeps_its_share(tmp_path: Path) -> None:
+    never, always, some = (log_of(tmp_path, Metrics(), rate=rate) for rate in (0.0, 1.0, 0.3))
+    assert not any(never.sampled() for _ in range(100))
+    assert all(always.sampled() for _ in range(100))
+    share = sum(some.sampled() for _ in range(20_000)) / 20_000
+    assert 0.27 < share < 0.33
+
+
+def test_a_field_with_a_name_of_the_log_is_refused() -> None:
+    field = {"name": "served_score", "description": "a clash", "owner": "context", "kind": "numeric"}
+    with pytest.raises(SpecError, match="'served_score' is also a column of the served-feature log"):
+        served_schema(spec_of([*FIELDS, field]))
+
+
+def test_requests_are_logged_as_they_were_scored(workspace: Workspace) -> None:
+    body = {
+        "user": "u1",
+        "items": ["2", "0", "nope"],
+        "timestamp": "2024-01-02T03:04:05Z",
+        "context": {"Device (type)": "tv", "seconds": 2},
+        "return_ids": True,
+    }
+    with started(workspace, log_rate=1.0) as asgi:
+        answer = asgi.ask("POST", "/v1/rank", body, x_request_id="one").json
+        rows = [{"user": "u2", "item": "5"}, {"user": "u1", "item": "5"}]
+        asgi.ask("POST", "/v1/predict", {"rows": rows}, x_request_id="two")
+    table = read_files(served_table_path(workspace, "shop"), first_run="x")
+    one = [row for row in table.to_pylist() if row["served_request"] == "one"]
+    assert [row["item_id"] for row in one] == ["2", "0", "nope"]
+    assert [row["served_ids"] for row in one] == answer["ids"]
+    assert [row["served_score"] for row in one] == pytest.approx(answer["scores"], abs=1e-7)
+    assert [row["title"] for row in one] == ["title 1", "title 0", None]
+    assert {(row["Device (type)"], row["seconds"], row["event_timestamp"]) for row in one} == {("tv", 2.0, NOW)}
+    assert {row["served_bundle"] for row in one} == {"first"}
+    two = [row for row in table.to_pylist() if row["served_request"] == "two"]
+    assert [(row["user_id"], row["item_id"]) for row in two] == [("u2", "5"), ("u1", "5")]
