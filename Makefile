@@ -17,7 +17,7 @@ help: ## show this list
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "llactr needs Python 3.11 or newer, found %s: set PYTHON=/path/to/python3.11" % sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[$(FAISS),serve]'
+	$(PIP) install --quiet -c constraints.txt -e '.[$(FAISS),encode,report]'
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from llactr.errors import InputError, missing_extra
+from llactr.errors import InputError
 from llactr.serving.config import ServeConfig
 from llactr.workspace import Workspace
 
@@ -24,15 +24,11 @@ def run(config: ServeConfig) -> None:
     """Serves a bundle until SIGTERM or SIGINT; SIGHUP loads it anew.
 
     Raises:
-        InputError: the configuration, the address or the bundle cannot be used, or the extra is not installed.
+        InputError: the configuration, the address or the bundle cannot be used.
     """
-    try:
-        from llactr.serving.server import configure_logging, listen, serve
-        from llactr.serving.workers import supervise
-    except ModuleNotFoundError as error:
-        if error.name in {"fastapi", "uvicorn", "uvloop", "httptools", "prometheus_client"}:
-            raise missing_extra(str(error.name), "serve") from None
-        raise
+    from llactr.serving.server import configure_logging, listen, serve
+    from llactr.serving.workers import supervise
+
     configure_logging()
     if not config.workspace.is_dir():
         raise InputError(f"no workspace {config.workspace}: run 'llactr quickstart' first, or give --workspace")

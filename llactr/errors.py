@@ -27,7 +27,6 @@ __all__ = [
     "SpecError",
     "StepError",
     "StoreError",
-    "missing_extra",
 ]
 
 
@@ -73,13 +72,3 @@ class StoreError(StepError):
 
 class ConsistencyError(StepError):
     """The online and the offline path gave different ids or scores."""
-
-
-def missing_extra(package: str, extra: str) -> InputError:
-    """The error for an optional dependency that is not installed.
-
-    Args:
-        package: the import name that failed.
-        extra: llactr's extra that brings it.
-    """
-    return InputError(f"the package {package!r} is not installed: run pip install 'llactr[{extra}]'")

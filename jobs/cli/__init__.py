@@ -15,6 +15,7 @@ from llactr.jobs.cli.command import (
     JsonOption,
     ThreadsOption,
     WorkspaceOption,
+    check_spec,
     chosen_dataset,
     execute,
 )
@@ -47,6 +48,7 @@ def ingest(
     """Fetch and check the data, write the offline tables."""
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        check_spec(spec)
         from llactr.jobs import ingest as step
 
         outcome = step.append(job, spec, data_folder=data) if append else step.run(job, spec, data_folder=data)
@@ -255,6 +257,7 @@ def run(
     """All steps, from the data to the report, for any dataset spec."""
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        check_spec(spec)
         from llactr.jobs import run as step
         from llactr.jobs.config import load_config
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from llactr.errors import InputError, LlactrError, NotReadyError
+from llactr.extras import naming_extras
 from llactr.jobs.cli.console import Terminal
 from llactr.steps import Job, exclusive
 from llactr.workspace import Workspace
@@ -22,6 +24,7 @@ __all__ = [
     "JsonOption",
     "ThreadsOption",
     "WorkspaceOption",
+    "check_spec",
     "chosen_dataset",
     "execute",
 ]
@@ -59,10 +62,7 @@ def execute(
     terminal = Terminal(as_json=as_json)
     job = Job(workspace=Workspace.at(workspace), terminal=terminal, force=force)
     try:
-        if writes:
-            with exclusive(job.workspace):
-                content, text = body(job)
-        else:
+        with naming_extras(), exclusive(job.workspace) if writes else nullcontext():
             content, text = body(job)
     except LlactrError as error:
         if as_json:
@@ -70,6 +70,13 @@ def execute(
         terminal.note(f"llactr: {error}")
         raise typer.Exit(error.exit_code) from None
     terminal.result(content, text)
+
+
+def check_spec(name: str) -> None:
+    """Reads a spec before anything heavy is imported: a misspelled one is refused at once."""
+    from llactr.spec import find_spec, load_spec
+
+    load_spec(find_spec(name))
 
 
 def chosen_dataset(job: Job, name: str | None) -> str:

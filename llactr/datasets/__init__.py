@@ -1,10 +1,20 @@
-"""Public datasets by recipe, and the way from any dataset's sources to the offline tables."""
+"""Public datasets by recipe, and the way from any dataset's sources to the offline tables.
 
-from llactr.datasets.append import append_offline_tables
-from llactr.datasets.base import RECIPES, Recipe, fetch
-from llactr.datasets.ingest import ingest_key, input_hashes, table_files, write_offline_tables
-from llactr.datasets.sources import read_source, source_files
-from llactr.datasets.summary import FieldSummary, IngestSummary
+Names are loaded on first use: none of what they need is imported with this package.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llactr.lazy import loader
+
+if TYPE_CHECKING:
+    from llactr.datasets.append import append_offline_tables
+    from llactr.datasets.base import RECIPES, Recipe, fetch
+    from llactr.datasets.ingest import ingest_key, input_hashes, table_files, write_offline_tables
+    from llactr.datasets.sources import read_source, source_files
+    from llactr.datasets.summary import FieldSummary, IngestSummary
 
 __all__ = [
     "RECIPES",
@@ -20,3 +30,21 @@ __all__ = [
     "table_files",
     "write_offline_tables",
 ]
+
+__getattr__ = loader(
+    __name__,
+    {
+        "FieldSummary": "summary",
+        "IngestSummary": "summary",
+        "RECIPES": "base",
+        "Recipe": "base",
+        "append_offline_tables": "append",
+        "fetch": "base",
+        "ingest_key": "ingest",
+        "input_hashes": "ingest",
+        "read_source": "sources",
+        "source_files": "sources",
+        "table_files": "ingest",
+        "write_offline_tables": "ingest",
+    },
+)

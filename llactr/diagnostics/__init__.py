@@ -5,8 +5,9 @@ Names are loaded on first use: a cosine needs no matplotlib, a comparison no FAI
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from llactr.lazy import loader
 
 if TYPE_CHECKING:
     from llactr.diagnostics.cosines import Neighbour, Similarity, effective_rank, nearest_fields, similarity
@@ -85,50 +86,47 @@ __all__ = [
     "write_report",
 ]
 
-_HOME = {
-    "Consistency": "report_data",
-    "Curve": "report_data",
-    "DataCard": "report_data",
-    "Device": "index",
-    "Drift": "version_drift",
-    "FieldAccuracy": "report_data",
-    "FieldCard": "report_data",
-    "FieldDrift": "version_drift",
-    "FieldSimilarity": "report_data",
-    "InnerProductIndex": "index",
-    "NearField": "report_data",
-    "NearestFields": "report_data",
-    "Neighbour": "cosines",
-    "Picture": "pictures",
-    "Provenance": "report_data",
-    "ReportData": "report_data",
-    "Semantics": "report_data",
-    "Similarity": "cosines",
-    "SplitCard": "report_data",
-    "StepCost": "report_data",
-    "TestReading": "report_data",
-    "TunedDimension": "report_data",
-    "TunedTrial": "report_data",
-    "Tuning": "report_data",
-    "ValuesCard": "report_data",
-    "build_index": "index",
-    "choose_device": "index",
-    "confusion_picture": "pictures",
-    "curve_picture": "pictures",
-    "drift": "version_drift",
-    "effective_rank": "cosines",
-    "forest_picture": "pictures",
-    "nearest_fields": "cosines",
-    "render_report": "report",
-    "similarity": "cosines",
-    "similarity_picture": "pictures",
-    "trials_picture": "pictures",
-    "tuned_picture": "pictures",
-    "write_report": "report",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = loader(
+    __name__,
+    {
+        "Consistency": "report_data",
+        "Curve": "report_data",
+        "DataCard": "report_data",
+        "Device": "index",
+        "Drift": "version_drift",
+        "FieldAccuracy": "report_data",
+        "FieldCard": "report_data",
+        "FieldDrift": "version_drift",
+        "FieldSimilarity": "report_data",
+        "InnerProductIndex": "index",
+        "NearField": "report_data",
+        "NearestFields": "report_data",
+        "Neighbour": "cosines",
+        "Picture": "pictures",
+        "Provenance": "report_data",
+        "ReportData": "report_data",
+        "Semantics": "report_data",
+        "Similarity": "cosines",
+        "SplitCard": "report_data",
+        "StepCost": "report_data",
+        "TestReading": "report_data",
+        "TunedDimension": "report_data",
+        "TunedTrial": "report_data",
+        "Tuning": "report_data",
+        "ValuesCard": "report_data",
+        "build_index": "index",
+        "choose_device": "index",
+        "confusion_picture": "pictures",
+        "curve_picture": "pictures",
+        "drift": "version_drift",
+        "effective_rank": "cosines",
+        "forest_picture": "pictures",
+        "nearest_fields": "cosines",
+        "render_report": "report",
+        "similarity": "cosines",
+        "similarity_picture": "pictures",
+        "trials_picture": "pictures",
+        "tuned_picture": "pictures",
+        "write_report": "report",
+    },
+)

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from llactr.errors import InputError, missing_extra
+from llactr.errors import InputError
+from llactr.extras import naming_extras
 
 __all__ = ["Device", "InnerProductIndex", "build_index", "choose_device"]
 
@@ -108,8 +109,6 @@ def _to_gpu(faiss: ModuleType, index: Any) -> Any:
 
 
 def _faiss() -> ModuleType:
-    try:
+    with naming_extras():
         import faiss
-    except ImportError as error:
-        raise missing_extra("faiss", "cpu") from error
     return faiss

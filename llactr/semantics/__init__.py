@@ -5,8 +5,9 @@ Names are loaded on first use: torch and transformers are not imported with this
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from llactr.lazy import loader
 
 if TYPE_CHECKING:
     from llactr.semantics.encoders.adapters import LoraSettings
@@ -60,42 +61,39 @@ __all__ = [
     "values_version",
 ]
 
-_HOME = {
-    "ColikeConfig": "tuning.colike",
-    "ColikeResult": "tuning.colike",
-    "DEFAULT_PROMPTS": "prompts",
-    "EncodedPiece": "value_encoding",
-    "Encoder": "encoders.base",
-    "EncoderConfig": "encoders.base",
-    "FieldAccuracy": "tuning.accuracy",
-    "FieldValueVectors": "values",
-    "FieldVectors": "fields",
-    "FinetuneConfig": "tuning.ssft",
-    "FinetuneResult": "tuning.result",
-    "LoraSettings": "encoders.adapters",
-    "Prompts": "prompts",
-    "TorchEncoder": "encoders.torch_encoder",
-    "TuningConfig": "tuning.loop",
-    "TuningProgress": "tuning.loop",
-    "TuningRun": "tuning.loop",
-    "ValueVectors": "values",
-    "colike_windows": "tuning.colike",
-    "distinct_field_values": "tuning.field_values",
-    "encode_fields": "fields",
-    "encode_pieces": "value_encoding",
-    "finetune": "tuning.ssft",
-    "load_encoder": "encoders.base",
-    "new_pieces": "value_encoding",
-    "resolve_model": "encoders.models",
-    "semantics_version": "version",
-    "tune_colike": "tuning.colike",
-    "value_text": "tuning.field_values",
-    "value_texts": "texts",
-    "values_version": "values",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = loader(
+    __name__,
+    {
+        "ColikeConfig": "tuning.config",
+        "ColikeResult": "tuning.colike",
+        "DEFAULT_PROMPTS": "prompts",
+        "EncodedPiece": "value_encoding",
+        "Encoder": "encoders.base",
+        "EncoderConfig": "encoders.base",
+        "FieldAccuracy": "tuning.accuracy",
+        "FieldValueVectors": "values",
+        "FieldVectors": "fields",
+        "FinetuneConfig": "tuning.config",
+        "FinetuneResult": "tuning.result",
+        "LoraSettings": "tuning.config",
+        "Prompts": "prompts",
+        "TorchEncoder": "encoders.torch_encoder",
+        "TuningConfig": "tuning.config",
+        "TuningProgress": "tuning.loop",
+        "TuningRun": "tuning.loop",
+        "ValueVectors": "values",
+        "colike_windows": "tuning.colike",
+        "distinct_field_values": "tuning.field_values",
+        "encode_fields": "fields",
+        "encode_pieces": "value_encoding",
+        "finetune": "tuning.ssft",
+        "load_encoder": "encoders.base",
+        "new_pieces": "value_encoding",
+        "resolve_model": "encoders.models",
+        "semantics_version": "version",
+        "tune_colike": "tuning.colike",
+        "value_text": "tuning.field_values",
+        "value_texts": "texts",
+        "values_version": "values",
+    },
+)

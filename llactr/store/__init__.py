@@ -1,14 +1,25 @@
-"""The feature store: definitions made from specs, releases, training rows, and the online reader."""
+"""The feature store: definitions made from specs, releases, training rows, and the online reader.
 
-from llactr.store.definitions import definitions
-from llactr.store.feast.materialize import MaterializedView, materialize
-from llactr.store.feast.open import REPOSITORY, apply, open_store, prepare
-from llactr.store.feast.registry import NothingAppliedError, repository_workspace
-from llactr.store.field_vectors import read_field_vectors, write_field_vectors
-from llactr.store.online import OnlineReader
-from llactr.store.releases import Release, current_release, release, releases
-from llactr.store.training import SEMANTICS_VERSION, events_table, training_rows
-from llactr.store.value_vectors import find_value_vectors, read_value_vectors, stored_texts, write_value_vectors
+Names are loaded on first use: none of what they need is imported with this package.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llactr.lazy import loader
+from llactr.store.feast.lean import lean_feast
+
+if TYPE_CHECKING:
+    from llactr.store.definitions import definitions
+    from llactr.store.feast.materialize import MaterializedView, materialize
+    from llactr.store.feast.open import REPOSITORY, apply, open_store, prepare
+    from llactr.store.feast.registry import NothingAppliedError, repository_workspace
+    from llactr.store.field_vectors import read_field_vectors, write_field_vectors
+    from llactr.store.online import OnlineReader
+    from llactr.store.releases import Release, current_release, release, releases
+    from llactr.store.training import SEMANTICS_VERSION, events_table, training_rows
+    from llactr.store.value_vectors import find_value_vectors, read_value_vectors, stored_texts, write_value_vectors
 
 __all__ = [
     "REPOSITORY",
@@ -35,3 +46,34 @@ __all__ = [
     "write_field_vectors",
     "write_value_vectors",
 ]
+
+lean_feast()  # before any module of this package imports feast
+
+__getattr__ = loader(
+    __name__,
+    {
+        "MaterializedView": "feast.materialize",
+        "NothingAppliedError": "feast.registry",
+        "OnlineReader": "online",
+        "REPOSITORY": "feast.open",
+        "Release": "releases",
+        "SEMANTICS_VERSION": "training",
+        "apply": "feast.open",
+        "current_release": "releases",
+        "definitions": "definitions",
+        "events_table": "training",
+        "find_value_vectors": "value_vectors",
+        "materialize": "feast.materialize",
+        "open_store": "feast.open",
+        "prepare": "feast.open",
+        "read_field_vectors": "field_vectors",
+        "read_value_vectors": "value_vectors",
+        "release": "releases",
+        "releases": "releases",
+        "repository_workspace": "feast.registry",
+        "stored_texts": "value_vectors",
+        "training_rows": "training",
+        "write_field_vectors": "field_vectors",
+        "write_value_vectors": "value_vectors",
+    },
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,22 +15,15 @@ from llactr.errors import DataError, NotReadyError
 from llactr.store.feast.failures import store_failures
 from llactr.store.feast.open import open_store
 from llactr.store.names import ROW_ID
-from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_SCHEMAS, add_file
+from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_SCHEMAS, add_file, vectors_path
 from llactr.workspace import Workspace
 
 if TYPE_CHECKING:
     from llactr.semantics import FieldVectors
 
-__all__ = ["assemble_field_vectors", "read_field_vectors", "vectors_path", "write_field_vectors"]
+__all__ = ["assemble_field_vectors", "read_field_vectors", "write_field_vectors"]
 
 _FEATURES = ("vector", "description", "encoder")
-
-
-def vectors_path(workspace: Workspace, dataset: str, version: str) -> Path:
-    """The file of one version's vectors."""
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", version):
-        raise DataError(f"semantics version {version!r} is no content hash: expected letters, digits, '_', '.' or '-'")
-    return workspace.semantics_table(FIELD_SEMANTICS) / f"{dataset}@{version}.parquet"
 
 
 def write_field_vectors(workspace: Workspace, vectors: FieldVectors) -> bool:

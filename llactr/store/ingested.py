@@ -7,7 +7,7 @@ from llactr.errors import NotReadyError
 from llactr.manifest import content_hash, file_hash
 from llactr.spec import DatasetSpec, load_spec
 from llactr.store import releases
-from llactr.store.value_vectors import value_files
+from llactr.store.tables import value_files
 from llactr.workspace import Workspace
 
 __all__ = ["dataset_hash", "dataset_spec", "release_hash", "values_hash"]

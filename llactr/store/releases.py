@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from llactr.errors import InputError, NotReadyError
 from llactr.manifest import MANIFEST
-from llactr.store.field_vectors import vectors_path
-from llactr.store.tables import SEMANTICS_RELEASE, SEMANTICS_SCHEMAS, add_file, read_files
+from llactr.store.tables import SEMANTICS_RELEASE, SEMANTICS_SCHEMAS, add_file, read_files, vectors_path
 from llactr.workspace import Workspace
 
 __all__ = ["Release", "current_release", "dataset_start", "release", "releases"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from pathlib import Path
 
@@ -20,6 +21,8 @@ __all__ = [
     "add_file",
     "create_tables",
     "read_files",
+    "value_files",
+    "vectors_path",
 ]
 
 FIELD_SEMANTICS = "field_semantics"
@@ -122,3 +125,16 @@ def read_files(directory: Path, *, schema: pa.Schema | None = None, first_run: s
                 f"the offline table's file {path} cannot be read ({reason}): run '{first_run} --force'"
             ) from None
     return pa.concat_tables(pieces)
+
+
+def vectors_path(workspace: Workspace, dataset: str, version: str) -> Path:
+    """The file of one version's vectors."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", version):
+        raise DataError(f"semantics version {version!r} is no content hash: expected letters, digits, '_', '.' or '-'")
+    return workspace.semantics_table(FIELD_SEMANTICS) / f"{dataset}@{version}.parquet"
+
+
+def value_files(workspace: Workspace, dataset: str, version: str) -> list[Path]:
+    """The files that hold a version's vectors, oldest first."""
+    vectors_path(workspace, dataset, version)  # refuses what is no version
+    return sorted(workspace.semantics_table(VALUE_SEMANTICS).glob(f"{dataset}@{version}@*.parquet"))

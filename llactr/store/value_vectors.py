@@ -19,20 +19,13 @@ from llactr.semantics.values import FieldValueVectors, ValueVectors
 from llactr.spec import DatasetSpec
 from llactr.store.feast.failures import store_failures
 from llactr.store.feast.open import open_store
-from llactr.store.field_vectors import vectors_path
 from llactr.store.names import ROW_ID
-from llactr.store.tables import SEMANTICS_SCHEMAS, VALUE_SEMANTICS, add_file
+from llactr.store.tables import SEMANTICS_SCHEMAS, VALUE_SEMANTICS, add_file, value_files, vectors_path
 from llactr.workspace import Workspace
 
-__all__ = ["find_value_vectors", "read_value_vectors", "stored_texts", "value_files", "write_value_vectors"]
+__all__ = ["find_value_vectors", "read_value_vectors", "stored_texts", "write_value_vectors"]
 
 _END_OF_TIME = pd.Timestamp("2200-01-01", tz="UTC").as_unit("us")
-
-
-def value_files(workspace: Workspace, dataset: str, version: str) -> list[Path]:
-    """The files that hold a version's vectors, oldest first."""
-    vectors_path(workspace, dataset, version)  # refuses what is no version
-    return sorted(workspace.semantics_table(VALUE_SEMANTICS).glob(f"{dataset}@{version}@*.parquet"))
 
 
 def write_value_vectors(

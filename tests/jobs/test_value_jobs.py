@@ -31,7 +31,7 @@ from llactr.jobs.cli.console import Terminal
 from llactr.jobs.config import RunConfig, SemanticsConfig, TrainJobConfig, ValueSemanticsConfig, load_config
 from llactr.steps import Advance, Job
 from llactr.store import stored_texts
-from llactr.store.value_vectors import value_files
+from llactr.store.tables import value_files
 from llactr.workspace import Workspace
 from tests.jobs.tiny_dataset import SPEC, write_dataset
 

@@ -7,7 +7,7 @@ import pytest
 
 from llactr import store
 from llactr.errors import DataError, NotReadyError
-from llactr.store.value_vectors import value_files
+from llactr.store.tables import value_files
 from tests.store.store_workspace import small
 
 KEYS = [("occupation", "writer"), ("occupation", "pilot"), ("item_id", "i1")]

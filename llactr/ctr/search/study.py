@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llactr.ctr.search.space import Dimension
-from llactr.errors import StepError, missing_extra
+from llactr.errors import StepError
+from llactr.extras import naming_extras
 
 if TYPE_CHECKING:
     import optuna
@@ -59,11 +60,9 @@ class Study:
     """
 
     def __init__(self, folder: Path, dimensions: tuple[Dimension, ...], *, seed: int) -> None:
-        try:
+        with naming_extras():
             import optuna
             from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-        except ImportError:
-            raise missing_extra("optuna", "tune") from None
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         folder.mkdir(parents=True, exist_ok=True)
         journal = folder / JOURNAL

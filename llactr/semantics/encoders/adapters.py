@@ -9,33 +9,18 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
-from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from llactr.errors import ModelError
+from llactr.semantics.tuning.config import LoraSettings
 
-__all__ = ["ADAPTER_WEIGHTS", "LoraSettings", "adapter_hash", "attach", "load_adapter", "save_adapter"]
+__all__ = ["ADAPTER_WEIGHTS", "adapter_hash", "attach", "load_adapter", "save_adapter"]
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _ADAPTER_CONFIG = "adapter_config.json"
 # What peft's wrapper puts before the names; adapters attached in place have none.
 _PEFT_PREFIX = "base_model.model."
-
-
-class LoraSettings(BaseModel):
-    """A low-rank adapter: W x + (alpha / rank) B A x, with B = 0 at the start.
-
-    `target_modules` are endings of module names; None means every linear layer but the output layer, which is query,
-    key, value and dense in MiniLM, and q/k/v/o/gate/up/down in a Llama. (The reference tunes query and value alone.)
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    rank: int = Field(default=8, ge=1, le=256)
-    alpha: float = Field(default=16, gt=0)
-    dropout: float = Field(default=0.05, ge=0, lt=1)
-    target_modules: tuple[str, ...] | None = None
 
 
 def attach(model: nn.Module, settings: LoraSettings) -> LoraConfig:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llactr.errors import InputError, ModelError
+from llactr.extras import naming_extras
 from llactr.semantics.encoders.models import canonical_name, resolve_model
 from llactr.semantics.prompts import DEFAULT_PROMPTS, Prompts
 
@@ -68,6 +69,7 @@ class EncoderConfig(BaseModel):
     prompts: Prompts | None = None
 
 
+@naming_extras()
 def load_encoder(config: EncoderConfig, *, cache: Path | None = None) -> TorchEncoder:
     """The encoder of a configuration, ready to encode.
 

@@ -20,27 +20,16 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
 from llactr.errors import DataError
 from llactr.semantics.encoders.torch_encoder import TorchEncoder
-from llactr.semantics.tuning.loop import Progress, TuningConfig, TuningProgress, TuningRun, tune
+from llactr.semantics.tuning.config import ColikeConfig
+from llactr.semantics.tuning.loop import Progress, TuningProgress, TuningRun, tune
 
-__all__ = ["ColikeConfig", "ColikeResult", "colike_loss", "colike_windows", "tune_colike"]
+__all__ = ["ColikeResult", "colike_loss", "colike_windows", "tune_colike"]
 
 _RESULT = "colike.json"
-
-
-class ColikeConfig(TuningConfig):
-    """How items are drawn together; `batch_size` counts windows, each of which reads `window + 1` items."""
-
-    steps: int = Field(default=40, ge=1)
-    batch_size: int = Field(default=20, ge=2)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    temperature: float = Field(default=0.07, gt=0)
-    window: int = Field(default=3, ge=1)
-    epochs: int = Field(default=1, ge=1, le=1)
 
 
 @dataclass(frozen=True)

@@ -11,34 +11,13 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from llactr.errors import StepError
-from llactr.semantics.encoders.adapters import LoraSettings
 from llactr.semantics.encoders.torch_encoder import TorchEncoder
+from llactr.semantics.tuning.config import TuningConfig
 
-__all__ = ["Progress", "TuningConfig", "TuningProgress", "TuningRun", "rate_at", "tune"]
-
-
-class TuningConfig(BaseModel):
-    """How an adapter is tuned, whatever the objective.
-
-    The learning rate is 20 times the reference's 1e-4, which is far too low for a run of some 40 steps.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    epochs: int = Field(default=2, ge=1)
-    patience: int = Field(default=2, ge=1)
-    batch_size: int = Field(default=32, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
-    schedule: Literal["constant", "linear", "cosine"] = "linear"
-    warmup_share: float = Field(default=0.1, ge=0, lt=1)
-    gradient_norm: float = Field(default=1.0, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    seed: int = Field(default=0, ge=0)
-    lora: LoraSettings = LoraSettings()
+__all__ = ["Progress", "TuningProgress", "TuningRun", "rate_at", "tune"]
 
 
 @dataclass(frozen=True)

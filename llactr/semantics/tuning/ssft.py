@@ -14,7 +14,6 @@ from typing import Literal, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
 from llactr.errors import DataError, ModelError
@@ -22,21 +21,12 @@ from llactr.semantics.encoders.causal_lm import CausalLMEncoder
 from llactr.semantics.encoders.torch_encoder import TorchEncoder
 from llactr.semantics.losses import contrastive_loss
 from llactr.semantics.tuning.accuracy import FieldAccuracy, field_accuracy
-from llactr.semantics.tuning.loop import Progress, TuningConfig, TuningProgress, tune
+from llactr.semantics.tuning.config import FinetuneConfig
+from llactr.semantics.tuning.loop import Progress, TuningProgress, tune
 from llactr.semantics.tuning.result import FinetuneResult
 from llactr.semantics.tuning.value_split import LabelledValues, split_values
 
-__all__ = ["FinetuneConfig", "finetune"]
-
-
-class FinetuneConfig(TuningConfig):
-    """How many values, which loss, and how it is tuned."""
-
-    loss: Literal["contrastive", "generative"] = "contrastive"
-    temperature: float = Field(default=0.02, gt=0)
-    values_per_field: int = Field(default=100, ge=1)
-    validation_per_field: int = Field(default=10, ge=0)
-    held_out_per_field: int = Field(default=30, ge=0)
+__all__ = ["finetune"]
 
 
 class _Objective(Protocol):

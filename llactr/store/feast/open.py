@@ -19,7 +19,8 @@ from feast.repo_config import RepoConfig
 from feast.utils import get_default_yaml_file_path
 from pydantic import ValidationError
 
-from llactr.errors import InputError, missing_extra
+from llactr.errors import InputError
+from llactr.extras import missing_extra
 from llactr.store.definitions import definitions
 from llactr.store.feast.failures import store_failures
 from llactr.store.feast.registry import allow_new_registry, quiet_known_warnings
@@ -56,7 +57,7 @@ def open_store(workspace: Workspace, *, config: Path | None = None) -> FeatureSt
         quiet_known_warnings()
         parsed = RepoConfig(**content)
     except FeastExtrasDependencyImportError:
-        raise missing_extra("redis", "redis") from None
+        raise missing_extra("redis") from None
     except (OSError, yaml.YAMLError, ValidationError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(
@@ -64,7 +65,7 @@ def open_store(workspace: Workspace, *, config: Path | None = None) -> FeatureSt
         ) from None
     engine = content.get("batch_engine")
     if isinstance(engine, dict) and engine.get("type") == "ray.engine" and importlib.util.find_spec("ray") is None:
-        raise missing_extra("ray", "ray")
+        raise missing_extra("ray")
     parsed.repo_path = path.parent
     return FeatureStore(config=parsed)
 
