@@ -10,7 +10,8 @@ from pathlib import Path
 from click import ClickException
 
 from llactr.errors import LlactrError
-from llactr.store import definitions, prepare, repository_workspace
+from llactr.store import prepare, repository_workspace
+from llactr.store.definitions import definitions
 
 try:
     _workspace = repository_workspace(Path(__file__).resolve().parent)

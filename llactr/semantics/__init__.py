@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from llactr.lazy import loader
 
 if TYPE_CHECKING:
-    from llactr.semantics.encoders.adapters import LoraSettings
     from llactr.semantics.encoders.base import Encoder, EncoderConfig, load_encoder
     from llactr.semantics.encoders.models import resolve_model
     from llactr.semantics.encoders.torch_encoder import TorchEncoder
@@ -18,11 +17,12 @@ if TYPE_CHECKING:
     from llactr.semantics.prompts import DEFAULT_PROMPTS, Prompts
     from llactr.semantics.texts import value_texts
     from llactr.semantics.tuning.accuracy import FieldAccuracy
-    from llactr.semantics.tuning.colike import ColikeConfig, ColikeResult, colike_windows, tune_colike
+    from llactr.semantics.tuning.colike import ColikeResult, colike_windows, tune_colike
+    from llactr.semantics.tuning.config import ColikeConfig, FinetuneConfig, LoraSettings, TuningConfig
     from llactr.semantics.tuning.field_values import distinct_field_values, value_text
-    from llactr.semantics.tuning.loop import TuningConfig, TuningProgress, TuningRun
+    from llactr.semantics.tuning.loop import TuningProgress, TuningRun
     from llactr.semantics.tuning.result import FinetuneResult
-    from llactr.semantics.tuning.ssft import FinetuneConfig, finetune
+    from llactr.semantics.tuning.ssft import finetune
     from llactr.semantics.value_encoding import EncodedPiece, encode_pieces, new_pieces
     from llactr.semantics.values import FieldValueVectors, ValueVectors, values_version
     from llactr.semantics.version import semantics_version

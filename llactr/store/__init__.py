@@ -11,13 +11,12 @@ from llactr.lazy import loader
 from llactr.store.feast.lean import lean_feast
 
 if TYPE_CHECKING:
-    from llactr.store.definitions import definitions
     from llactr.store.feast.materialize import MaterializedView, materialize
     from llactr.store.feast.open import REPOSITORY, apply, open_store, prepare
     from llactr.store.feast.registry import NothingAppliedError, repository_workspace
     from llactr.store.field_vectors import read_field_vectors, write_field_vectors
     from llactr.store.online import OnlineReader
-    from llactr.store.releases import Release, current_release, release, releases
+    from llactr.store.releases import Release, current_release, release
     from llactr.store.training import SEMANTICS_VERSION, events_table, training_rows
     from llactr.store.value_vectors import find_value_vectors, read_value_vectors, stored_texts, write_value_vectors
 
@@ -30,7 +29,6 @@ __all__ = [
     "Release",
     "apply",
     "current_release",
-    "definitions",
     "events_table",
     "find_value_vectors",
     "materialize",
@@ -39,7 +37,6 @@ __all__ = [
     "read_field_vectors",
     "read_value_vectors",
     "release",
-    "releases",
     "repository_workspace",
     "stored_texts",
     "training_rows",
@@ -60,7 +57,6 @@ __getattr__ = loader(
         "SEMANTICS_VERSION": "training",
         "apply": "feast.open",
         "current_release": "releases",
-        "definitions": "definitions",
         "events_table": "training",
         "find_value_vectors": "value_vectors",
         "materialize": "feast.materialize",
@@ -69,7 +65,6 @@ __getattr__ = loader(
         "read_field_vectors": "field_vectors",
         "read_value_vectors": "value_vectors",
         "release": "releases",
-        "releases": "releases",
         "repository_workspace": "feast.registry",
         "stored_texts": "value_vectors",
         "training_rows": "training",

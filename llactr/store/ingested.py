@@ -6,7 +6,7 @@ from llactr.datasets import table_files
 from llactr.errors import NotReadyError
 from llactr.manifest import content_hash, file_hash
 from llactr.spec import DatasetSpec, load_spec
-from llactr.store import releases
+from llactr.store.releases import releases
 from llactr.store.tables import value_files
 from llactr.workspace import Workspace
 

@@ -91,12 +91,3 @@ def test_a_cosine_needs_no_matplotlib():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
-
-
-def test_every_public_name_is_found():
-    from llactr import diagnostics
-
-    assert all(hasattr(diagnostics, name) for name in diagnostics.__all__)
-    assert set(diagnostics.__all__) == set(diagnostics._HOME)
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        _ = diagnostics.nothing

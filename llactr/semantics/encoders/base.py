@@ -103,7 +103,7 @@ def load_encoder(config: EncoderConfig, *, cache: Path | None = None) -> TorchEn
                 from llactr.semantics.encoders.causal_lm import CausalLMEncoder
 
                 encoder = CausalLMEncoder(name=name, folder=folder, prompts=prompts, device=device, dtype=dtype)
-    except InputError:
+    except (InputError, ModuleNotFoundError):
         raise
     except Exception as error:  # a damaged folder fails in the libraries' many ways
         said = " ".join(str(error).split())[:200]

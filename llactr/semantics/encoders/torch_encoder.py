@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from llactr.errors import ModelError
 from llactr.manifest import content_hash
-from llactr.semantics.encoders.adapters import LoraSettings, adapter_hash, attach, load_adapter, save_adapter
+from llactr.semantics.encoders.adapters import adapter_hash, attach, load_adapter, save_adapter
 from llactr.semantics.encoders.batching import encode_distinct
 from llactr.semantics.encoders.weights import folder_fingerprint
 from llactr.semantics.prompts import Prompts
+from llactr.semantics.tuning.config import LoraSettings
 
 __all__ = ["ENCODER_FILE", "TorchEncoder"]
 

@@ -57,7 +57,7 @@ class _LeanLoader(importlib.abc.Loader):
 
         checked = typeguard.typechecked
         sys.modules[_TORCH_WRAPPER] = _torch_wrapper()
-        typeguard.typechecked = _as_written  # type: ignore[assignment]
+        typeguard.typechecked = _as_written
         try:
             self._loader.exec_module(module)
         finally:

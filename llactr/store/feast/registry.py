@@ -44,12 +44,17 @@ def repository_workspace(repository: Path) -> Workspace:
     """The workspace that a repository's relative paths start from: `$LLACTR_WORKSPACE`, else `.llactr` beside it.
 
     Raises:
-        NothingAppliedError: the variable holds a relative path, which has no meaning here: feast changes directory.
+        NothingAppliedError: the variable holds a relative path, which has no meaning here: feast changes directory; or
+            it is not set and the repository is the installed package's own, beside which no workspace belongs.
     """
     chosen = os.environ.get(WORKSPACE_VARIABLE)
     if chosen and not Path(chosen).expanduser().is_absolute():
         raise NothingAppliedError(
             f"{WORKSPACE_VARIABLE} is the relative path {chosen!r}, and feast changes directory: set an absolute path"
+        )
+    if not chosen and (repository.absolute().parent / "__init__.py").exists():
+        raise NothingAppliedError(
+            f"this repository lies in the installed package: set {WORKSPACE_VARIABLE} to the workspace's absolute path"
         )
     return Workspace.at(chosen or repository.absolute().parent / DEFAULT_WORKSPACE)
 
