@@ -28,7 +28,7 @@ def test_before_data_the_message_says_what_to_run(tmp_path: Path) -> None:
 def test_the_objects_of_two_datasets(tmp_path: Path) -> None:
     small(tmp_path)
     Offline(Workspace.at(tmp_path), spec_of(FIELDS, name="other-set"))
-    objects = {f"{type(o).__name__} {o.name}": o for o in store.definitions(Workspace.at(tmp_path))}
+    objects = {f"{type(o).__name__} {o.name}": o for o in store.definitions.definitions(Workspace.at(tmp_path))}
     views = ["other_set__item", "other_set__user", "small__item", "small__user"]
     shared = ["field_semantics", "semantics_release", "value_semantics"]
     assert sorted(objects) == sorted(
@@ -91,13 +91,13 @@ def test_names_that_become_one_identifier_are_refused(tmp_path: Path) -> None:
     for name in ("a-b", "a_b"):
         Offline(Workspace.at(tmp_path), spec_of(FIELDS, name=name))
     with pytest.raises(SpecError, match=r"datasets 'a-b' and 'a_b' would both be called 'a_b' in Feast: rename one"):
-        store.definitions(Workspace.at(tmp_path))
+        store.definitions.definitions(Workspace.at(tmp_path))
 
 
 @pytest.mark.parametrize("folder", ["a[1]", "what?", "x*", "day=1"])
 def test_paths_that_duckdb_would_expand_are_refused(tmp_path: Path, folder: str) -> None:
     with pytest.raises(InputError, match=r"holds one of \* \? \[ =.*rename it"):
-        store.definitions(Workspace.at(tmp_path / folder))
+        store.definitions.definitions(Workspace.at(tmp_path / folder))
 
 
 def test_a_configuration_that_cannot_be_used_is_named(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ def test_the_first_release_reaches_back_to_the_start_and_later_ones_win(workspac
     assert store.release(workspace, "small", "v1", effective_from=at(5)) == at(5) + TICK  # a tie goes to the later one
     assert store.release(workspace, "small", "v2", effective_from=at(1)) == at(5) + 2 * TICK
     assert store.current_release(workspace, "small") == "v2"
-    assert store.releases(workspace, "small")[:2] == [Release("v1", at(-24)), Release("v2", at(-24) + TICK)]
-    assert store.releases(workspace, "other") == []
+    assert store.releases.releases(workspace, "small")[:2] == [Release("v1", at(-24)), Release("v2", at(-24) + TICK)]
+    assert store.releases.releases(workspace, "other") == []
 
 
 def test_releasing_the_current_version_again_changes_nothing(workspace: Workspace) -> None:
@@ -61,7 +61,7 @@ def test_two_writers_never_release_at_one_moment(workspace: Workspace) -> None:
     versions = ["v1", "v2", "v3"] * 8
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda version: store.release(workspace, "small", version), versions))
-    past = store.releases(workspace, "small")
+    past = store.releases.releases(workspace, "small")
     moments = [one.effective_from for one in past]
     assert moments == [at(-24) + i * TICK for i in range(len(past))]
     assert all(a.version != b.version for a, b in pairwise(past))
