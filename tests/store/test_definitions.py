@@ -15,7 +15,7 @@ from tests.store.store_workspace import FIELDS, Offline, small, spec_of
 
 
 def test_before_data_the_message_says_what_to_run(tmp_path: Path) -> None:
-    for act in (store.definitions, store.apply):
+    for act in (store.definitions.definitions, store.apply):
         with pytest.raises(
             NotReadyError, match=rf"no dataset has been ingested into the workspace {tmp_path}.*'llactr ingest'"
         ):
