@@ -33,7 +33,7 @@ test: $(VENV)/.installed-test ## install with the test extra and run the tests
 test-slow: $(VENV)/.installed-test ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-bench: $(VENV)/.installed-test ## short versions of all benchmarks, into benchmarks/results/
+bench: $(VENV)/.installed-test ## short versions of all benchmarks, into benchmarks/out/<date>/, where it says
 	$(BIN)/python -m benchmarks.run_all
 
 lint: $(VENV)/.installed-test ## ruff, without changing anything

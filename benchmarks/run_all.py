@@ -1,4 +1,4 @@
-"""Short versions of all benchmarks, one after the other: JSON, Markdown and pictures in benchmarks/results/<date>/.
+"""Short versions of all benchmarks, one after the other: JSON, Markdown and pictures in benchmarks/out/<date>/.
 
     python -m benchmarks.run_all                       # what `make bench` runs: 20 minutes on two idle cores
     python -m benchmarks.run_all --only ingest materialization
@@ -6,7 +6,8 @@
 
 Every benchmark is a process of its own with a limit of time; what one prints becomes a section of results.md. One that
 fails, runs out of time or lacks something (a redis-server, a workspace) is told there and in the exit code, and the
-others go on. The numbers are short: docs/performance.md says how to measure well.
+others go on. Git ignores benchmarks/out/: a result worth keeping is copied to benchmarks/results/ by hand, its
+results.md, results.json and pictures. The numbers are short: docs/performance.md says how to measure well.
 """
 
 from __future__ import annotations
@@ -199,9 +200,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=[benchmark.name for benchmark in BENCHMARKS])
     parser.add_argument("--minutes", type=float, default=20, help="for all of them")
-    parser.add_argument("--out", type=Path, help="a folder; by default benchmarks/results/<date>")
+    parser.add_argument("--out", type=Path, help="a folder; by default benchmarks/out/<date>, which git ignores")
     asked = parser.parse_args(arguments)
-    folder = asked.out or _REPOSITORY / "benchmarks" / "results" / datetime.now(UTC).date().isoformat()
+    folder = asked.out or _REPOSITORY / "benchmarks" / "out" / datetime.now(UTC).date().isoformat()
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
     chosen = [benchmark for benchmark in BENCHMARKS if not asked.only or benchmark.name in asked.only]

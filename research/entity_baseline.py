@@ -296,7 +296,7 @@ def table(content: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--dataset", default="movielens-100k", help="a spec in examples/ whose entities are static")
+    parser.add_argument("--dataset", default="movielens-100k", help="an example spec whose entities are static")
     parser.add_argument("--data", type=Path, help="folder with the raw files; fetched without it")
     parser.add_argument("--cache", type=Path, default=Path(".llactr/downloads"))
     parser.add_argument("--backbone", default="deepfm")

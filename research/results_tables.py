@@ -1,16 +1,17 @@
-"""The tables and the picture of docs/results.md, from the JSON that `llactr evaluate --results` wrote.
+"""The tables and the picture of docs/results.md, from what `llactr evaluate --results` wrote: its JSON, or Parquet.
 
-python -m research.results_tables docs/results/movielens-items-fm.json ...      # Markdown tables
+python -m research.results_tables research/results/movielens-items-fm.parquet   # Markdown tables
 python -m research.results_tables FILE ... --picture docs/pictures/values.png   # and the picture
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from research.results import load
 
 __all__ = ["arms_table", "main", "picture", "slices_table"]
 
@@ -102,12 +103,12 @@ def _span(interval: Sequence[float] | None) -> str:
 def main() -> None:
     """Prints the tables, draws the picture."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("files", nargs="+", type=Path, help="of `llactr evaluate --results`")
+    parser.add_argument("files", nargs="+", type=Path, help="of `llactr evaluate --results`, or kept as Parquet")
     parser.add_argument("--picture", type=Path, help="PNG to draw")
     given = parser.parse_args()
     comparisons = []
     for path in given.files:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = load(path)
         reading = content["test_reading"]
         print(f"{content['command']}\n\n{reading['rows']:,} test rows, read after {reading['models_before']} models; "
               f"earlier readings {len(reading['earlier_readings'])}\n")  # fmt: skip

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.peers.rate import Job, auc
 from benchmarks.training import EPOCHS, LEARNING_RATES, SPLITS, prepare
 from llactr.ctr import CTRModel, ModelConfig, TrainConfig
 from llactr.ctr.training.batches import Batch
@@ -27,8 +28,6 @@ from llactr.ctr.training.parallel import Processes
 from llactr.ctr.training.step import TrainingStep
 from llactr.transforms import FieldLayout
 
-sys.path.insert(0, str(Path(__file__).with_name("peers")))
-from rate import Job, auc
 
 ADAGRAD_RATES = (0.005, 0.01, 0.02, 0.05)
 

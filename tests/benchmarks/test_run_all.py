@@ -51,6 +51,19 @@ def test_every_end_is_told_and_the_others_go_on(checkout: Path, monkeypatch: pyt
         assert line in page
 
 
+def test_results_go_where_git_does_not_look(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run_all, "BENCHMARKS", (Benchmark("fine", ("{out}",), 1),))
+    assert run_all.main([]) == 0
+    page = Path(capsys.readouterr().out.strip())
+    assert page.name == "results.md"
+    assert page.parent.parent == checkout / "benchmarks" / "out"
+    assert "| fine | done |" in page.read_text()
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert "benchmarks/out/" in ignored
+
+
 def test_one_that_takes_too_long_is_ended(checkout: Path) -> None:
     outcome = run_all.run(Benchmark("stuck", (), 1), checkout, seconds=2)
     assert outcome.state == "out of time"
