@@ -16,24 +16,11 @@ from llactr.errors import BundleError, DataError
 from llactr.semantics import FieldVectors
 from llactr.spec import DatasetSpec
 from llactr.transforms import Transform
+from tests.specs import field, spec_of
 
 
 def spec() -> DatasetSpec:
-    return DatasetSpec.model_validate(
-        {
-            "name": "tiny",
-            "sources": {"events": {"path": "e.csv", "format": "csv"}},
-            "events": "events",
-            "timestamp": {"column": "at", "unit": "s"},
-            "label": {"column": "liked"},
-            "entities": {"user": {"join_key": "person"}, "item": {"join_key": "film"}},
-            "fields": [
-                {"name": "person", "description": "who watches", "owner": "user", "kind": "categorical"},
-                {"name": "film", "description": "the film", "owner": "item", "kind": "categorical"},
-                {"name": "tags", "description": "its tags", "owner": "context", "kind": "multi_valued"},
-            ],
-        }
-    )
+    return spec_of(field("person", "user"), field("film", "item"), field("tags", kind="multi_valued"))
 
 
 def rows() -> pa.Table:

@@ -6,22 +6,12 @@ import pytest
 
 from llactr.ctr import auc, logloss
 from llactr.evaluation.slices import SLICES, calibration_error, resamples, row_slices, weighted_auc, weighted_logloss
-from llactr.spec import DatasetSpec
 from llactr.transforms import Transform
+from tests.specs import field, spec_of
 
 
 def test_slices_follow_training_counts() -> None:
-    fields = [
-        {"name": name, "description": f"the {name}", "owner": owner, "kind": "categorical"}
-        for name, owner in (("person", "user"), ("film", "item"))
-    ]
-    spec = DatasetSpec.model_validate(
-        {
-            "name": "t", "sources": {"e": {"path": "e.csv", "format": "csv"}}, "events": "e",
-            "timestamp": {"column": "at", "unit": "s"}, "label": {"column": "liked"},
-            "entities": {"user": {"join_key": "person"}, "item": {"join_key": "film"}}, "fields": fields,
-        }
-    )  # fmt: skip
+    spec = spec_of(field("person", "user"), field("film", "item"))
     films = ["often"] * 20 + ["some"] * 5 + ["few"] * 3
     transform = Transform.fit(spec, pa.table({"person": ["p"] * 28, "film": films}))
     rows = pa.table({"person": ["p", "p", "p", "p", "new"], "film": ["often", "some", "few", "none", "none"]})

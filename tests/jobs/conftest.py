@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ class Ran:
     spec: Path
     config: Path
     summary: dict[str, Any]
+    seconds: float  # by the clock on the wall
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +61,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, llactr: Callable[..., Answer])
     config = folder / "run.yaml"
     config.write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
     workspace = folder / "workspace 'quoted'"
+    began = time.perf_counter()
     answer = llactr("run", spec, "--config", config, "--workspace", workspace, "--json")
     assert answer.code == 0, answer.err
-    return Ran(workspace, spec, config, answer.json)
+    return Ran(workspace, spec, config, answer.json, time.perf_counter() - began)

@@ -16,14 +16,17 @@ STEPS = ["ingest", "finetune", "encode", "apply", "materialize", "train", "evalu
 
 def test_run_makes_every_artifact_with_its_manifest(ran):
     assert [step["step"] for step in ran.summary["steps"]] == STEPS
+    spent = []
     for step in ran.summary["steps"]:
         manifest = json.loads((Path(step["folder"]) / "manifest.json").read_text(encoding="utf-8"))
         assert manifest["step"] == step["step"]
         assert manifest["key"] == step["key"]
         assert manifest["packages"]["feast"].startswith("0.67")
-        assert manifest["seconds"] >= 0
+        spent.append(manifest["seconds"])
         assert "config" in manifest
         assert "inputs" in manifest
+    assert min(spent) > 0
+    assert sum(spent) <= ran.seconds, "they are seconds, and of this run"
 
 
 def test_second_run_skips_what_did_not_change(ran, llactr):

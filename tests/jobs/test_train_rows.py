@@ -13,23 +13,10 @@ from safetensors.torch import load_file
 
 from llactr.ctr.training.stream import encode_rows, write_rows
 from llactr.jobs.train_rows import main
-from llactr.spec import DatasetSpec
 from llactr.transforms import Transform
+from tests.specs import field, spec_of
 
-SPEC = DatasetSpec.model_validate(
-    {
-        "name": "tiny",
-        "sources": {"log": {"path": "log.parquet", "format": "parquet"}},
-        "events": "log",
-        "timestamp": {"column": "time", "unit": "s"},
-        "label": {"column": "click"},
-        "entities": {"user": {"join_key": "user"}},
-        "fields": [
-            {"name": name, "kind": "categorical", "owner": "context", "description": "some words"}
-            for name in ("colour", "size")
-        ],
-    }
-)
+SPEC = spec_of(field("colour"), field("size"))
 CONFIG = (
     "train: {backbone: fm, training: {embedding_optimizer: lazy, batch_size: 128, learning_rate: 0.02, max_epochs: 3}}"
 )

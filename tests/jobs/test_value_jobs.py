@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,26 @@ def test_a_new_dish_is_ranked_by_its_text_without_retraining(valued: Valued) -> 
     # With the value vectors taken out of the bundle, only what the tags say is left of the difference.
     bundle = Bundle.load(valued.bundle)
     assert bundle.values is not None
+    with (valued.folder / "people.csv").open(newline="") as file:
+        person = next(row for row in csv.DictReader(file) if row["person"] == "p3")
+    with (valued.folder / "dishes.csv").open(newline="") as file:
+        known = next(row["tags"] for row in csv.DictReader(file) if row["dish"] == "d1")
+    rows = pa.table(
+        {
+            "person": ["p3"] * 3,
+            "job": [person["job"]] * 3,
+            "age": [float(person["age"])] * 3,
+            "dish": ["new-1", "new-2", "d1"],
+            "tags": ["fish|rice", "leek|beef", known],
+            "device": ["phone"] * 3,
+            "event_timestamp": pa.array([datetime(2023, 11, 20, 12, tzinfo=UTC)] * 3, pa.timestamp("us", "UTC")),
+        }
+    )
+    without = bundle_predict(bundle.model, bundle.transform.ids(rows))
+    assert without[2] == pytest.approx(after[2], abs=1e-6), "a known dish needs no vector"
+    assert without[0] != pytest.approx(without[1], abs=1e-6), "their tags were seen"
+    for number in (0, 1):
+        assert abs(after[number] - without[number]) > 1e-4, "a new dish is placed by its own text"
     assert encode_values.run(valued.job, "tiny", UNTUNED).skipped
 
 
@@ -168,7 +189,10 @@ def test_run_encodes_values_and_trains_with_them_where_the_spec_gives_texts(tmp_
     assert made["encode_values"]["adapter"]
     assert made["train"]["arm"] == "values"
     assert made["train"]["values_version"] == made["encode_values"]["version"]
-    assert made["materialize"]["views"]["value_semantics"] >= 0
+    assert "value_semantics" in made["materialize"]["views"]
+    with sqlite3.connect(job.workspace.feast / "online.db") as online:
+        ((vectors,),) = online.execute("SELECT count(DISTINCT entity_key) FROM llactr_value_semantics").fetchall()
+    assert vectors == 3 + 20 + 4, "of jobs, dishes and tags"
     page = Path(summary["report"]).read_text()
     assert "tuned on what people liked in close succession" in page
     assert "The model trained last uses them" in page

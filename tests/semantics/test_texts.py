@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -8,32 +10,20 @@ from llactr.errors import DataError
 from llactr.evaluation.value_placebos import bag_of_words_values, permuted_values, random_values
 from llactr.semantics import FieldValueVectors, ValueVectors, encode_pieces, new_pieces, value_texts, values_version
 from llactr.spec import DatasetSpec
+from tests.specs import field, spec_of
+
+FIELDS = (
+    field("person", "user"),
+    field("film", "item", value_text=["title", "price", "tags"]),
+    field("title", "item", description="its title", value_text=True),
+    field("price", "item", "numeric", description="its price"),
+    field("tags", "item", "multi_valued", description="its tags", separator="|", value_text=True),
+    field("device", value_text=True),
+)
 
 
-def _spec(**changes: object) -> DatasetSpec:
-    content = {
-        "name": "films",
-        "sources": {name: {"path": f"{name}.csv", "format": "csv"} for name in ("events", "films")},
-        "events": "events",
-        "timestamp": {"column": "at", "unit": "s"},
-        "label": {"column": "liked"},
-        "entities": {"user": {"join_key": "person"}, "item": {"join_key": "film", "source": "films"}},
-        "fields": [
-            {"name": "person", "description": "who watches", "owner": "user", "kind": "categorical"},
-            {
-                "name": "film", "description": "the film", "owner": "item", "kind": "categorical",
-                "value_text": ["title", "price", "tags"],
-            },
-            {"name": "title", "description": "its title", "owner": "item", "kind": "categorical", "value_text": True},
-            {"name": "price", "description": "its price", "owner": "item", "kind": "numeric"},
-            {
-                "name": "tags", "description": "its tags", "owner": "item", "kind": "multi_valued", "separator": "|",
-                "value_text": True,
-            },
-            {"name": "device", "description": "the device", "owner": "context", "kind": "categorical", "value_text": True},
-        ],
-    }  # fmt: skip
-    return DatasetSpec.model_validate({**content, **changes})
+def _spec(**changes: Any) -> DatasetSpec:
+    return spec_of(*FIELDS, name="films", tables={"item": "films"}, **changes)
 
 
 EVENTS = pa.table({"person": ["p", "q"], "film": ["1", "2"], "device": ["tv", None]})

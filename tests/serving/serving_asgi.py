@@ -27,7 +27,14 @@ class Asgi:
         return self.runner.run(self.asked(method, path, body, **headers))
 
     async def asked(
-        self, method: str, path: str, body: Any = None, *, chunks: list[bytes] | None = None, **headers: str
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        chunks: list[bytes] | None = None,
+        ends: bool = True,
+        **headers: str,
     ) -> Answer:
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         pieces = chunks if chunks is not None else [data]
@@ -40,7 +47,10 @@ class Asgi:
             "headers": [(k.encode(), v.encode("latin-1")) for k, v in sent.items() if v],
             "http_version": "1.1", "scheme": "http", "server": ("localhost", 80), "client": ("127.0.0.1", 1), "root_path": "",
         }  # fmt: skip
-        waiting = [{"type": "http.request", "body": p, "more_body": i < len(pieces) - 1} for i, p in enumerate(pieces)]
+        waiting = [
+            {"type": "http.request", "body": p, "more_body": not ends or i < len(pieces) - 1}
+            for i, p in enumerate(pieces)
+        ]
         answer = Answer(0, {}, b"")
 
         async def receive() -> dict[str, Any]:

@@ -18,6 +18,7 @@ from llactr.spec import DatasetSpec
 from llactr.store import REPOSITORY, apply, materialize, release, training_rows, write_field_vectors
 from llactr.transforms import Transform, chronological_split
 from llactr.workspace import Workspace
+from tests import specs
 
 TIMESTAMP = pa.timestamp("us", "UTC")
 START = datetime(2024, 1, 2, tzinfo=UTC)
@@ -41,21 +42,8 @@ FIELDS: list[dict[str, Any]] = [
 
 
 def spec_of(fields: list[dict[str, Any]] | None = None, *, name: str = DATASET) -> DatasetSpec:
-    source = {"path": "none.parquet", "format": "parquet"}
-    return DatasetSpec.model_validate(
-        {
-            "name": name,
-            "sources": {"events": source, "users": source, "items": source},
-            "events": "events",
-            "timestamp": {"column": "time"},
-            "label": {"column": "clicked"},
-            "entities": {
-                "user": {"join_key": "user_id", "source": "users"},
-                "item": {"join_key": "item_id", "source": "items"},
-            },
-            "fields": fields or FIELDS,
-        }
-    )
+    keys, tables = {"user": "user_id", "item": "item_id"}, {"user": "users", "item": "items"}
+    return specs.spec_of(*(fields or FIELDS), name=name, keys=keys, tables=tables)
 
 
 def write_table(workspace: Workspace, dataset: str, table: str, columns: dict[str, Any], *, part: int = 0) -> None:

@@ -65,6 +65,25 @@ def test_switched_off_each_request_is_a_pass() -> None:
 
 
 def test_a_failing_pass_fails_its_requests_and_no_other() -> None:
+    """Requests of one pass share its end; those of the passes before and after it are answered."""
+    model = Model()
+
+    async def work() -> list[NDArray[np.float32] | BaseException]:
+        batcher = MicroBatcher(model, together=True, metrics=Metrics())
+        requests = [ids(2000, 1), ids(1000, -1), ids(1000, 3), ids(500, 2), ids(7, 4)]
+        return await asyncio.gather(*(batcher.score(one) for one in requests), return_exceptions=True)
+
+    before, broken, beside, after, last = asyncio.run(work())
+    assert model.passes == [2000, 2000, 507]
+    for failed in (broken, beside):  # the two of the second pass
+        assert isinstance(failed, RuntimeError)
+        assert str(failed) == "broken"
+    for answered, rows, score in ((before, 2000, 3.0), (after, 500, 6.0), (last, 7, 12.0)):
+        assert isinstance(answered, np.ndarray)
+        assert answered.tolist() == [score] * rows
+
+
+def test_after_a_failing_pass_the_next_request_is_scored() -> None:
     async def work() -> None:
         batcher = MicroBatcher(Model(), together=True, metrics=Metrics())
         with pytest.raises(RuntimeError, match="broken"):
@@ -77,13 +96,32 @@ def test_a_failing_pass_fails_its_requests_and_no_other() -> None:
 def test_a_request_that_gave_up_is_left_out() -> None:
     model = Model()
 
-    async def work() -> NDArray[np.float32]:
+    async def work() -> list[NDArray[np.float32] | BaseException]:
         batcher = MicroBatcher(model, together=True, metrics=Metrics())
         gone = asyncio.ensure_future(batcher.score(ids(7, 1)))
         stays = asyncio.ensure_future(batcher.score(ids(2, 1)))
+        await asyncio.sleep(0)  # both wait; the pass begins in the next turn of the loop
+        assert model.passes == []
+        gone.cancel()
+        return await asyncio.gather(gone, stays, return_exceptions=True)
+
+    gone, stays = asyncio.run(work())
+    assert isinstance(gone, asyncio.CancelledError)
+    assert isinstance(stays, np.ndarray)
+    assert stays.tolist() == [3.0, 3.0]
+    assert model.passes == [2], "the rows of the one that gave up are not scored"
+
+
+def test_when_all_gave_up_there_is_no_pass() -> None:
+    model = Model()
+
+    async def work() -> None:
+        batcher = MicroBatcher(model, together=True, metrics=Metrics())
+        gone = asyncio.ensure_future(batcher.score(ids(7, 1)))
         await asyncio.sleep(0)
         gone.cancel()
-        return await stays
+        await asyncio.gather(gone, return_exceptions=True)
+        assert (await batcher.score(ids(1, 2))).tolist() == [6.0]
 
-    assert asyncio.run(work()).tolist() == [3.0, 3.0]
-    assert model.passes in ([2], [9])  # cancelled before or after the pass began
+    asyncio.run(work())
+    assert model.passes == [1]

@@ -16,6 +16,7 @@ import yaml
 from llactr.semantics import FieldVectors
 from llactr.spec import DatasetSpec
 from llactr.workspace import Workspace
+from tests import specs
 
 TIMESTAMP = pa.timestamp("us", "UTC")
 START = datetime(2024, 1, 2, tzinfo=UTC)  # first event at hour 0; static rows hold from a day before
@@ -39,22 +40,12 @@ def categorical(name: str, owner: str, column: str | None = None) -> dict[str, A
 
 
 def spec_of(fields: list[dict[str, Any]], *, name: str = "small", **entities: dict[str, Any]) -> DatasetSpec:
-    given = {
-        "user": {"join_key": "user_id", "source": "users"},
-        "item": {"join_key": "item_id", "source": "items"},
-    } | entities
-    source = {"path": "none.parquet", "format": "parquet"}
-    return DatasetSpec.model_validate(
-        {
-            "name": name,
-            "sources": {"events": source, "users": source, "items": source},
-            "events": "events",
-            "timestamp": {"column": "time"},
-            "label": {"column": "clicked"},
-            "entities": given,
-            "fields": fields,
-        }
-    )
+    keys, tables = {"user": "user_id", "item": "item_id"}, {"user": "users", "item": "items"}
+    spec = specs.spec_of(*fields, name=name, keys=keys, tables=tables)
+    if not entities:
+        return spec
+    content = spec.model_dump(mode="json")
+    return DatasetSpec.model_validate(content | {"entities": content["entities"] | entities})
 
 
 FIELDS = [

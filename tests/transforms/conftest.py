@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from llactr.spec import DatasetSpec
+from tests import specs
 
 
 @pytest.fixture(scope="session")
@@ -15,16 +16,7 @@ def spec_of() -> Callable[..., DatasetSpec]:
     def make(*fields: dict[str, Any]) -> DatasetSpec:
         filler = {"name": "filler", "kind": "timestamp_part", "part": "hour"}
         listed = [*fields, filler] if len(fields) < 2 else fields
-        return DatasetSpec.model_validate(
-            {
-                "name": "tiny",
-                "sources": {"log": {"path": "log.parquet", "format": "parquet"}},
-                "events": "log",
-                "timestamp": {"column": "time", "unit": "s"},
-                "label": {"column": "click"},
-                "entities": {"user": {"join_key": "user"}, "item": {"join_key": "item"}},
-                "fields": [{"owner": "context", "description": "some words", **field} for field in listed],
-            }
-        )
+        listed = [{"owner": "context", "description": "some words", **field} for field in listed]
+        return specs.spec_of(*listed, keys={"user": "user", "item": "item"})
 
     return make

@@ -22,9 +22,9 @@ from llactr.ctr.training.checkpoint import Checkpoint, Checkpoints
 from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.training.trainer import TrainResult
 from llactr.errors import InputError, StepError
-from llactr.spec import DatasetSpec
 from llactr.transforms import Transform
 from tests.ctr.training_fakes import clicks, model
+from tests.specs import field, spec_of
 
 HERE = Path(__file__).parent
 
@@ -84,18 +84,7 @@ def test_a_run_taken_up_again_has_the_bits_of_one_that_was_never_broken(
 
 def cold_model(share: float = 0.4) -> tuple[CTRModel, CTRData]:
     """A model that treats users and items as never seen at random, and rows for it."""
-    entities = {"user": {"join_key": "person"}, "item": {"join_key": "film"}}
-    fields = [
-        {"name": key, "description": key, "owner": owner, "kind": "categorical"}
-        for owner, key in (("user", "person"), ("item", "film"))
-    ]
-    spec = DatasetSpec.model_validate(
-        {
-            "name": "films", "sources": {"events": {"path": "e.csv", "format": "csv"}}, "events": "events",
-            "timestamp": {"column": "at", "unit": "s"}, "label": {"column": "liked"}, "entities": entities,
-            "fields": fields,
-        }
-    )  # fmt: skip
+    spec = spec_of(field("person", "user"), field("film", "item"))
     rng = np.random.default_rng(1)
     person, film = rng.integers(0, 30, 900), rng.integers(0, 20, 900)
     rows = pa.table({"person": [f"p{n}" for n in person], "film": [f"f{n}" for n in film]})

@@ -16,9 +16,9 @@ from llactr.ctr.training.batches import HeldOut, MemoryRows
 from llactr.ctr.training.prefetch import prefetched
 from llactr.ctr.training.stream import StreamedRows, encode_rows, read_rows, write_rows
 from llactr.errors import DataError
-from llactr.spec import DatasetSpec
 from llactr.transforms import OOV, Transform
 from tests.ctr.training_fakes import clicks, model
+from tests.specs import field, spec_of
 
 
 def numbered(rows: int, *, start: int = 0) -> HeldOut:
@@ -109,20 +109,7 @@ def test_rows_are_read_back_and_folders_grow(tmp_path: Path) -> None:
 
 
 def test_raw_tables_are_encoded_one_at_a_time(tmp_path: Path) -> None:
-    spec = DatasetSpec.model_validate(
-        {
-            "name": "tiny",
-            "sources": {"log": {"path": "log.parquet", "format": "parquet"}},
-            "events": "log",
-            "timestamp": {"column": "time", "unit": "s"},
-            "label": {"column": "click"},
-            "entities": {"user": {"join_key": "user"}},
-            "fields": [
-                {"name": name, "kind": "categorical", "owner": "context", "description": "some words"}
-                for name in ("colour", "size")
-            ],
-        }
-    )
+    spec = spec_of(field("colour"), field("size"))
     tables = [
         pa.table({"colour": colours, "size": ["s", "m"], "label": [1.0, 0.0], "semantics_version": ["v2", "v1"]})
         for colours in (["red", "blue"], ["red", "green"])

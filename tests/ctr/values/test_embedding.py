@@ -19,30 +19,16 @@ from llactr.errors import DataError, InputError
 from llactr.semantics.values import FieldValueVectors, ValueVectors
 from llactr.spec import DatasetSpec
 from llactr.transforms import OOV, Transform
+from tests import specs
 
 WORDS = tuple(f"film {n}" for n in range(8))
 TAGS = ("a", "b", "c", "d")
 
 
 def _spec() -> DatasetSpec:
-    return DatasetSpec.model_validate(
-        {
-            "name": "films",
-            "sources": {"events": {"path": "e.csv", "format": "csv"}, "films": {"path": "f.csv", "format": "csv"}},
-            "events": "events",
-            "timestamp": {"column": "at", "unit": "s"},
-            "label": {"column": "liked"},
-            "entities": {"user": {"join_key": "person"}, "item": {"join_key": "film", "source": "films"}},
-            "fields": [
-                {"name": "person", "description": "who watches", "owner": "user", "kind": "categorical"},
-                {"name": "film", "description": "the film", "owner": "item", "kind": "categorical", "value_text": ["tags"]},
-                {
-                    "name": "tags", "description": "its tags", "owner": "item", "kind": "multi_valued",
-                    "max_values": 3, "value_text": True,
-                },
-            ],
-        }
-    )  # fmt: skip
+    person, film = specs.field("person", "user"), specs.field("film", "item", value_text=["tags"])
+    tags = specs.field("tags", "item", "multi_valued", max_values=3, value_text=True)
+    return specs.spec_of(person, film, tags, name="films", tables={"item": "films"})
 
 
 def _rows(count: int = 400) -> pa.Table:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -8,24 +9,15 @@ import pytest
 from llactr.errors import DataError
 from llactr.semantics import distinct_field_values, value_text
 from llactr.spec import DatasetSpec
+from tests import specs
+from tests.specs import field
 
 STAMP = pa.timestamp("us", tz="UTC")
 
 
-def field(name: str, owner: str, kind: str = "categorical", **more: object) -> dict[str, object]:
-    return {"name": name, "description": f"the {name}", "owner": owner, "kind": kind, **more}
-
-
-def spec_of(*fields: dict[str, object]) -> DatasetSpec:
-    return DatasetSpec.model_validate({
-        "name": "toy",
-        "sources": {name: {"path": name, "format": "csv"} for name in ("events", "users", "items")},
-        "events": "events",
-        "timestamp": {"column": "t", "unit": "s"},
-        "label": {"column": "y"},
-        "entities": {"user": {"join_key": "uid", "source": "users"}, "item": {"join_key": "iid", "source": "items"}},
-        "fields": list(fields),
-    })  # fmt: skip
+def spec_of(*fields: dict[str, Any]) -> DatasetSpec:
+    keys, tables = {"user": "uid", "item": "iid"}, {"user": "users", "item": "items"}
+    return specs.spec_of(*fields, name="toy", keys=keys, tables=tables)
 
 
 def at(*when: datetime) -> pa.Array:

@@ -1,0 +1,90 @@
+"""What git holds, and what the documents link to."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LARGEST = 50_000  # bytes
+PICTURES = {".png", ".svg", ".jpg", ".gif", ".ico"}
+LOCKS = {"constraints.txt"}
+LINK = re.compile(r"(?<!`)\[[^\]]*\]\(([^)\s]+)\)")
+
+
+@pytest.fixture(scope="module")
+def tracked() -> list[Path]:
+    """The files that git holds."""
+    try:
+        found = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    names = found.stdout.decode().split("\0")[:-1]
+    files = [ROOT / name for name in names]
+    return [file for file in files if file.is_file() and not file.is_symlink()]
+
+
+def test_no_file_is_large_but_fixtures_pictures_and_locks(tracked: list[Path]) -> None:
+    assert len(tracked) > 300
+    large = [
+        f"{file.relative_to(ROOT)}: {file.stat().st_size:,} bytes"
+        for file in tracked
+        if file.stat().st_size > LARGEST
+        and file.suffix not in PICTURES
+        and file.name not in LOCKS
+        and not ("tests" in file.relative_to(ROOT).parts and "fixtures" in file.relative_to(ROOT).parts)
+    ]
+    assert not large, "keep results as Parquet (python -m research.results keep), data out of git"
+
+
+def test_json_is_not_where_results_are_kept(tracked: list[Path]) -> None:
+    assert sum(file.stat().st_size for file in tracked if file.suffix == ".json") < 100_000
+
+
+def _prose(page: Path) -> Iterator[str]:
+    """The lines of a page that are not code."""
+    code = False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if line.lstrip().startswith("```"):
+            code = not code
+        elif not code:
+            yield line
+
+
+def _anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    headings = [line.lstrip("#").strip() for line in _prose(page) if re.match(r"#{1,6} ", line)]
+    return {re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower()).replace(" ", "-") for heading in headings}
+
+
+def _broken(page: Path) -> list[str]:
+    """The relative links of a page that lead nowhere."""
+    broken = []
+    for link in [link for line in _prose(page) for link in LINK.findall(line)]:
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in _anchors(target)):
+            broken.append(link)
+    return broken
+
+
+def test_links_of_the_documents_lead_somewhere(tracked: list[Path]) -> None:
+    pages = [file for file in tracked if file.suffix == ".md"]
+    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"} <= {page.name for page in pages}
+    broken = {str(page.relative_to(ROOT)): found for page in pages if (found := _broken(page))}
+    assert not broken
+
+
+def test_a_link_to_nothing_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# One thing, `two`\n[a](page.md#one-thing-two) [b](gone.md) [c](#three) [d](https://x.y/z)\n"
+        "```\n[e](code.md)\n```\n![f](f.png)\n"
+    )
+    assert _broken(page) == ["gone.md", "#three", "f.png"]
