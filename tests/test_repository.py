@@ -1,4 +1,4 @@
-"""What git holds, and what the documents link to."""
+"""What git holds, what the documents link to, and what stays out of the product."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 LARGEST = 50_000  # bytes
 PICTURES = {".png", ".svg", ".jpg", ".gif", ".ico"}
 LOCKS = {"constraints.txt"}
+NAMED = re.compile(
+    r"`((?:llactr|jobs|serving|feature_repo|benchmarks|research|tests|docs|examples)/[a-z_/0-9-]+\.\w+)`"
+)
 LINK = re.compile(r"(?<!`)\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -74,6 +77,18 @@ def _broken(page: Path) -> list[str]:
     return broken
 
 
+def _gone(page: Path) -> list[str]:
+    """Files of this project that a page names in backticks, with their folder, and that are not there."""
+    named = [name for line in _prose(page) for name in NAMED.findall(line)]
+    return [name for name in named if not (ROOT / name).exists()]
+
+
+def test_files_that_documents_name_are_there(tracked: list[Path]) -> None:
+    pages = [file for file in tracked if file.suffix == ".md" and file.name != "CHANGELOG.md"]
+    gone = {str(page.relative_to(ROOT)): found for page in pages if (found := _gone(page))}
+    assert not gone
+
+
 def test_links_of_the_documents_lead_somewhere(tracked: list[Path]) -> None:
     pages = [file for file in tracked if file.suffix == ".md"]
     assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"} <= {page.name for page in pages}
@@ -88,3 +103,10 @@ def test_a_link_to_nothing_is_found(tmp_path: Path) -> None:
         "```\n[e](code.md)\n```\n![f](f.png)\n"
     )
     assert _broken(page) == ["gone.md", "#three", "f.png"]
+
+
+def test_nothing_imports_research_but_research(tracked: list[Path]) -> None:
+    code = [file for file in tracked if file.suffix == ".py" and file.relative_to(ROOT).parts[0] != "research"]
+    imports = re.compile(r"^\s*(?:from|import)\s+research\b", re.MULTILINE)
+    assert [str(file.relative_to(ROOT)) for file in code if imports.search(file.read_text(encoding="utf-8"))] == []
+    assert len([file for file in tracked if file.relative_to(ROOT).parts[:2] == ("research", "tests")]) > 3

@@ -71,7 +71,8 @@ def test_a_failing_pass_fails_its_requests_and_no_other() -> None:
     async def work() -> list[NDArray[np.float32] | BaseException]:
         batcher = MicroBatcher(model, together=True, metrics=Metrics())
         requests = [ids(2000, 1), ids(1000, -1), ids(1000, 3), ids(500, 2), ids(7, 4)]
-        return await asyncio.gather(*(batcher.score(one) for one in requests), return_exceptions=True)
+        asked = asyncio.gather(*(batcher.score(one) for one in requests), return_exceptions=True)
+        return await asyncio.wait_for(asked, 30)
 
     before, broken, beside, after, last = asyncio.run(work())
     assert model.passes == [2000, 2000, 507]
@@ -103,7 +104,7 @@ def test_a_request_that_gave_up_is_left_out() -> None:
         await asyncio.sleep(0)  # both wait; the pass begins in the next turn of the loop
         assert model.passes == []
         gone.cancel()
-        return await asyncio.gather(gone, stays, return_exceptions=True)
+        return await asyncio.wait_for(asyncio.gather(gone, stays, return_exceptions=True), 30)
 
     gone, stays = asyncio.run(work())
     assert isinstance(gone, asyncio.CancelledError)
