@@ -7,9 +7,9 @@ import re
 import pytest
 
 from llactr import errors
-from llactr.errors import InputError, LlactrError, StepError, missing_extra
+from llactr.errors import InputError, LlactrError, StepError
 
-CLASSES = [getattr(errors, name) for name in errors.__all__ if name != "missing_extra"]
+CLASSES = [getattr(errors, name) for name in errors.__all__]
 
 
 def test_the_tree_is_as_it_is_drawn() -> None:
@@ -30,9 +30,3 @@ def test_the_exit_code_says_whose_fault_it_is(kind: type[LlactrError]) -> None:
     assert kind("what").exit_code == (2 if issubclass(kind, InputError) else 1)
     assert not (issubclass(kind, InputError) and issubclass(kind, StepError))
     assert str(kind("found a, expected b: do c")) == "found a, expected b: do c"
-
-
-def test_a_missing_package_is_named_with_the_extra_that_brings_it() -> None:
-    error = missing_extra("optuna", "tune")
-    assert isinstance(error, InputError)
-    assert str(error) == "the package 'optuna' is not installed: run pip install 'llactr[tune]'"
