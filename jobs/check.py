@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import pyarrow as pa
 
+from llactr.ctr.training.join import join
 from llactr.diagnostics.agreement import TOLERANCE, chosen_rows, offline_scores
 from llactr.errors import ConsistencyError, InputError, StoreError
 from llactr.jobs.predict import open_bundle, placed_note
-from llactr.jobs.train import join
 from llactr.spec import DatasetSpec
 from llactr.steps import Job
 from llactr.store import events_table

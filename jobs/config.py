@@ -11,14 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from llactr.ctr import BACKBONES, BackboneName, EnhancementConfig, ValuesConfig, check_backbone
 from llactr.errors import InputError
 from llactr.evaluation.config import EvaluateConfig
-from llactr.semantics import ColikeConfig, EncoderConfig, FinetuneConfig
+from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 
 __all__ = [
     "RunConfig",
-    "SemanticsConfig",
     "TrainArm",
     "TrainJobConfig",
-    "ValueSemanticsConfig",
     "load_config",
     "read_yaml",
 ]
@@ -30,22 +28,6 @@ TrainArm = Literal["plain", "paper", "values", "both"]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SemanticsConfig(_Section):
-    """The language model and its tuning; `tune: false` uses it as published."""
-
-    encoder: EncoderConfig = EncoderConfig()
-    tune: bool = True
-    finetune: FinetuneConfig = FinetuneConfig()
-
-
-class ValueSemanticsConfig(_Section):
-    """The language model of values, and its collaborative tuning; `tune: false` uses it as published."""
-
-    encoder: EncoderConfig = EncoderConfig()
-    tune: bool = True
-    colike: ColikeConfig = ColikeConfig()
 
 
 class TrainJobConfig(_Section):

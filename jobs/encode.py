@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from llactr.errors import InputError, NotReadyError
-from llactr.jobs.config import SemanticsConfig
 from llactr.manifest import content_hash, read_manifest
-from llactr.semantics import FieldVectors, encode_fields, load_encoder
+from llactr.semantics import FieldVectors, SemanticsConfig, encode_fields, load_encoder
 from llactr.steps import Advance, Job, StepOutcome
 from llactr.store import current_release, release, write_field_vectors
 from llactr.store.ingested import dataset_spec

@@ -12,14 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from llactr.errors import InputError, NotReadyError
-from llactr.jobs.config import ValueSemanticsConfig
-from llactr.jobs.tune_values import can_tune, read_texts
 from llactr.manifest import read_manifest
-from llactr.semantics import EncodedPiece, EncoderConfig, encode_pieces, load_encoder, new_pieces, values_version
+from llactr.semantics import (
+    EncodedPiece,
+    EncoderConfig,
+    ValueSemanticsConfig,
+    encode_pieces,
+    load_encoder,
+    new_pieces,
+    values_version,
+)
+from llactr.semantics.tuning.likes import can_tune
 from llactr.semantics.value_encoding import Piece
 from llactr.steps import Advance, Job, StepOutcome
 from llactr.store import stored_texts, write_value_vectors
 from llactr.store.ingested import dataset_hash, dataset_spec
+from llactr.store.value_texts import read_texts
 from llactr.workspace import Workspace
 
 __all__ = ["current_version", "describe", "run"]

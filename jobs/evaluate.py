@@ -10,15 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from llactr.ctr.training.build import train_config
+from llactr.ctr.training.join import join
 from llactr.diagnostics import TestReading
 from llactr.evaluation.arms import has_values, role
 from llactr.evaluation.comparison import Comparison, compare
 from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.evidence import Difference, Interval
 from llactr.evaluation.runs import EvaluationRuns
-from llactr.jobs.config import ValueSemanticsConfig
-from llactr.jobs.train import join, train_config
 from llactr.manifest import MANIFEST, content_hash
+from llactr.semantics import ValueSemanticsConfig
 from llactr.steps import Advance, Job, StepOutcome, outcome_of
 from llactr.store.ingested import dataset_spec
 

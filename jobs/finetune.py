@@ -8,8 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from llactr.datasets import table_files
-from llactr.jobs.config import SemanticsConfig
-from llactr.semantics import TuningProgress, distinct_field_values, finetune, load_encoder
+from llactr.semantics import SemanticsConfig, TuningProgress, distinct_field_values, finetune, load_encoder
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, StepOutcome
 from llactr.store import events_table

@@ -16,9 +16,9 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from llactr.ctr import Bundle, predict
+from llactr.ctr.training.join import join
 from llactr.diagnostics.agreement import TOLERANCE, chosen_rows, offline_scores
 from llactr.errors import BundleError, ConsistencyError, DataError, InputError, NotReadyError
-from llactr.jobs.train import join
 from llactr.manifest import read_manifest
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, StepOutcome

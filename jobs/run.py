@@ -19,6 +19,7 @@ from llactr.jobs import (
     tune_values,
 )
 from llactr.jobs.config import RunConfig
+from llactr.semantics.tuning.likes import can_tune
 from llactr.steps import Job
 from llactr.store.ingested import dataset_spec
 
@@ -44,7 +45,7 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
     outcomes.append(encode.run(job, dataset, config.semantics, untuned=False, effective_from="start"))
     spec_read = dataset_spec(job.workspace, dataset)
     if spec_read.text_fields:
-        if config.values.tune and tune_values.can_tune(spec_read):
+        if config.values.tune and can_tune(spec_read):
             outcomes.append(tune_values.run(job, dataset, config.values))
         outcomes.append(encode_values.run(job, dataset, config.values))
     outcomes += [materialize.apply(job), materialize.materialize(job)]

@@ -6,14 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from llactr.ctr import (
-    BackboneName,
     Bundle,
     CTRData,
     CTRModel,
-    EnhancementConfig,
     EpochRecord,
-    ModelConfig,
-    TrainConfig,
     TrainingSet,
     TrainResult,
     ValuesConfig,
@@ -22,67 +18,17 @@ from llactr.ctr import (
     predict,
     train,
 )
+from llactr.ctr.training.build import build_model, train_config
 from llactr.ctr.training.cold_start import ColdStart
-from llactr.errors import InputError
+from llactr.ctr.training.join import join
 from llactr.jobs.config import TrainJobConfig
 from llactr.jobs.encode_values import current_version
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, StepOutcome
-from llactr.store import read_field_vectors, read_value_vectors, training_rows
-from llactr.store.ingested import dataset_hash, dataset_spec, release_hash, values_hash
+from llactr.store import read_value_vectors
+from llactr.store.ingested import dataset_spec, values_hash
 
-__all__ = ["build_model", "describe", "join", "run"]
-
-
-def join(job: Job, dataset: str) -> tuple[StepOutcome, TrainingSet]:
-    """The dataset's point-in-time training set: joined, split, transformed and kept as an artifact."""
-    spec = dataset_spec(job.workspace, dataset)
-
-    def work(draft: Path, advance: Advance) -> dict[str, Any]:
-        advance(0, 0, "point-in-time join")
-        rows = training_rows(job.workspace, spec)
-        built = TrainingSet.build(
-            spec, rows, lambda version: read_field_vectors(job.workspace, dataset, version, spec.field_names)
-        )
-        built.save(draft)
-        split = built.data.split
-        advance(1, 1, f"{rows.num_rows:,} rows, {built.transform.layout.total_rows:,} features")
-        return {
-            "rows": rows.num_rows,
-            "features": built.transform.layout.total_rows,
-            "versions": [vectors.version for vectors in built.vectors],
-            "split": {name: len(getattr(split, name)) for name in ("train", "validation", "test")},
-        }
-
-    outcome = job.step(
-        "join",
-        lambda key: job.workspace.artifact("training_sets", f"{dataset}-{key[:12]}"),
-        dataset=dataset,
-        config={},
-        inputs={"dataset": dataset_hash(job.workspace, dataset), "releases": release_hash(job.workspace, dataset)},
-        work=work,
-        quiet=True,
-    )
-    return outcome, TrainingSet.load(outcome.folder)
-
-
-def build_model(
-    training_set: TrainingSet,
-    backbone: BackboneName,
-    *,
-    enhancement: EnhancementConfig | None,
-    settings: dict[str, Any],
-    seed: int,
-    values: ValueTables | None = None,
-    cold: ColdStart | None = None,
-) -> CTRModel:
-    """A fresh model; without an enhancement it has no field vectors, without values no value vectors."""
-    config = _checked(
-        lambda: ModelConfig(backbone=backbone, settings=settings, enhancement=enhancement),  # type: ignore[arg-type]
-        "settings",
-    )
-    field_vectors = training_set.field_vectors() if enhancement else None
-    return CTRModel(config, training_set.transform.layout, field_vectors, values=values, cold=cold, seed=seed)
+__all__ = ["describe", "run"]
 
 
 def value_tables(job: Job, spec: DatasetSpec, training_set: TrainingSet, config: ValuesConfig) -> ValueTables:
@@ -90,11 +36,6 @@ def value_tables(job: Job, spec: DatasetSpec, training_set: TrainingSet, config:
     version = current_version(job.workspace, spec.name)
     vectors = read_value_vectors(job.workspace, spec, version, training_set.values_wanted())
     return ValueTables.fit(training_set.transform, vectors, config, training_set.unseen)
-
-
-def train_config(backbone: BackboneName, seed: int, changes: dict[str, Any]) -> TrainConfig:
-    """The backbone's training defaults with changes."""
-    return _checked(lambda: TrainConfig.of(backbone, **{**changes, "seed": seed}), "training")
 
 
 def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
@@ -171,17 +112,6 @@ def _metrics(model: CTRModel, data: CTRData, result: TrainResult) -> dict[str, A
         "best_epoch": result.best_epoch,
         "cpu_seconds": result.cpu_seconds,
     }
-
-
-def _checked(make: Any, section: str) -> Any:
-    from pydantic import ValidationError
-
-    try:
-        return make()
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        raise InputError(f"the configuration is not valid: {section}: {place}: {problem['msg']}") from None
 
 
 def describe(outcome: StepOutcome) -> str:

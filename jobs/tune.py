@@ -12,11 +12,12 @@ from pydantic import ValidationError
 from llactr.ctr import CTRData, CTRModel, ModelConfig, Split, TrainingSet, train
 from llactr.ctr.search.space import SearchConfig, TunedSettings, dimensions
 from llactr.ctr.search.study import JOURNAL, Study, Trial, TrialScore
+from llactr.ctr.training.build import train_config
+from llactr.ctr.training.join import join
 from llactr.ctr.values.embedding import ValueTables
 from llactr.errors import InputError, StepError
 from llactr.jobs.config import TrainJobConfig
 from llactr.jobs.encode_values import current_version
-from llactr.jobs.train import join, train_config
 from llactr.manifest import content_hash, write_manifest
 from llactr.semantics.values import ValueVectors
 from llactr.steps import Job, StepOutcome

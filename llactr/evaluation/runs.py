@@ -15,19 +15,18 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from llactr.ctr import BackboneName, CTRData, CTRModel, TrainingSet, TrainResult, measure, predict, train
+from llactr.ctr.training.build import train_config
 from llactr.evaluation.arms import Arm, has_values, is_tuned
 from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.evidence import Metric, Run
 from llactr.evaluation.slices import calibration_error, resamples, row_slices, weighted_auc, weighted_logloss
 from llactr.evaluation.treatments import arm_model, arm_tables, draw_rows, draw_vectors
-from llactr.jobs.config import ValueSemanticsConfig
-from llactr.jobs.train import train_config
-from llactr.jobs.tune_values import read_texts
 from llactr.manifest import content_hash
-from llactr.semantics import ValueVectors
+from llactr.semantics import ValueSemanticsConfig, ValueVectors
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job
 from llactr.store import read_field_vectors, training_rows
+from llactr.store.value_texts import read_texts
 
 __all__ = ["EvaluationRuns"]
 

@@ -13,15 +13,22 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from llactr.ctr import BackboneName, CTRModel, TrainingSet, ValueTables
+from llactr.ctr.training.build import build_model
 from llactr.ctr.training.cold_start import ColdStart
 from llactr.evaluation.arms import Arm, base, has_fields, has_values, is_cold, is_tuned, role
 from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.placebos import permuted, random_like
 from llactr.evaluation.value_placebos import bag_of_words_values, permuted_values, random_values
-from llactr.jobs.config import ValueSemanticsConfig
-from llactr.jobs.train import build_model
-from llactr.jobs.tune_values import item_text_field, likes
-from llactr.semantics import EncoderConfig, FieldValueVectors, ValueVectors, load_encoder, tune_colike, values_version
+from llactr.semantics import (
+    EncoderConfig,
+    FieldValueVectors,
+    ValueSemanticsConfig,
+    ValueVectors,
+    load_encoder,
+    tune_colike,
+    values_version,
+)
+from llactr.semantics.tuning.likes import item_text_field, likes
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job
 from llactr.store.ingested import dataset_hash

@@ -28,7 +28,8 @@ from llactr.evaluation.config import EvaluateConfig
 from llactr.jobs import diagnose, encode, encode_values, evaluate, ingest, materialize, predict, train, tune_values
 from llactr.jobs import run as run_all
 from llactr.jobs.cli.console import Terminal
-from llactr.jobs.config import RunConfig, SemanticsConfig, TrainJobConfig, ValueSemanticsConfig, load_config
+from llactr.jobs.config import RunConfig, TrainJobConfig, load_config
+from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 from llactr.steps import Advance, Job
 from llactr.store import stored_texts
 from llactr.store.tables import value_files
@@ -236,7 +237,7 @@ def test_shards_end_when_the_process_that_began_them_is_killed(tmp_path: Path) -
     script = tmp_path / "sharded.py"
     script.write_text(
         "import os, sys, time\nfrom pathlib import Path\n"
-        "from llactr.jobs import encode_values as e\nfrom llactr.jobs.config import ValueSemanticsConfig\n"
+        "from llactr.jobs import encode_values as e\nfrom llactr.semantics import ValueSemanticsConfig\n"
         "from llactr.jobs.cli.console import Terminal\nfrom llactr.steps import Job\nfrom llactr.workspace import Workspace\n"
         "keep = e._Keep.__call__\n"
         "def slow(self, piece):\n"
@@ -293,7 +294,7 @@ def test_a_killed_encode_goes_on_where_it_was(tmp_path: Path) -> None:
     ingest.run(job, str(spec), data_folder=None)
     code = (
         "import time, sys; from pathlib import Path; from llactr.jobs import encode_values as e; from llactr.steps import Job;"
-        "from llactr.jobs.cli.console import Terminal; from llactr.jobs.config import ValueSemanticsConfig as C;"
+        "from llactr.jobs.cli.console import Terminal; from llactr.semantics import ValueSemanticsConfig as C;"
         "from llactr.workspace import Workspace; keep = e._Keep.__call__\n"
         "def slow(self, piece):\n    keep(self, piece); print('kept', flush=True); time.sleep(60)\n"
         "e._Keep.__call__ = slow\n"

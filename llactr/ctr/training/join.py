@@ -1,0 +1,45 @@
+"""The point-in-time training set as a kept step: joined, split, transformed, made anew when its inputs change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from llactr.ctr.training.training_set import TrainingSet
+from llactr.steps import Advance, Job, StepOutcome
+from llactr.store import read_field_vectors, training_rows
+from llactr.store.ingested import dataset_hash, dataset_spec, release_hash
+
+__all__ = ["join"]
+
+
+def join(job: Job, dataset: str) -> tuple[StepOutcome, TrainingSet]:
+    """The dataset's point-in-time training set: joined, split, transformed and kept as an artifact."""
+    spec = dataset_spec(job.workspace, dataset)
+
+    def work(draft: Path, advance: Advance) -> dict[str, Any]:
+        advance(0, 0, "point-in-time join")
+        rows = training_rows(job.workspace, spec)
+        built = TrainingSet.build(
+            spec, rows, lambda version: read_field_vectors(job.workspace, dataset, version, spec.field_names)
+        )
+        built.save(draft)
+        split = built.data.split
+        advance(1, 1, f"{rows.num_rows:,} rows, {built.transform.layout.total_rows:,} features")
+        return {
+            "rows": rows.num_rows,
+            "features": built.transform.layout.total_rows,
+            "versions": [vectors.version for vectors in built.vectors],
+            "split": {name: len(getattr(split, name)) for name in ("train", "validation", "test")},
+        }
+
+    outcome = job.step(
+        "join",
+        lambda key: job.workspace.artifact("training_sets", f"{dataset}-{key[:12]}"),
+        dataset=dataset,
+        config={},
+        inputs={"dataset": dataset_hash(job.workspace, dataset), "releases": release_hash(job.workspace, dataset)},
+        work=work,
+        quiet=True,
+    )
+    return outcome, TrainingSet.load(outcome.folder)
