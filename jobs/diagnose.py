@@ -14,7 +14,6 @@ from llactr.ctr import TrainingSet
 from llactr.datasets import RECIPES
 from llactr.diagnostics import (
     Consistency,
-    Curve,
     DataCard,
     FieldAccuracy,
     FieldCard,
@@ -23,13 +22,12 @@ from llactr.diagnostics import (
     Semantics,
     SplitCard,
     StepCost,
-    TestReading,
     Tuning,
     ValuesCard,
     write_report,
 )
 from llactr.errors import NotReadyError
-from llactr.evaluation.comparison import Comparison
+from llactr.evaluation.result import EvaluationResult
 from llactr.manifest import MANIFEST, package_versions
 from llactr.semantics import FieldVectors
 from llactr.spec import DatasetSpec
@@ -82,15 +80,12 @@ def run(job: Job, dataset: str, *, device: str) -> StepOutcome:
 
 def _report_data(job: Job, spec: DatasetSpec, outcomes: dict[str, StepOutcome], semantics: Semantics) -> ReportData:
     evaluated, checked, tuned = (outcomes.get(step) for step in ("evaluate", "check", "finetune"))
-    if evaluated is not None and "test_reading" not in evaluated.result:
-        evaluated = None  # made before evaluations said how they read the test split
+    read = EvaluationResult.read(evaluated.result) if evaluated else None
     return ReportData(
         dataset=spec.name,
-        comparisons=tuple(Comparison.model_validate(one) for one in evaluated.result["comparisons"])
-        if evaluated
-        else (),
-        test_reading=TestReading.model_validate(evaluated.result["test_reading"]) if evaluated else None,
-        curves=tuple(Curve.model_validate(one) for one in evaluated.result["curves"]) if evaluated else (),
+        comparisons=read.comparisons if read else (),
+        test_reading=read.test_reading if read else None,
+        curves=read.curves if read else (),
         tuning=_tunings(job, spec.name),
         semantics=semantics,
         accuracy=_accuracy(tuned.result) if tuned else None,
@@ -102,7 +97,7 @@ def _report_data(job: Job, spec: DatasetSpec, outcomes: dict[str, StepOutcome], 
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             command=" ".join(["llactr", *sys.argv[1:]]),
             device=semantics.faiss_device,
-            seeds=tuple(evaluated.result["seeds"]) if evaluated else (),
+            seeds=read.seeds if read else (),
             packages=package_versions(),
             hashes={step: outcome.key for step, outcome in outcomes.items()} | {"semantics version": semantics.version},
         ),

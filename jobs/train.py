@@ -21,6 +21,8 @@ from llactr.ctr import (
 from llactr.ctr.training.build import build_model, train_config
 from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.training.join import join
+from llactr.evaluation.arms import Arm
+from llactr.evaluation.treatments import arm_enhancement
 from llactr.jobs.config import TrainJobConfig
 from llactr.jobs.encode_values import current_version
 from llactr.spec import DatasetSpec
@@ -45,13 +47,12 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
         NotReadyError: a step that the arm needs has not been run.
     """
     spec = dataset_spec(job.workspace, dataset)
-    if config.arm is None:
-        encoded = "encode_values" in job.workspace.current(dataset)
-        config = config.model_copy(update={"arm": "values" if encoded else "paper"})
+    arm = config.arm or Arm.parse("values" if "encode_values" in job.workspace.current(dataset) else "paper")
+    config = config.model_copy(update={"arm": arm})
     settings = train_config(config.backbone, config.seed, config.training)
     joined, training_set = join(job, dataset)
     inputs = {"training_set": joined.key}
-    if config.arm in {"values", "both"}:
+    if arm.has_values:
         inputs["values"] = values_hash(job.workspace, dataset, current_version(job.workspace, dataset))
 
     def work(draft: Path, advance: Advance) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
         model = build_model(
             training_set,
             config.backbone,
-            enhancement=config.enhancement if config.arm in {"paper", "both"} else None,
+            enhancement=arm_enhancement(arm, config.enhancement),
             settings=config.settings,
             seed=config.seed,
             values=tables,
@@ -80,10 +81,10 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
             metrics=metrics,
         )
         bundle.save(draft)
-        advance(1, 1, f"{config.backbone} {config.arm}: test AUC {metrics['test']['auc']:.4f}")
+        advance(1, 1, f"{config.backbone} {arm}: test AUC {metrics['test']['auc']:.4f}")
         return {
             "backbone": config.backbone,
-            "arm": config.arm,
+            "arm": str(arm),
             "semantics_version": bundle.version,
             "values_version": bundle.values.version if bundle.values else None,
             "metrics": metrics,
@@ -93,7 +94,7 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
 
     return job.step(
         "train",
-        lambda key: job.workspace.artifact("bundles", f"{dataset}-{config.backbone}-{config.arm}-{key[:12]}"),
+        lambda key: job.workspace.artifact("bundles", f"{dataset}-{config.backbone}-{arm.file_name}-{key[:12]}"),
         dataset=dataset,
         config={**config.model_dump(mode="json"), "training": settings.model_dump(mode="json")},
         inputs=inputs,

@@ -77,9 +77,8 @@ def search_config(base: TrainJobConfig, flags: dict[str, Any]) -> SearchConfig:
     Raises:
         InputError: a flag is out of range.
     """
-    shared = {
-        name: getattr(base, name) for name in ("backbone", "arm", "settings", "training", "enhancement", "values")
-    }
+    shared = {name: getattr(base, name) for name in ("backbone", "settings", "training", "enhancement", "values")}
+    shared |= {"arm": str(base.arm)} if base.arm else {}
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         return SearchConfig.model_validate({**shared, **given})

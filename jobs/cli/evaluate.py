@@ -54,7 +54,8 @@ def tune(
 @app.command()
 def evaluate(
     design: Annotated[
-        str | None, typer.Option(help="chronological, items, rows10 or rows30. Default: chronological.")
+        str | None,
+        typer.Option(help="chronological, items, or rowsN for N percent of the rows. Default: chronological."),
     ] = None,
     backbone: Annotated[
         list[str] | None, typer.Option(help="Repeat for several; 'all' for the six. Default: fm and deepfm.")
@@ -63,8 +64,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="Repeat for several; 'plain' is needed. plain, fre, fie, paper, values, 'values untuned', both; each "
-            "but plain with ' permuted' or ' random' for a placebo, 'values words' and 'both words' for bags of words; "
-            "'plain cold', 'values cold' for training with cold starts."
+            "but plain with ' permuted' or ' random' for a placebo, 'values words' and 'both words' for bags of words."
         ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Paired seeds per arm. Default: 3.")] = None,

@@ -24,6 +24,7 @@ from llactr.ctr import predict as bundle_predict
 from llactr.datasets import append_offline_tables
 from llactr.diagnostics.agreement import chosen_rows, offline_scores
 from llactr.errors import ConsistencyError, InputError, NotReadyError
+from llactr.evaluation.arms import PLAIN, Arm
 from llactr.evaluation.config import EvaluateConfig
 from llactr.jobs import diagnose, encode, encode_values, evaluate, ingest, materialize, predict, train, tune_values
 from llactr.jobs import run as run_all
@@ -67,7 +68,7 @@ def valued(tmp_path_factory: pytest.TempPathFactory) -> Valued:
     materialize.apply(job)
     encoded = encode_values.run(job, "tiny", UNTUNED, piece=8)
     assert encoded.result["values"] == {"job": 3, "dish": 20, "tags": 4}
-    config = TrainJobConfig(backbone="fm", arm="values", training=TRAINING)
+    config = TrainJobConfig(backbone="fm", arm=Arm.parse("values"), training=TRAINING)
     trained = train.run(job, "tiny", config)
     assert trained.result["values_version"] == encoded.result["version"]
     return Valued(job, folder, trained.folder)
@@ -358,7 +359,7 @@ def test_collaborative_tuning_makes_an_adapter_and_a_version(valued: Valued) -> 
 HELD_OUT = EvaluateConfig.model_validate(
     {
         "design": "items", "backbones": ["fm"], "seeds": 2, "draws": 2, "bootstrap": 20,
-        "arms": ["plain", "values untuned", "values words", "paper", "plain cold", "both words"],
+        "arms": ["plain", "values untuned", "values words", "paper", "paper random", "both words"],
         "training": {"fm": TRAINING},
     }
 )  # fmt: skip
@@ -400,7 +401,7 @@ def test_no_test_row_is_looked_at_before_all_models_are_trained(valued: Valued, 
     real_train, real_predict = evaluate_runs.train, evaluate_runs.predict
     monkeypatch.setattr(evaluate_runs, "train", lambda *given: events.append("train") or real_train(*given))
     monkeypatch.setattr(evaluate_runs, "predict", lambda *given: events.append("test") or real_predict(*given))
-    config = HELD_OUT.model_copy(update={"arms": ("plain", "values untuned"), "held_share": 0.3, "seeds": 1})
+    config = HELD_OUT.model_copy(update={"arms": (PLAIN, Arm.parse("values untuned")), "held_share": 0.3, "seeds": 1})
     evaluate.run(valued.job, "tiny", config)
     assert events == ["train"] * 4 + ["test"] * 4
 
@@ -418,8 +419,12 @@ def test_the_report_of_held_out_items(valued: Valued) -> None:
     ("flags", "message"),
     [
         ({"arms": ["values"]}, "evaluate.arms: Value error, the arm 'plain' is needed"),
-        ({"arms": ["plain", "magic"]}, "evaluate.arms.1: Input should be 'plain', 'plain cold', 'fre'"),
-        ({"design": "cold"}, "evaluate.design: Input should be 'chronological', 'items', 'rows10' or 'rows30'"),
+        ({"arms": ["plain", "magic"]}, "evaluate.arms.1: Value error, arm 'magic' is not known: choose plain, fre"),
+        ({"arms": ["plain", "values cold"]}, "arm 'values cold' is not known: .*; did you mean 'values words'"),
+        (
+            {"design": "cold"},
+            "evaluate.design: Value error, design 'cold' is not known: choose chronological, items, or",
+        ),
         ({"draws": 0}, "evaluate.draws: Input should be greater than or equal to 1"),
         ({"backbones": ["dnn"]}, "backbone 'dnn' is not known: choose one of fm, fwfm"),
     ],
