@@ -65,13 +65,13 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome:
             settings=config.settings,
             seed=config.seed,
             values=tables,
-            cold=ColdStart.of(spec, training_set.transform, config.cold_share),
         )
+        cold = ColdStart.of(spec, training_set.transform, config.cold_share)
 
         def shown(record: EpochRecord) -> None:
             advance(record.epoch, 0, f"epoch {record.epoch}: validation AUC {record.validation_auc:.4f}")
 
-        result = train(model, data, settings, progress=shown)
+        result = train(model, data, settings, progress=shown, cold=cold)
         metrics = _metrics(model, data, result)
         bundle = Bundle.of(
             model,

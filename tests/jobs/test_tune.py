@@ -112,3 +112,9 @@ def test_settings_of_values_reach_the_value_vectors(ran):
     assert auc(tau=2.0, rank=8) != first
     assert auc(tau=20.0, rank=4) != first
     assert auc(weight_decay=1e-2, decay_factor=0.1) != auc(weight_decay=1e-2, decay_factor=1000.0)
+
+
+def test_a_search_without_an_arm_has_the_searches_own_default():
+    """A training configuration without an arm made the search refuse `None`."""
+    assert tune.search_config(load_config(None).train, {}).arm == "paper"
+    assert tune.search_config(load_config(None, train={"arm": "both"}).train, {"trials": 3}).arm == "both"

@@ -438,3 +438,33 @@ def test_flags_that_were_not_given_leave_the_defaults():
     config = load_config(None, evaluate={"draws": None, "seeds": 2, "backbones": ["all"]}).evaluate
     assert (config.draws, config.seeds, config.design, config.draw_count) == (5, 2, "chronological", 1)
     assert len(config.backbones) == 6
+
+
+@pytest.mark.parametrize(
+    ("arm", "message"),
+    [
+        (
+            "values permuted",
+            "train.arm: Value error, arm 'values permuted' cannot be trained into a bundle: choose plain",
+        ),
+        (
+            "values untuned",
+            "train.arm: Value error, arm 'values untuned' cannot be trained into a bundle: choose plain",
+        ),
+        ("value", "train.arm: Value error, arm 'value' is not known: .*; did you mean 'values'"),
+    ],
+)
+def test_a_bundle_is_no_placebo(arm, message):
+    """Its value vectors are those that were encoded last, tuned or not: the arm does not choose."""
+    with pytest.raises(InputError, match=message):
+        load_config(None, train={"arm": arm})
+
+
+def test_a_bundle_may_have_one_of_both_enhancements(valued: Valued) -> None:
+    config = TrainJobConfig(backbone="fm", arm=Arm.parse("fie"), training=TRAINING)
+    trained = train.run(valued.job, "tiny", config)
+    assert trained.result["arm"] == "fie"
+    enhancement = Bundle.load(trained.folder).model.config.enhancement
+    assert enhancement is not None
+    assert (enhancement.fre, enhancement.fie) == (False, True)
+    train.run(valued.job, "tiny", TrainJobConfig(backbone="fm", arm=Arm.parse("values"), training=TRAINING))

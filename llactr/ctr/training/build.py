@@ -8,7 +8,6 @@ from pydantic import ValidationError
 
 from llactr.ctr.config import BackboneName, EnhancementConfig, ModelConfig, TrainConfig
 from llactr.ctr.model import CTRModel
-from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.training.training_set import TrainingSet
 from llactr.ctr.values.embedding import ValueTables
 from llactr.errors import InputError
@@ -24,7 +23,6 @@ def build_model(
     settings: dict[str, Any],
     seed: int,
     values: ValueTables | None = None,
-    cold: ColdStart | None = None,
 ) -> CTRModel:
     """A fresh model; without an enhancement it has no field vectors, without values no value vectors."""
     config = _checked(
@@ -32,7 +30,7 @@ def build_model(
         "settings",
     )
     field_vectors = training_set.field_vectors() if enhancement else None
-    return CTRModel(config, training_set.transform.layout, field_vectors, values=values, cold=cold, seed=seed)
+    return CTRModel(config, training_set.transform.layout, field_vectors, values=values, seed=seed)
 
 
 def train_config(backbone: BackboneName, seed: int, changes: dict[str, Any]) -> TrainConfig:
