@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 import numpy as np
 import pyarrow as pa
 
+from llactr.ctr import Bundle
+from llactr.ctr.find import find_bundle
 from llactr.ctr.training.join import join
 from llactr.diagnostics.agreement import TOLERANCE, chosen_rows, offline_scores
 from llactr.errors import ConsistencyError, InputError, StoreError
-from llactr.jobs.predict import open_bundle, placed_note
+from llactr.jobs.predict import placed_note
 from llactr.spec import DatasetSpec
 from llactr.steps import Job
 from llactr.store import events_table
@@ -56,7 +58,8 @@ def check_url(job: Job, dataset: str, *, url: str, rows: int = 1000, api_key: st
         raise InputError(
             f"the service at {url} serves dataset {served.get('dataset')!r}, not {dataset!r}: give --dataset"
         )
-    folder, bundle = open_bundle(job, dataset, served["bundle"])
+    folder = find_bundle(job.workspace, dataset, served["bundle"])
+    bundle = Bundle.load(folder)
     _, training_set = join(job, dataset)
     chosen = chosen_rows(training_set, rows)
     events = events_table(job.workspace, spec).take(pa.array(chosen))

@@ -16,9 +16,10 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from llactr.ctr import Bundle, predict
+from llactr.ctr.find import find_bundle
 from llactr.ctr.training.join import join
 from llactr.diagnostics.agreement import TOLERANCE, chosen_rows, offline_scores
-from llactr.errors import BundleError, ConsistencyError, DataError, InputError, NotReadyError
+from llactr.errors import ConsistencyError, DataError, InputError
 from llactr.manifest import read_manifest
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, StepOutcome
@@ -26,25 +27,7 @@ from llactr.store import OnlineReader, events_table
 from llactr.store.ingested import dataset_hash, dataset_spec, release_hash
 from llactr.transforms import raw_column
 
-__all__ = ["check", "describe", "describe_check", "open_bundle", "placed_note", "read_rows", "run"]
-
-
-def open_bundle(job: Job, dataset: str, name: str | None) -> tuple[Path, Bundle]:
-    """A bundle by folder or by the name of its folder in the workspace; the one trained last without a name.
-
-    Raises:
-        NotReadyError: none has been trained.
-        BundleError: there is none of that name, or it is damaged.
-    """
-    folder = job.workspace.current(dataset).get("train")
-    if name is not None:
-        folder = Path(name) if Path(name).is_dir() else job.workspace.artifact("bundles", name)
-        if not folder.is_dir():
-            known = ", ".join(sorted(path.name for path in (job.workspace.root / "bundles").glob("[!.]*"))) or "none"
-            raise BundleError(f"no bundle {name!r}: give a bundle's folder, or one of the workspace's: {known}")
-    if folder is None:
-        raise NotReadyError(f"no bundle has been trained for {dataset!r}: run 'llactr train' first")
-    return folder, Bundle.load(folder)
+__all__ = ["check", "describe", "describe_check", "placed_note", "read_rows", "run"]
 
 
 def read_rows(rows: Sequence[str], file: Path | None) -> pa.Table:
@@ -140,7 +123,8 @@ def _moments(texts: list[str | None]) -> pa.Array:
 def run(job: Job, dataset: str, *, bundle: str | None, rows: pa.Table) -> dict[str, Any]:
     """Scores rows: features and field vectors from the online store, weights and vocabularies from the bundle."""
     spec = dataset_spec(job.workspace, dataset)
-    folder, loaded = open_bundle(job, dataset, bundle)
+    folder = find_bundle(job.workspace, dataset, bundle)
+    loaded = Bundle.load(folder)
     requests = request_table(rows, spec)
     reader = OnlineReader(job.workspace, spec)
     loaded.check_vectors(reader.field_vectors(loaded.version))
@@ -179,7 +163,8 @@ def check(job: Job, dataset: str, *, bundle: str | None, rows: int) -> StepOutco
         ConsistencyError: an id differs, or a score by more than `TOLERANCE`.
     """
     spec = dataset_spec(job.workspace, dataset)
-    folder, loaded = open_bundle(job, dataset, bundle)
+    folder = find_bundle(job.workspace, dataset, bundle)
+    loaded = Bundle.load(folder)
     joined, training_set = join(job, dataset)
     manifest = read_manifest(folder)
 
