@@ -24,7 +24,7 @@ def run(
     *,
     semantics: ValueSemanticsConfig | None = None,
     results: Path | None = None,
-) -> StepOutcome:
+) -> StepOutcome[EvaluationResult]:
     """Trains every arm with every draw and seed, then compares them on the test split.
 
     Args:
@@ -40,13 +40,13 @@ def run(
     return outcome
 
 
-def describe(outcome: StepOutcome, *, slices: bool = True) -> str:
+def describe(outcome: StepOutcome[EvaluationResult], *, slices: bool = True) -> str:
     """The arms as tables, with verdicts in words; `slices` adds the treatments' differences in each slice."""
-    return as_tables(EvaluationResult.model_validate(outcome.result), slices=slices)
+    return as_tables(outcome.result, slices=slices)
 
 
-def _write(path: Path, outcome: StepOutcome) -> None:
+def _write(path: Path, outcome: StepOutcome[EvaluationResult]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = {name: part for name, part in outcome.result.items() if name != "curves"}
+    kept = {name: part for name, part in outcome.result.as_json().items() if name != "curves"}
     content = {"command": shlex.join(["llactr", *sys.argv[1:]]), "key": outcome.key, **kept}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

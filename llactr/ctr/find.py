@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from llactr.errors import BundleError, NotReadyError
+from llactr.steps import Step
 from llactr.workspace import Workspace
 
 __all__ = ["find_bundle"]
@@ -28,7 +29,7 @@ def find_bundle(workspace: Workspace, dataset: str, name: str | None = None) -> 
         BundleError: there is none of that name, or there are two.
     """
     if name is None:
-        latest = workspace.current(dataset).get("train")
+        latest = workspace.current(dataset).get(Step.TRAIN)
         if latest is None:
             raise NotReadyError(
                 f"no bundle of {dataset!r} in {workspace.root}: run 'llactr train' first, or give --bundle"

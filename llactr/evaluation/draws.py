@@ -23,8 +23,9 @@ from llactr.semantics import (
     values_version,
 )
 from llactr.semantics.tuning.likes import item_text_field, likes
+from llactr.semantics.tuning.loop import TuningRun
 from llactr.spec import DatasetSpec
-from llactr.steps import Advance, Job
+from llactr.steps import Advance, Job, Step, StepResult
 from llactr.store import read_field_vectors, training_rows
 from llactr.store.ingested import dataset_hash
 from llactr.store.value_texts import read_texts
@@ -32,6 +33,19 @@ from llactr.store.value_texts import read_texts
 __all__ = ["Draw", "Draws"]
 
 _VECTORS = "vectors.safetensors"
+
+
+class DrawnValues(StepResult):
+    """The value vectors of a draw, kept beside this: their version and encoder, and what tuning measured, if any."""
+
+    version: str
+    encoder: str
+    model: str | None = None
+    windows: int | None = None
+    items: int | None = None
+    loss_before: float | None = None
+    loss_after: float | None = None
+    run: TuningRun | None = None
 
 
 @dataclass(frozen=True)
@@ -95,20 +109,21 @@ class Draws:
         if tuned:
             config |= {"design": str(self.config.design), "draw": draw, "held_share": self.config.held_share}
         outcome = self.job.step(
-            "evaluation_values",
+            Step.EVALUATION_VALUES,
             lambda key: self.job.workspace.artifact("evaluation_values", f"{self.spec.name}-{key[:12]}"),
             dataset=self.spec.name,
             config=config,
             inputs={"dataset": dataset_hash(self.job.workspace, self.spec.name)},
+            result=DrawnValues,
             work=lambda draft, advance: self._encode(draft, advance, training_set, draw, tuned=tuned),
         )
         stored = load_file(outcome.folder / _VECTORS)
         fields = {field: FieldValueVectors(tuple(some), stored[field]) for field, some in self._texts.items()}
-        return ValueVectors(self.spec.name, outcome.result["version"], outcome.result["encoder"], fields)
+        return ValueVectors(self.spec.name, outcome.result.version, outcome.result.encoder, fields)
 
     def _encode(
         self, draft: Path, advance: Advance, training_set: TrainingSet, draw: int, *, tuned: bool
-    ) -> dict[str, Any]:
+    ) -> DrawnValues:
         name = f"draw {draw}" if tuned else "untuned"
         advance(0, 0, f"{name}: loading the encoder")
         encoder = load_encoder(self.semantics.encoder)
@@ -124,7 +139,7 @@ class Draws:
         vectors = {field: encoder.encode(list(some.values())) for field, some in self._texts.items()}
         save_file(vectors, draft / _VECTORS)
         advance(1, 1, f"{name}: {sum(map(len, vectors.values())):,} values encoded")
-        return facts | {"version": values_version(self.spec, encoder), "encoder": encoder.name}
+        return DrawnValues(version=values_version(self.spec, encoder), encoder=encoder.name, **facts)
 
     def _fields(self, version: str) -> FieldVectors:
         return read_field_vectors(self.job.workspace, self.spec.name, version, self.spec.field_names)

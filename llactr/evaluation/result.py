@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.comparison import Comparison
 from llactr.evaluation.trained import TrainedRun
+from llactr.steps import StepResult
 
 __all__ = ["Curve", "EvaluationResult", "TestReading", "ValidatedRun"]
 
@@ -80,7 +80,7 @@ class ValidatedRun(_Model):
     cpu_seconds: float
 
 
-class EvaluationResult(_Model):
+class EvaluationResult(StepResult):
     """All of it."""
 
     test_reading: TestReading
@@ -88,14 +88,6 @@ class EvaluationResult(_Model):
     seeds: tuple[int, ...]
     validation: tuple[ValidatedRun, ...]
     curves: tuple[Curve, ...]
-
-    @classmethod
-    def read(cls, content: Mapping[str, Any]) -> EvaluationResult | None:
-        """What an artifact holds; None where another version of llactr made it, with arms that there are no more."""
-        try:
-            return cls.model_validate(content)
-        except ValidationError:
-            return None
 
     @classmethod
     def of(

@@ -15,7 +15,7 @@ from llactr.evaluation.result import EvaluationResult, TestReading
 from llactr.evaluation.runs import EvaluationRuns
 from llactr.manifest import MANIFEST, content_hash
 from llactr.semantics import ValueSemanticsConfig
-from llactr.steps import Advance, Job, StepOutcome, outcome_of
+from llactr.steps import Advance, Job, Step, StepOutcome, outcome_of
 from llactr.store.ingested import dataset_spec
 
 __all__ = ["evaluate"]
@@ -24,7 +24,9 @@ _NOT_SHARED = {"arms", "seeds", "draws", "backbones", "bootstrap"}
 """Not in the name of the models' folder: what more of it leaves the models there are as they were."""
 
 
-def evaluate(job: Job, dataset: str, config: EvaluateConfig, semantics: ValueSemanticsConfig) -> StepOutcome:
+def evaluate(
+    job: Job, dataset: str, config: EvaluateConfig, semantics: ValueSemanticsConfig
+) -> StepOutcome[EvaluationResult]:
     """Trains every arm with every draw and seed, then compares them on the test split; see `EvaluationResult`.
 
     Args:
@@ -44,12 +46,13 @@ def evaluate(job: Job, dataset: str, config: EvaluateConfig, semantics: ValueSem
     folder = job.workspace.artifact("evaluation_runs", f"{dataset}-{content_hash([shared, joined.key])[:12]}")
     runs = EvaluationRuns(Draws(job, spec, config, semantics, training_set), folder)
     return job.step(
-        "evaluate",
+        Step.EVALUATE,
         lambda key: job.workspace.artifact("evaluations", f"{dataset}-{config.design}-{key[:12]}"),
         dataset=dataset,
         config=resolved,
         inputs={"training_set": joined.key},
-        work=lambda _, advance: _work(job, dataset, runs, advance).model_dump(mode="json"),
+        result=EvaluationResult,
+        work=lambda _, advance: _work(job, dataset, runs, advance),
     )
 
 
@@ -86,5 +89,5 @@ def _work(job: Job, dataset: str, runs: EvaluationRuns, advance: Advance) -> Eva
 def _earlier_readings(job: Job, dataset: str) -> tuple[str, ...]:
     """When this workspace's earlier evaluations of the dataset read the test split."""
     folders = job.workspace.artifact("evaluations", dataset).parent.glob(f"{glob.escape(dataset)}-*/{MANIFEST}")
-    made = [outcome_of(path.parent) for path in folders]
-    return tuple(sorted(one.result["test_reading"]["read_at"] for one in made if one and "test_reading" in one.result))
+    made = [outcome_of(path.parent, EvaluationResult) for path in folders]
+    return tuple(sorted(one.result.test_reading.read_at for one in made if one))

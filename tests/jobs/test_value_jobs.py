@@ -21,6 +21,8 @@ import pytest
 
 from llactr.ctr import Bundle
 from llactr.ctr import predict as bundle_predict
+from llactr.ctr.training.config import TrainJobConfig
+from llactr.ctr.training.join import join
 from llactr.datasets import append_offline_tables
 from llactr.diagnostics.agreement import chosen_rows, offline_scores
 from llactr.errors import ConsistencyError, InputError, NotReadyError
@@ -29,11 +31,12 @@ from llactr.evaluation.config import EvaluateConfig
 from llactr.jobs import diagnose, encode, encode_values, evaluate, ingest, materialize, predict, train, tune_values
 from llactr.jobs import run as run_all
 from llactr.jobs.cli.console import Terminal
-from llactr.jobs.config import RunConfig, TrainJobConfig, load_config
+from llactr.lifecycle.config import RunConfig, load_config
 from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 from llactr.steps import Advance, Job
 from llactr.store import stored_texts
 from llactr.store.tables import value_files
+from llactr.store.vectors.encode_values import current_values_version
 from llactr.workspace import Workspace
 from tests.jobs.tiny_dataset import SPEC, write_dataset
 
@@ -67,10 +70,10 @@ def valued(tmp_path_factory: pytest.TempPathFactory) -> Valued:
     encode.run(job, "tiny", SemanticsConfig(tune=False), untuned=True, effective_from="start")
     materialize.apply(job)
     encoded = encode_values.run(job, "tiny", UNTUNED, piece=8)
-    assert encoded.result["values"] == {"job": 3, "dish": 20, "tags": 4}
-    config = TrainJobConfig(backbone="fm", arm=Arm.parse("values"), training=TRAINING)
+    assert encoded.result.values == {"job": 3, "dish": 20, "tags": 4}
+    config = TrainJobConfig(backbone="fm", arm="values", training=TRAINING)
     trained = train.run(job, "tiny", config)
-    assert trained.result["values_version"] == encoded.result["version"]
+    assert trained.result.values_version == encoded.result.version
     return Valued(job, folder, trained.folder)
 
 
@@ -84,7 +87,7 @@ def _scores(valued: Valued, dishes: list[str]) -> tuple[list[float], int]:
         }
     )
     found = predict.run(valued.job, "tiny", bundle=str(valued.bundle), rows=rows)
-    return found["scores"], found["unseen_values_placed"]
+    return list(found.scores), found.unseen_values_placed
 
 
 def test_a_new_dish_is_ranked_by_its_text_without_retraining(valued: Valued) -> None:
@@ -102,7 +105,7 @@ def test_a_new_dish_is_ranked_by_its_text_without_retraining(valued: Valued) -> 
     append_offline_tables(dataset_spec(valued.job.workspace, "tiny"), valued.job.workspace, late)
     encoded = encode_values.run(valued.job, "tiny", UNTUNED)
     assert not encoded.skipped
-    assert encoded.result["new_texts"] == 2, "only the new dishes are encoded"
+    assert encoded.result.new_texts == 2, "only the new dishes are encoded"
     assert not materialize.materialize(valued.job).skipped
     after, placed = _scores(valued, ["new-1", "new-2", "d1"])
     assert placed == 2
@@ -129,15 +132,15 @@ def test_the_check_places_new_items_on_both_paths(tmp_path: Path) -> None:
     encode_values.run(job, "tiny", UNTUNED)
     materialize.materialize(job)
     trained = train.run(job, "tiny", TrainJobConfig(backbone="fm", training=TRAINING))
-    assert trained.result["arm"] == "values", "the default where values have been encoded"
+    assert trained.result.arm == "values", "the default where values have been encoded"
     checked = predict.check(job, "tiny", bundle=str(trained.folder), rows=1000)
-    facts = checked.result
+    facts = checked.result.as_json()
     assert facts["rows_with_placed_values"] == 12
     assert facts["unseen_values_placed"] == {"online": 2, "offline": 2}
     assert (facts["rows_with_other_ids"], facts["holds"]) == (0, True)
     assert "12 of them hold new values" in predict.describe_check(checked)
     bundle = Bundle.load(trained.folder)
-    _, training_set = train.join(job, "tiny")
+    _, training_set = join(job, "tiny")
     offline = offline_scores(job.workspace, bundle.spec, bundle, training_set, chosen_rows(training_set, 1000))
     report = diagnose.run(job, "tiny", device="cpu")
     page = (report.folder / "report.html").read_text()
@@ -186,7 +189,7 @@ def test_the_bundle_scores_known_values_from_a_plain_table(valued: Valued) -> No
 
 
 def test_each_distinct_text_has_one_vector(valued: Valued) -> None:
-    version = encode_values.current_version(valued.job.workspace, "tiny")
+    version = current_values_version(valued.job.workspace, "tiny")
     texts = stored_texts(valued.job.workspace, "tiny", version)
     assert texts["tags", "fish"] == "what is in the dish: fish"
     assert texts["dish", "d1"].startswith("the identity of the dish: ")
@@ -211,14 +214,14 @@ def test_shards_write_the_same_vectors(valued: Valued, tmp_path: Path) -> None:
     ingest.run(job, str(spec), data_folder=None)
     shown = Recorded()
     outcome = encode_values.run(Job(job.workspace, shown), "tiny", UNTUNED, shards=2, piece=8)
-    total = outcome.result["new_texts"]
+    total = outcome.result.new_texts
     progress = [done for done, of in shown.seen if of == total]
     assert progress == sorted(progress)
     assert progress[-1] == total
-    version = outcome.result["version"]
+    version = outcome.result.version
     texts = stored_texts(job.workspace, "tiny", version)
     assert len(texts) == 27
-    assert outcome.result["new_texts"] == len(set(texts.values()))
+    assert outcome.result.new_texts == len(set(texts.values()))
     sharded, alone = _stored_vectors(job, version), _stored_vectors(valued.job, version)
     assert sharded.keys() <= alone.keys()
     for key, vector in sharded.items():
@@ -230,7 +233,7 @@ def test_shards_end_when_the_process_that_began_them_is_killed(tmp_path: Path) -
     spec = write_dataset(tmp_path, fields=_spec_fields())
     job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
     ingest.run(job, str(spec), data_folder=None)
-    version = encode_values.run(job, "tiny", UNTUNED).result["version"]
+    version = encode_values.run(job, "tiny", UNTUNED).result.version
     for path in value_files(job.workspace, "tiny", version):
         path.unlink()
     marks = tmp_path / "marks"
@@ -238,7 +241,7 @@ def test_shards_end_when_the_process_that_began_them_is_killed(tmp_path: Path) -
     script = tmp_path / "sharded.py"
     script.write_text(
         "import os, sys, time\nfrom pathlib import Path\n"
-        "from llactr.jobs import encode_values as e\nfrom llactr.semantics import ValueSemanticsConfig\n"
+        "from llactr.store.vectors import encode_values as e\nfrom llactr.semantics import ValueSemanticsConfig\n"
         "from llactr.jobs.cli.console import Terminal\nfrom llactr.steps import Job\nfrom llactr.workspace import Workspace\n"
         "keep = e._Keep.__call__\n"
         "def slow(self, piece):\n"
@@ -246,7 +249,7 @@ def test_shards_end_when_the_process_that_began_them_is_killed(tmp_path: Path) -
         "e._Keep.__call__ = slow\n"
         "if __name__ == '__main__':\n"
         "    job = Job(Workspace.at(sys.argv[1]), Terminal(as_json=True), force=True)\n"
-        "    e.run(job, 'tiny', ValueSemanticsConfig(tune=False), shards=2, piece=3)\n"
+        "    e.encode_dataset_values(job, 'tiny', ValueSemanticsConfig(tune=False), shards=2, piece=3)\n"
     )
     process = subprocess.Popen(
         [sys.executable, str(script), str(job.workspace.root), str(marks)],
@@ -294,12 +297,12 @@ def test_a_killed_encode_goes_on_where_it_was(tmp_path: Path) -> None:
     job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
     ingest.run(job, str(spec), data_folder=None)
     code = (
-        "import time, sys; from pathlib import Path; from llactr.jobs import encode_values as e; from llactr.steps import Job;"
+        "import time, sys; from pathlib import Path; from llactr.store.vectors import encode_values as e; from llactr.steps import Job;"
         "from llactr.jobs.cli.console import Terminal; from llactr.semantics import ValueSemanticsConfig as C;"
         "from llactr.workspace import Workspace; keep = e._Keep.__call__\n"
         "def slow(self, piece):\n    keep(self, piece); print('kept', flush=True); time.sleep(60)\n"
         "e._Keep.__call__ = slow\n"
-        "e.run(Job(Workspace.at(sys.argv[1]), Terminal(as_json=True)), 'tiny', C(tune=False), piece=5)"
+        "e.encode_dataset_values(Job(Workspace.at(sys.argv[1]), Terminal(as_json=True)), 'tiny', C(tune=False), piece=5)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(job.workspace.root)],
@@ -317,8 +320,8 @@ def test_a_killed_encode_goes_on_where_it_was(tmp_path: Path) -> None:
     before = stored_texts(job.workspace, "tiny", version)
     assert 5 <= len(before) < 27
     outcome = encode_values.run(job, "tiny", UNTUNED)
-    assert outcome.result["version"] == version
-    assert outcome.result["new_texts"] == len(set(stored_texts(job.workspace, "tiny", version).values())) - 5
+    assert outcome.result.version == version
+    assert outcome.result.new_texts == len(set(stored_texts(job.workspace, "tiny", version).values())) - 5
     assert len(stored_texts(job.workspace, "tiny", version)) == 27
 
 
@@ -340,7 +343,7 @@ def test_what_is_missing_is_said_with_the_command(valued: Valued, tmp_path: Path
     with pytest.raises(InputError, match="no field of 'tiny' has a value_text"):
         encode_values.run(job, "tiny", UNTUNED)
     with pytest.raises(NotReadyError, match="'llactr encode --values' first"):
-        encode_values.current_version(job.workspace, "tiny")
+        current_values_version(job.workspace, "tiny")
     with pytest.raises(InputError, match="collaborative tuning of 'tiny' needs users, and a value_text"):
         tune_values.run(job, "tiny", ValueSemanticsConfig())
 
@@ -348,11 +351,11 @@ def test_what_is_missing_is_said_with_the_command(valued: Valued, tmp_path: Path
 def test_collaborative_tuning_makes_an_adapter_and_a_version(valued: Valued) -> None:
     config = ValueSemanticsConfig.model_validate({"colike": {"steps": 2, "batch_size": 3}})
     tuned = tune_values.run(valued.job, "tiny", config)
-    assert tuned.result["windows"] > 0
+    assert tuned.result.windows > 0
     assert (tuned.folder / "adapter" / "adapter_model.safetensors").is_file()
     untuned = encode_values.run(valued.job, "tiny", UNTUNED)
     encoded = encode_values.run(valued.job, "tiny", config)
-    assert encoded.result["version"] != untuned.result["version"]
+    assert encoded.result.version != untuned.result.version
     encode_values.run(valued.job, "tiny", UNTUNED)
 
 
@@ -410,7 +413,7 @@ def test_the_report_of_held_out_items(valued: Valued) -> None:
     from llactr.jobs import diagnose
 
     evaluate.run(valued.job, "tiny", HELD_OUT)
-    report = Path(diagnose.run(valued.job, "tiny", device="cpu").result["report"]).read_text(encoding="utf-8")
+    report = Path(diagnose.run(valued.job, "tiny", device="cpu").result.report).read_text(encoding="utf-8")
     assert "2 draws x 2 seeds" in report
     assert "By what training had seen" in report
 

@@ -6,55 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from llactr.ctr import BACKBONES, BackboneName, EnhancementConfig, ValuesConfig, check_backbone
+from llactr.ctr import BACKBONES, check_backbone
+from llactr.ctr.training.config import TrainJobConfig
 from llactr.errors import InputError
-from llactr.evaluation.arms import PLAIN, TREATMENTS, Arm
 from llactr.evaluation.config import EvaluateConfig
 from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 
-__all__ = [
-    "RunConfig",
-    "TrainJobConfig",
-    "load_config",
-    "read_yaml",
-]
+__all__ = ["RunConfig", "load_config", "read_yaml"]
 
 
-_SERVED = tuple(str(arm) for arm in (PLAIN, *TREATMENTS) if arm.values != "untuned")
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TrainJobConfig(_Section):
-    """One model. `settings` and `training` hold what differs from the backbone's defaults.
-
-    Without an `arm` it is `values` where the values have been encoded, else `paper`. A bundle is no placebo, and its
-    value vectors are those that were encoded last.
-    """
-
-    backbone: BackboneName = "deepfm"
-    arm: Arm | None = None
-    seed: int = Field(default=0, ge=0)
-    enhancement: EnhancementConfig = EnhancementConfig()
-    values: ValuesConfig = ValuesConfig()
-    cold_share: float = Field(default=0.0, ge=0, lt=1)
-    settings: dict[str, Any] = {}
-    training: dict[str, Any] = {}
-
-    @field_validator("arm")
-    @classmethod
-    def _can_be_served(cls, arm: Arm | None) -> Arm | None:
-        if arm and (arm.placebo or arm.values == "untuned"):
-            raise ValueError(f"arm {str(arm)!r} cannot be trained into a bundle: choose {', '.join(_SERVED)}")
-        return arm
-
-
-class RunConfig(_Section):
+class RunConfig(BaseModel):
     """All sections."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     semantics: SemanticsConfig = SemanticsConfig()
     values: ValueSemanticsConfig = ValueSemanticsConfig()
