@@ -439,7 +439,7 @@ def test_an_evaluation_refuses_what_it_does_not_know(flags, message):
 
 def test_flags_that_were_not_given_leave_the_defaults():
     config = load_config(None, evaluate={"draws": None, "seeds": 2, "backbones": ["all"]}).evaluate
-    assert (config.draws, config.seeds, config.design, config.draw_count) == (5, 2, "chronological", 1)
+    assert (config.draws, config.seeds, str(config.design), config.draw_count) == (5, 2, "chronological", 1)
     assert len(config.backbones) == 6
 
 
@@ -466,7 +466,7 @@ def test_a_bundle_is_no_placebo(arm, message):
 def test_a_bundle_may_have_one_of_both_enhancements(valued: Valued) -> None:
     config = TrainJobConfig(backbone="fm", arm=Arm.parse("fie"), training=TRAINING)
     trained = train.run(valued.job, "tiny", config)
-    assert trained.result["arm"] == "fie"
+    assert trained.result.arm == "fie"
     enhancement = Bundle.load(trained.folder).model.config.enhancement
     assert enhancement is not None
     assert (enhancement.fre, enhancement.fie) == (False, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -41,12 +42,17 @@ class TrainJobConfig(BaseModel):
 
     @field_validator("arm", mode="before")
     @classmethod
-    def _can_be_served(cls, arm: object) -> object:
-        if arm is not None and arm not in get_args(TrainArm):
-            raise ValueError(
-                f"arm {str(arm)!r} cannot be trained into a bundle: choose {', '.join(get_args(TrainArm))}"
-            )
-        return arm
+    def _can_be_served(cls, given: object) -> str | None:
+        if given is None:
+            return None
+        known, name = get_args(TrainArm), str(given)
+        if name not in known:
+            if any(name.startswith(f"{one} ") for one in known):
+                raise ValueError(f"arm {name!r} cannot be trained into a bundle: choose {', '.join(known)}")
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"arm {name!r} is not known: choose {', '.join(known)}{hint}")
+        return name
 
 
 def enhancement_of(arm: TrainArm, settings: EnhancementConfig) -> EnhancementConfig | None:

@@ -23,9 +23,19 @@ def test_what_the_model_of_an_arm_uses(arm, fields, values):
     assert TrainJobConfig(arm=arm).arm == arm
 
 
-@pytest.mark.parametrize("arm", ["paper permuted", "values untuned", "magic", 3])
-def test_an_arm_that_no_bundle_has_is_refused_with_those_there_are(arm):
-    said = f"arm {str(arm)!r} cannot be trained into a bundle: choose plain, fre, fie, paper, values, fre values, fie values, both"
+ARMS = "plain, fre, fie, paper, values, fre values, fie values, both"
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"),
+    [
+        ("paper permuted", f"arm 'paper permuted' cannot be trained into a bundle: choose {ARMS}"),
+        ("values untuned", f"arm 'values untuned' cannot be trained into a bundle: choose {ARMS}"),
+        ("papre", f"arm 'papre' is not known: choose {ARMS}; did you mean 'paper'?"),
+        (3, f"arm '3' is not known: choose {ARMS}"),
+    ],
+)
+def test_an_arm_that_no_bundle_has_is_refused_with_those_there_are(arm, said):
     with pytest.raises(ValidationError) as found:
         TrainJobConfig(arm=arm)
     assert said in str(found.value)
