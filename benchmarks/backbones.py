@@ -19,8 +19,9 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from llactr.ctr import BACKBONES, BackboneName, TrainingSet, measure, predict, train
+from llactr.ctr.training.build import build_model, train_config
+from llactr.ctr.training.join import join
 from llactr.jobs.cli.console import Terminal
-from llactr.jobs.train import build_model, join, train_config
 from llactr.steps import Job
 from llactr.workspace import Workspace
 

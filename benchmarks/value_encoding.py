@@ -63,9 +63,10 @@ LIMITS = {"encoding rows": 3.0, "scoring known values": 1.05, "training step": 1
 
 def item_texts(workspace: Workspace, limit: int) -> tuple[list[str], NDArray[np.int64]]:
     """Distinct texts of items that events refer to, at most so many, and the place among them of each event's text."""
-    from llactr.jobs.tune_values import item_text_field, read_texts
+    from llactr.semantics.tuning.likes import item_text_field
     from llactr.store import events_table
     from llactr.store.ingested import dataset_spec
+    from llactr.store.value_texts import read_texts
 
     spec = dataset_spec(workspace, DATASET)
     texts = read_texts(workspace, spec)[item_text_field(spec)]

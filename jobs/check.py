@@ -2,131 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
-import urllib.error
-import urllib.request
-from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
-import numpy as np
-import pyarrow as pa
-
-from llactr.diagnostics.agreement import TOLERANCE, chosen_rows, offline_scores
-from llactr.errors import ConsistencyError, InputError, StoreError
-from llactr.jobs.predict import open_bundle, placed_note
-from llactr.jobs.train import join
-from llactr.spec import DatasetSpec
+from llactr.diagnostics.service_agreement import check_service, sentence
 from llactr.steps import Job
-from llactr.store import events_table
-from llactr.store.ingested import dataset_spec
-from llactr.transforms import EVENT_TIMESTAMP, raw_column
 
 __all__ = ["check_url", "describe"]
-
-_ROWS_PER_REQUEST = 500
-_TIMEOUT_S = 30.0
 
 
 def check_url(job: Job, dataset: str, *, url: str, rows: int = 1000, api_key: str | None = None) -> dict[str, Any]:
     """Sends test rows to `/v1/predict` and compares ids and scores with the offline path.
-
-    The rows are spread evenly over the test split, values that training never saw included; the bundle compared with is
-    the one that the service names.
-
-    Args:
-        job: where; the workspace that the service's bundle was trained in.
-        dataset: the dataset.
-        url: of the service, such as http://127.0.0.1:8080.
-        rows: how many.
-        api_key: by default the first of `$LLACTR_API_KEYS`.
 
     Raises:
         InputError: the URL is none, or the service refuses.
         StoreError: the service does not answer, or cannot score.
         ConsistencyError: an id differs, or a score by more than the tolerance.
     """
-    if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc:
-        raise InputError(f"--url {url!r} is no address: give one such as http://127.0.0.1:8080")
-    key = api_key or os.environ.get("LLACTR_API_KEYS", "").split(",")[0].strip() or None
-    spec = dataset_spec(job.workspace, dataset)
-    served = _ask(f"{url.rstrip('/')}/v1/model", None, key)
-    if served.get("dataset") != dataset:
-        raise InputError(
-            f"the service at {url} serves dataset {served.get('dataset')!r}, not {dataset!r}: give --dataset"
-        )
-    folder, bundle = open_bundle(job, dataset, served["bundle"])
-    _, training_set = join(job, dataset)
-    chosen = chosen_rows(training_set, rows)
-    events = events_table(job.workspace, spec).take(pa.array(chosen))
-    ids, scores = [], []
-    for start in range(0, len(chosen), _ROWS_PER_REQUEST):
-        body = {"rows": request_rows(events.slice(start, _ROWS_PER_REQUEST), spec), "return_ids": True}
-        answer = _ask(f"{url.rstrip('/')}/v1/predict", body, key)
-        if answer["bundle"] != folder.name:
-            raise StoreError(f"the service went over to bundle {answer['bundle']} meanwhile: check again")
-        ids += answer["ids"]
-        scores += answer["scores"]
-    offline = offline_scores(job.workspace, spec, bundle, training_set, chosen)
-    other = int((np.asarray(ids, np.int32) != offline.ids).any(axis=1).sum())
-    gap = float(np.abs(np.asarray(scores, np.float32) - offline.scores).max())
-    result = {
-        "url": url,
-        "bundle": folder.name,
-        "semantics_version": served["semantics_version"],
-        "rows": len(chosen),
-        "rows_with_other_ids": other,
-        "max_score_difference": gap,
-        "rows_with_placed_values": offline.rows_with_placed,
-        "tolerance": TOLERANCE,
-        "holds": other == 0 and gap <= TOLERANCE,
-    }
-    if not result["holds"]:
-        raise ConsistencyError(
-            f"the service and the offline path disagree: {describe(result)}: run 'llactr materialize'"
-        )
-    return result
+    return check_service(job, dataset, url=url, rows=rows, api_key=api_key)
 
 
-def describe(result: dict[str, Any]) -> str:
+def describe(found: dict[str, Any]) -> str:
     """The result in a sentence."""
-    return (
-        f"{result['url']} = offline on {result['rows']:,} test rows: {result['rows_with_other_ids']} with other ids, "
-        f"scores within {result['max_score_difference']:.1e} (tolerance {result['tolerance']:.0e}){placed_note(result)}"
-    )
-
-
-def request_rows(events: pa.Table, spec: DatasetSpec) -> list[dict[str, Any]]:
-    """Events as the rows of a /v1/predict request."""
-    names = [raw_column(f) for f in spec.owned_by("context") if raw_column(f) != EVENT_TIMESTAMP]
-    rows = []
-    for event in events.to_pylist():
-        row: dict[str, Any] = {str(owner): event[entity.join_key] for owner, entity in spec.entities.items()}
-        row["timestamp"] = event[EVENT_TIMESTAMP].isoformat()
-        row["context"] = {name: _json(event[name]) for name in names if event[name] is not None}
-        rows.append(row)
-    return rows
-
-
-def _json(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
-def _ask(url: str, body: dict[str, Any] | None, key: str | None) -> Any:
-    headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
-    data = json.dumps(body).encode() if body is not None else None
-    request = urllib.request.Request(url, data, headers)
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        with error:
-            try:
-                said = json.load(error)["detail"]
-            except (ValueError, KeyError, TypeError):
-                said = error.reason
-        kind = InputError if error.code < 500 else StoreError
-        raise kind(f"the service answered {error.code} to {url}: {said}") from None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"no service answers at {url} ({error}): start it with 'llactr serve'") from None
+    return sentence(found)

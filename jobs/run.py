@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from llactr.jobs import (
     train,
     tune_values,
 )
-from llactr.jobs.config import RunConfig
-from llactr.steps import Job
+from llactr.lifecycle.config import RunConfig
+from llactr.semantics.tuning.likes import can_tune
+from llactr.steps import Job, StepOutcome, StepResult
 from llactr.store.ingested import dataset_spec
 
 __all__ = ["CHECKED_ROWS", "describe", "run"]
@@ -37,16 +39,9 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
         ConsistencyError: online and offline disagree.
     """
     started = time.perf_counter()
-    outcomes = [ingest.run(job, spec, data_folder=data_folder)]
-    dataset: str = outcomes[0].result["dataset"]
-    if config.semantics.tune:
-        outcomes.append(finetune.run(job, dataset, config.semantics))
-    outcomes.append(encode.run(job, dataset, config.semantics, untuned=False, effective_from="start"))
-    spec_read = dataset_spec(job.workspace, dataset)
-    if spec_read.text_fields:
-        if config.values.tune and tune_values.can_tune(spec_read):
-            outcomes.append(tune_values.run(job, dataset, config.values))
-        outcomes.append(encode_values.run(job, dataset, config.values))
+    ingested = ingest.run(job, spec, data_folder=data_folder)
+    dataset = ingested.result.dataset
+    outcomes: list[StepOutcome[StepResult]] = [ingested, *_semantics(job, dataset, config)]
     outcomes += [materialize.apply(job), materialize.materialize(job)]
     trained = train.run(job, dataset, config.train)
     evaluated = evaluate.run(job, dataset, config.evaluate, semantics=config.values)
@@ -57,11 +52,23 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
         "dataset": dataset,
         "seconds": round(time.perf_counter() - started, 1),
         "bundle": str(trained.folder),
-        "report": report.result["report"],
+        "report": report.result.report,
         "comparison": evaluate.describe(evaluated, slices=False),
         "check": predict.describe_check(checked),
         "steps": [outcome.as_json() for outcome in outcomes],
     }
+
+
+def _semantics(job: Job, dataset: str, config: RunConfig) -> Iterator[StepOutcome[StepResult]]:
+    """Tunes and encodes, the values too where the spec gives them texts."""
+    if config.semantics.tune:
+        yield finetune.run(job, dataset, config.semantics)
+    yield encode.run(job, dataset, config.semantics, untuned=False, effective_from="start")
+    spec = dataset_spec(job.workspace, dataset)
+    if spec.text_fields:
+        if config.values.tune and can_tune(spec):
+            yield tune_values.run(job, dataset, config.values)
+        yield encode_values.run(job, dataset, config.values)
 
 
 def describe(summary: dict[str, Any]) -> str:

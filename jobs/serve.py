@@ -14,7 +14,7 @@ __all__ = ["configuration", "run"]
 
 def configuration(workspace: Workspace, file: Path | None, flags: dict[str, Any]) -> ServeConfig:
     """The service's settings: a YAML file's, with the flags that were given over them."""
-    from llactr.jobs.config import read_yaml
+    from llactr.lifecycle.config import read_yaml
 
     chosen = {name: value for name, value in flags.items() if value is not None}
     return ServeConfig.of(**{**(read_yaml(file) if file else {}), **chosen, "workspace": workspace.root})

@@ -21,11 +21,13 @@ from safetensors.torch import save_file
 
 from llactr.ctr import CTRModel, EpochRecord, ModelConfig, TrainConfig, TrainResult, train
 from llactr.ctr.training.checkpoint import Checkpoints
+from llactr.ctr.training.config import TrainJobConfig
 from llactr.ctr.training.parallel import Processes
 from llactr.ctr.training.stream import StreamedRows, read_rows
 from llactr.errors import InputError, LlactrError
-from llactr.jobs.config import TrainJobConfig, load_config
+from llactr.lifecycle.config import load_config
 from llactr.manifest import write_manifest
+from llactr.steps import Step
 from llactr.transforms import Transform
 from llactr.workspace import Workspace
 
@@ -88,7 +90,7 @@ def _save(out: Path, model: CTRModel, config: TrainJobConfig, training: TrainCon
     with Workspace.at(out.parent).writing(out) as draft:
         save_file(model.state_dict(), draft / "model.safetensors")
         key = f"{config.backbone}-{config.seed}"
-        write_manifest(draft, step="train_rows", key=key, config=facts, result=result.summary())
+        write_manifest(draft, step=Step.TRAIN_ROWS, key=key, config=facts, result=result.summary())
 
 
 if __name__ == "__main__":

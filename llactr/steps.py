@@ -1,4 +1,8 @@
-"""What makes a job idempotent: an artifact whose manifest has the same key is kept, another one replaces it whole."""
+"""What makes a job idempotent: an artifact whose manifest has the same key is kept, another one replaces it whole.
+
+What a step made is a frozen model of its own, defined in the room that makes it. The manifest holds it as JSON; it is
+validated when it is read back, and an artifact whose result has another shape is made anew.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,56 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llactr.errors import StepError
 from llactr.manifest import content_hash, read_manifest, write_manifest
 from llactr.workspace import Workspace
 
-__all__ = ["Advance", "Job", "MeasuredStep", "StepOutcome", "Terminal", "exclusive", "outcome_of"]
+__all__ = [
+    "Advance", "Job", "MeasuredStep", "Result", "Step", "StepOutcome", "StepResult", "Terminal", "exclusive",
+    "outcome_of",
+]  # fmt: skip
+
+
+class Step(StrEnum):
+    """Everything that leaves an artifact with a manifest, in the order in which a run comes to it."""
+
+    INGEST = "ingest"
+    FINETUNE = "finetune"
+    ENCODE = "encode"
+    TUNE_VALUES = "tune_values"
+    ENCODE_VALUES = "encode_values"
+    APPLY = "apply"
+    MATERIALIZE = "materialize"
+    JOIN = "join"
+    TRAIN = "train"
+    TRAIN_ROWS = "train_rows"
+    TUNE = "tune"
+    EVALUATION_VALUES = "evaluation_values"
+    EVALUATE = "evaluate"
+    CHECK = "check"
+    DIAGNOSE = "diagnose"
+
+
+class StepResult(BaseModel):
+    """What a step says of what it made; each step has a subclass. JSON and back gives an equal object."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as JSON-like data: what the manifest holds."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+Result = TypeVar("Result", bound=StepResult)
+Made = TypeVar("Made", bound=StepResult, covariant=True)
+
 
 Advance = Callable[[int, int, str], None]
 """Called with (done, total, note) while a step works; total 0 means unknown."""
@@ -30,54 +75,63 @@ class Terminal(Protocol):
 
 
 @dataclass(frozen=True)
-class StepOutcome:
+class StepOutcome(Generic[Made]):
     """What a step made, or found already made.
 
     `seconds` and `cpu_seconds` are those of the run that made the artifact, `peak_rss_mb` the process's peak until its
     end; `skipped` says that this call did nothing.
     """
 
-    step: str
+    step: Step
     key: str
     folder: Path
     skipped: bool
     seconds: float
     cpu_seconds: float
     peak_rss_mb: float
-    result: dict[str, Any]
+    result: Made
 
     def as_json(self) -> dict[str, Any]:
         """The outcome as JSON-like data: what `--json` prints."""
-        return asdict(self) | {"folder": str(self.folder)}
+        content = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return content | {
+            "step": self.step.value, "folder": str(self.folder), "result": self.result.as_json(),
+        }  # fmt: skip
 
 
-def outcome_of(folder: Path) -> StepOutcome | None:
-    """The outcome recorded in an artifact's manifest; None where there is none, or it is of another kind."""
+def outcome_of(folder: Path, result: type[Result]) -> StepOutcome[Result] | None:
+    """The outcome recorded in an artifact's manifest; None where there is none, or its result is no such `result`."""
     known = read_manifest(folder)
-    if not known or "result" not in known or "seconds" not in known:
+    if not known:
         return None
-    cost = (known["seconds"], known["cpu_seconds"], known["peak_rss_mb"])
-    return StepOutcome(known["step"], known["key"], folder, True, *cost, known["result"])
+    try:
+        cost = (known["seconds"], known["cpu_seconds"], known["peak_rss_mb"])
+        made = result.model_validate(known["result"])
+        return StepOutcome(Step(known["step"]), known["key"], folder, True, *cost, made)
+    except (KeyError, ValidationError, ValueError):
+        return None
 
 
-class MeasuredStep:
+class MeasuredStep(Generic[Result]):
     """A step in progress whose key is only known on the way; see `Job.measured`."""
 
-    def __init__(self, job: Job, name: str, *, dataset: str, folder: Path, advance: Advance) -> None:
-        self._job, self._name, self._dataset, self._folder = job, name, dataset, folder
+    def __init__(
+        self, job: Job, name: Step, result: type[Result], *, dataset: str, folder: Path, advance: Advance
+    ) -> None:
+        self._job, self._name, self._result, self._dataset, self._folder = job, name, result, dataset, folder
         self.advance = advance
         self._wall, self._cpu = time.perf_counter(), _cpu_seconds()
-        self._outcome: StepOutcome | None = None
+        self._outcome: StepOutcome[Result] | None = None
 
     @property
-    def outcome(self) -> StepOutcome:
+    def outcome(self) -> StepOutcome[Result]:
         """What was made, once the step is done or found unchanged."""
         assert self._outcome is not None, "a measured step ends with unchanged() or done()"
         return self._outcome
 
     def unchanged(self, key: str) -> bool:
         """Whether the folder's artifact has this key already, and `--force` was not given."""
-        known = outcome_of(self._folder)
+        known = outcome_of(self._folder, self._result)
         if self._job.force or known is None or known.key != key:
             return False
         self._outcome = known
@@ -85,12 +139,12 @@ class MeasuredStep:
         self.advance(1, 1, "unchanged, skipped (--force redoes it)")
         return True
 
-    def done(self, result: dict[str, Any], note: str) -> None:
+    def done(self, result: Result, note: str) -> None:
         """Adds cost and result to the manifest that the work has written."""
         manifest = read_manifest(self._folder)
         assert manifest is not None, f"{self._name} has written no manifest"
         cost = _cost_since(self._wall, self._cpu)
-        write_manifest(self._folder, **{**manifest, **cost, "result": result})
+        write_manifest(self._folder, **{**manifest, **cost, "result": result.as_json()})
         self._job.workspace.set_current(self._dataset, self._name, self._folder)
         self._outcome = StepOutcome(self._name, manifest["key"], self._folder, False, result=result, **cost)
         self.advance(1, 1, note)
@@ -105,37 +159,41 @@ class Job:
     force: bool = False
 
     @contextmanager
-    def measured(self, name: str, *, dataset: str, folder: Path) -> Iterator[MeasuredStep]:
+    def measured(
+        self, name: Step, result: type[Result], *, dataset: str, folder: Path
+    ) -> Iterator[MeasuredStep[Result]]:
         """A step that writes its own folder and manifest; the caller ends it with `unchanged` or `done`."""
         with self.terminal.step(name) as advance:
-            yield MeasuredStep(self, name, dataset=dataset, folder=folder, advance=advance)
+            yield MeasuredStep(self, name, result, dataset=dataset, folder=folder, advance=advance)
 
     def step(
         self,
-        name: str,
+        name: Step,
         folder: Path | Callable[[str], Path],
         *,
         dataset: str,
         config: dict[str, Any],
         inputs: dict[str, str],
-        work: Callable[[Path, Advance], dict[str, Any]],
+        result: type[Result],
+        work: Callable[[Path, Advance], Result],
         quiet: bool = False,
-    ) -> StepOutcome:
+    ) -> StepOutcome[Result]:
         """Runs `work` unless the folder holds what the same config and inputs made.
 
         Args:
-            name: the step's name, part of the key.
+            name: the step, part of the key.
             folder: the artifact's folder, or a function of the key that names it.
             dataset: the dataset whose latest artifact of this step it becomes.
             config: resolved configuration, JSON-like.
             inputs: name -> content hash of everything read.
+            result: the model of what `work` returns; an artifact that holds another one is made anew.
             work: gets a draft folder and a progress callback; returns the result kept in the manifest. The draft takes
                 the folder's place, with its manifest, when `work` returns.
             quiet: say nothing when the artifact is kept: for a step that is only a part of others.
         """
         key = content_hash({"step": name, "config": config, "inputs": inputs})
         place = folder(key) if callable(folder) else folder
-        known = outcome_of(place)
+        known = outcome_of(place, result)
         unchanged = known is not None and known.key == key and not self.force
         if quiet and unchanged and known is not None:
             self.workspace.set_current(dataset, name, place)
@@ -147,11 +205,12 @@ class Job:
                 return known
             with self.workspace.writing(place) as draft:
                 wall, cpu = time.perf_counter(), _cpu_seconds()
-                result = work(draft, advance)
+                made = work(draft, advance)
                 cost = _cost_since(wall, cpu)
-                write_manifest(draft, step=name, key=key, config=config, inputs=inputs, result=result, **cost)
+                facts = {"inputs": inputs, "result": made.as_json(), **cost}
+                write_manifest(draft, step=name, key=key, config=config, **facts)
         self.workspace.set_current(dataset, name, place)
-        return StepOutcome(name, key, place, False, result=result, **cost)
+        return StepOutcome(name, key, place, False, result=made, **cost)
 
 
 def _cost_since(wall: float, cpu: float) -> dict[str, float]:

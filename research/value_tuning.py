@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from llactr.jobs.tune_values import likes
+from llactr.semantics.tuning.likes import likes
 from llactr.semantics import ColikeConfig
 from llactr.semantics.encoders.torch_encoder import TorchEncoder
 from llactr.semantics.tuning.loop import tune

@@ -66,7 +66,7 @@ from llactr.ctr import (
 from llactr.ctr.values.unseen_rows import UnseenRows, find_unseen
 from llactr.evaluation.evidence import t_interval
 from llactr.evaluation.slices import row_slices
-from llactr.evaluation.value_placebos import permuted_values
+from llactr.evaluation.placebos import permuted_values
 from llactr.semantics import EncoderConfig, FieldValueVectors, ValueVectors, load_encoder
 from llactr.semantics.encoders.torch_encoder import TorchEncoder
 from llactr.semantics.texts import value_texts
@@ -167,7 +167,7 @@ def tables_of(variant: Variant, cell: Cell, vectors: ValueVectors, seed: int) ->
             fields[name] = FieldValueVectors(values, bumps(values, *axis))
     chosen = dataclasses.replace(vectors, fields=fields)
     if variant.permuted:
-        chosen = permuted_values(chosen, seed)
+        chosen = permuted_values(chosen, seed, {})
     if variant.shared:
         chosen = in_one_space(chosen, variant.config.rank)
     tables = ValueTables.fit(cell.transform, chosen, variant.config, cell.unseen)

@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from llactr.ctr import Bundle
+from llactr.ctr.find import find_bundle
 from llactr.diagnostics import Similarity
-from llactr.errors import BundleError, InputError, NotReadyError
+from llactr.errors import BundleError, NotReadyError
 from llactr.semantics import FieldVectors
 from llactr.serving.config import ServeConfig
 from llactr.serving.metrics import Metrics
@@ -83,29 +84,21 @@ class LoadedBundle:
 
 
 def bundle_folder(config: ServeConfig, name: str | None) -> Path:
-    """The folder of a bundle named by path or id; the one trained last when there is no name.
+    """The folder of a bundle as `llactr.ctr.find` has it; without a name, of the only dataset or that of the settings.
 
     Raises:
-        InputError: there is none of that name.
-        NotReadyError: nothing has been trained.
+        BundleError: there is none of that name, or there are two.
+        NotReadyError: nothing has been trained, or it is not clear of which dataset.
     """
     workspace = Workspace.at(config.workspace)
-    if name is not None:
-        for folder in (workspace.artifact("bundles", name), Path(name).expanduser().absolute()):
-            if folder.is_dir():
-                return folder
-        raise InputError(f"no bundle {name!r}: give a folder, or an id under {workspace.root / 'bundles'}")
     dataset = config.dataset
-    if dataset is None:
+    if name is None and dataset is None:
         known = workspace.datasets()
         if len(known) != 1:
             what = f"one of {', '.join(known)}" if known else "after 'llactr ingest'"
             raise NotReadyError(f"the workspace {workspace.root} holds {len(known)} datasets: give --dataset, {what}")
         dataset = known[0]
-    folder = workspace.current(dataset).get("train")  # type: ignore[assignment]
-    if folder is None:
-        raise NotReadyError(f"no bundle of {dataset!r} in {workspace.root}: run 'llactr train' first, or give --bundle")
-    return folder
+    return find_bundle(workspace, dataset or "", name)
 
 
 async def load_bundle(folder: Path, config: ServeConfig, *, metrics: Metrics) -> LoadedBundle:

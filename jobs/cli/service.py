@@ -12,12 +12,9 @@ from llactr.errors import InputError
 from llactr.jobs.cli.command import DatasetOption, JsonOption, WorkspaceOption, chosen_dataset, execute
 from llactr.steps import Job
 
-__all__ = ["app"]
-
-app = typer.Typer()
+__all__ = ["check", "serve", "skew"]
 
 
-@app.command()
 def serve(
     bundle: Annotated[str | None, typer.Option(help="Bundle folder or id. Default: the last one trained.")] = None,
     compare_bundle: Annotated[
@@ -66,7 +63,6 @@ def serve(
     execute(body, workspace=workspace, as_json=as_json, writes=False, threads=1)
 
 
-@app.command()
 def check(
     url: Annotated[str, typer.Option(help="The service's address, such as http://127.0.0.1:8080.")],
     rows: Annotated[int, typer.Option(min=1, help="Test rows to compare.")] = 1000,
@@ -85,7 +81,6 @@ def check(
     execute(body, workspace=workspace, as_json=as_json)
 
 
-@app.command()
 def skew(
     since: Annotated[str | None, typer.Option(help="Only rows served from this time on, with a zone.")] = None,
     dataset: DatasetOption = None,

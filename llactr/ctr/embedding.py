@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from llactr.ctr.lookup import Lookup, distinct_rows, gather_rows
 
 if TYPE_CHECKING:
-    from llactr.ctr.training.cold_start import ColdStart
     from llactr.transforms import FieldLayout
 
 __all__ = ["FusedEmbedding"]
@@ -44,8 +43,6 @@ class FusedEmbedding(nn.Module):
         slots = np.asarray(layout.slots, dtype=np.int64)
         offsets = np.asarray(layout.offsets, dtype=np.int64)
         sizes = np.asarray(layout.vocab_sizes, dtype=np.int64)
-        self._field_offsets = offsets
-        self.cold: ColdStart | None = None
         self.multi_valued = bool((slots > 1).any())
         self._slot_offsets: Tensor
         self._slot_fields: Tensor
@@ -70,16 +67,12 @@ class FusedEmbedding(nn.Module):
         return self.linear
 
     def row_ids(self, ids: Tensor) -> Tensor:
-        """(B, C) local ids to (B, C) rows of the fused table, int32; in training, some of them made cold."""
-        rows = ids + self._slot_offsets
-        if self.cold is not None and self.training:
-            for field, slot, chosen in self.cold.draw(ids):
-                rows[:, slot] = torch.where(chosen, self.cold_rows(field, ids[:, slot]).to(rows.dtype), rows[:, slot])
-        return rows
+        """(B, C) local ids to (B, C) rows of the fused table, int32."""
+        return ids + self._slot_offsets
 
-    def cold_rows(self, field: int, ids: Tensor) -> Tensor:
-        """(B,) rows that stand in for a field's values (B,), as if these had never been seen: that of OOV."""
-        return torch.full_like(ids, int(self._field_offsets[field]) + _OOV)
+    def stand_ins(self, field: int, ids: Tensor) -> Tensor:
+        """(B,) local ids that stand in for a field's values (B,), as if these had never been seen: that of OOV."""
+        return torch.full_like(ids, _OOV)
 
     def lookup(self, ids: Tensor) -> Lookup:
         """Where a batch of local ids (B, C) reads the whole tables."""

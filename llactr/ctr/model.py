@@ -18,7 +18,6 @@ from llactr.ctr.config import ModelConfig
 from llactr.ctr.embedding import FusedEmbedding
 from llactr.ctr.enhancement import Enhancement
 from llactr.ctr.lookup import Lookup, factorization_terms
-from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.values.embedding import ValueEmbedding, ValueTables
 from llactr.errors import InputError
 
@@ -47,7 +46,6 @@ class CTRModel(nn.Module):
         field_vectors: (V, F, L) float, one (F, L) block per semantics version; needed for an enhancement, and for
             nothing else.
         values: gated value vectors to train with; a model that only scores has them folded in (`folded`).
-        cold: rows that are treated as cold starts in training.
         seed: of the initial weights; the global generator is left as it was.
     """
 
@@ -58,7 +56,6 @@ class CTRModel(nn.Module):
         field_vectors: Tensor | None = None,
         *,
         values: ValueTables | None = None,
-        cold: ColdStart | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -73,7 +70,6 @@ class CTRModel(nn.Module):
                 if values is None
                 else ValueEmbedding(layout, values, dim=dim, init_std=std, linear=linear)
             )
-            self.embedding.cold = cold
             self.enhancement: Enhancement | None = None
             if config.enhancement is not None:
                 vectors = _checked_vectors(field_vectors, layout)

@@ -18,6 +18,7 @@ from llactr.errors import DataError
 from llactr.manifest import content_hash, file_hash, write_manifest
 from llactr.spec import DatasetSpec, dump_spec
 from llactr.sql import connect, parquet_scan, quote_identifier, quote_literal
+from llactr.steps import Step
 from llactr.transforms import EVENT_TIMESTAMP
 from llactr.workspace import Workspace
 
@@ -157,7 +158,7 @@ def write_description(spec: DatasetSpec, workspace: Workspace, summary: IngestSu
     draft.replace(folder / "spec.yaml")
     write_manifest(
         folder,
-        step="ingest",
+        step=Step.INGEST,
         key=key,
         config=spec.model_dump(mode="json"),
         start=summary.start.isoformat(),

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from llactr.datasets.events import LABEL
 from llactr.spec import DatasetSpec, Field, MultiValuedField, TimestampPartField
 from llactr.sql import connect, parquet_scan, quote_identifier
+from llactr.steps import StepResult
 from llactr.transforms import EVENT_TIMESTAMP, FIRST, fit_vocabulary, raw_column, split_values
 
 __all__ = ["FieldSummary", "IngestSummary", "summarize"]
@@ -39,7 +40,7 @@ class FieldSummary(BaseModel):
     examples: tuple[str, ...]
 
 
-class IngestSummary(BaseModel):
+class IngestSummary(StepResult):
     """What was ingested.
 
     Attributes:
@@ -51,8 +52,6 @@ class IngestSummary(BaseModel):
         new_rows: rows that this ingest added, per table.
         inputs: sha256 of each source file, by its path.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     dataset: str
     rows: int

@@ -1,21 +1,72 @@
-"""What online scores are compared with: the same test rows on the offline path, unseen values placed from offline."""
+"""Do the online and the offline path give the same ids and scores of the same test rows?
+
+On both paths values that training never saw are placed, by vectors from the online and from the offline store.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from llactr.ctr import Bundle, TrainingSet, UnseenValues, predict
+from llactr.ctr.find import find_bundle
+from llactr.ctr.scoring import score_online
+from llactr.ctr.training.join import join
 from llactr.ctr.values.unseen_rows import UnseenRows
+from llactr.errors import ConsistencyError
+from llactr.manifest import read_manifest
 from llactr.spec import DatasetSpec
-from llactr.store import find_value_vectors
+from llactr.steps import Advance, Job, Step, StepOutcome, StepResult
+from llactr.store import OnlineReader, events_table, find_value_vectors
+from llactr.store.ingested import dataset_hash, dataset_spec, release_hash
 from llactr.workspace import Workspace
 
-__all__ = ["TOLERANCE", "OfflineScores", "chosen_rows", "offline_scores", "placed_offline"]
+__all__ = [
+    "TOLERANCE", "CheckSummary", "OfflineScores", "check_online", "chosen_rows", "difference", "offline_scores",
+    "placed_note", "placed_offline",
+]  # fmt: skip
 
 TOLERANCE = 1e-6
+
+
+class PlacedValues(BaseModel):
+    """How many distinct values that training never saw were placed by their vectors, on each path."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    online: int
+    offline: int
+
+
+class CheckSummary(StepResult):
+    """Test rows scored through the online store and on the offline path.
+
+    `rows_with_placed_values` hold a value that training never saw and that was placed by its vector; `holds` says that
+    all ids are equal and no score differs by more than the tolerance.
+    """
+
+    bundle: str
+    rows: int
+    rows_with_other_ids: int
+    max_score_difference: float
+    unseen_values_placed: PlacedValues
+    rows_with_placed_values: int
+    tolerance: float
+    holds: bool
+
+    @property
+    def sentence(self) -> str:
+        """All of it in a sentence, without its full stop."""
+        return (
+            f"online = offline on {self.rows:,} test rows: {self.rows_with_other_ids} with other ids, "
+            f"scores within {self.max_score_difference:.1e} (tolerance {self.tolerance:.0e})"
+            f"{placed_note(self.rows_with_placed_values)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -74,3 +125,82 @@ def placed_offline(
         with_placed[one.rows[known[one.places]]] = True
     placed = sum(len(some) for some in found.values())
     return OfflineScores(ids, unseen.score(ids, held, found), placed, int(with_placed.sum()))
+
+
+def difference(ids: NDArray[np.int32], scores: NDArray[np.float32], offline: OfflineScores) -> tuple[int, float]:
+    """How many of the rows have other ids (N, C) than offline, and the largest gap between two scores (N,)."""
+    other = int((ids != offline.ids).any(axis=1).sum())
+    return other, float(np.abs(scores - offline.scores).max())
+
+
+def placed_note(rows: int) -> str:
+    """How many of the rows compared hold unseen values that were placed by their vectors; empty for none."""
+    return f"; {rows:,} of them hold new values, placed by their texts' vectors" if rows else ""
+
+
+def check_online(job: Job, dataset: str, *, bundle: str | None, rows: int) -> StepOutcome[CheckSummary]:
+    """Scores test rows twice, through the online store and on the offline path, and compares ids and scores.
+
+    Args:
+        job: where.
+        dataset: which.
+        bundle: its name; see `llactr.ctr.find`.
+        rows: how many, evenly spread over the test split.
+
+    Raises:
+        ConsistencyError: an id differs, or a score by more than `TOLERANCE`.
+    """
+    folder = find_bundle(job.workspace, dataset, bundle)
+    loaded = Bundle.load(folder)
+    joined, training_set = join(job, dataset)
+    manifest = read_manifest(folder)
+
+    def work(_: Path, advance: Advance) -> CheckSummary:
+        made = _compared(job.workspace, dataset, folder.name, loaded, training_set, rows)
+        gap = made.max_score_difference
+        advance(1, 1, f"{made.rows:,} rows: {made.rows_with_other_ids} with other ids, scores within {gap:.1e}")
+        return made
+
+    # Always done anew: the online store can change behind every hash.
+    outcome = replace(job, force=True).step(
+        Step.CHECK,
+        job.workspace.artifact("checks", folder.name),
+        dataset=dataset,
+        config={"rows": rows, "tolerance": TOLERANCE},
+        inputs={
+            "bundle": manifest["key"] if manifest else folder.name,
+            "training_set": joined.key,
+            "dataset": dataset_hash(job.workspace, dataset),
+            "releases": release_hash(job.workspace, dataset),
+        },
+        result=CheckSummary,
+        work=work,
+    )
+    if not outcome.result.holds:
+        raise ConsistencyError(
+            f"online and offline disagree: {outcome.result.sentence}: run 'llactr materialize', then check again"
+        )
+    return outcome
+
+
+def _compared(
+    workspace: Workspace, dataset: str, name: str, bundle: Bundle, training_set: TrainingSet, rows: int
+) -> CheckSummary:
+    spec = dataset_spec(workspace, dataset)
+    chosen = chosen_rows(training_set, rows)
+    requests = events_table(workspace, spec).take(pa.array(chosen)).drop_columns(["label"])
+    reader = OnlineReader(workspace, spec)
+    bundle.check_vectors(reader.field_vectors(bundle.version))
+    ids, scores, placed = score_online(bundle, reader, reader.features(requests))
+    offline = offline_scores(workspace, spec, bundle, training_set, chosen)
+    other, gap = difference(ids, scores, offline)
+    return CheckSummary(
+        bundle=name,
+        rows=len(chosen),
+        rows_with_other_ids=other,
+        max_score_difference=gap,
+        unseen_values_placed=PlacedValues(online=placed, offline=offline.placed),
+        rows_with_placed_values=offline.rows_with_placed,
+        tolerance=TOLERANCE,
+        holds=other == 0 and gap <= TOLERANCE,
+    )

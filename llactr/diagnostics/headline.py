@@ -7,7 +7,7 @@ from typing import Literal
 
 from llactr.diagnostics.report_data import ReportData
 from llactr.diagnostics.words import count, share, tiny
-from llactr.evaluation.arms import PLACEBOS, Arm, role
+from llactr.evaluation.arms import PLAIN, Arm
 from llactr.evaluation.verdict import Judgement, Verdict
 
 __all__ = ["Check", "Headline", "Overhead", "Tone", "headline", "overheads", "trust"]
@@ -90,7 +90,7 @@ def trust(data: ReportData) -> tuple[Check, ...]:
             if runs >= 3
             else Check("no", f"{what}: too few, run at least 3 seeds")
         )
-        placebos = min(sum(role(runs.arm) in PLACEBOS for runs in found.arms) for found in data.comparisons)
+        placebos = min(sum(runs.arm.placebo is not None for runs in found.arms) for found in data.comparisons)
         checks.append(
             Check("yes", f"Compared with {placebos} placebo{'s' * (placebos > 1)}")
             if placebos
@@ -113,9 +113,9 @@ def overheads(data: ReportData) -> tuple[Overhead, ...]:
     """Training time of each treatment over the plain arm, for each backbone whose times were kept."""
     found = []
     for comparison in data.comparisons:
-        plain = comparison.arm("plain")
+        plain = comparison.arm(PLAIN)
         for runs in comparison.arms:
-            if role(runs.arm) == "treatment" and plain and plain.train_s and runs.train_s:
+            if runs.arm.is_treatment and plain and plain.train_s and runs.train_s:
                 found.append(Overhead(comparison.backbone, runs.arm, runs.train_s / plain.train_s))
     return tuple(found)
 

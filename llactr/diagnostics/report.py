@@ -24,7 +24,7 @@ from llactr.diagnostics.pictures import (
     tuned_picture,
 )
 from llactr.diagnostics.report_data import Curve, ReportData
-from llactr.evaluation.arms import Arm, control_of, placebos_of, treatments
+from llactr.evaluation.arms import PLAIN, Arm, treatments
 
 __all__ = ["render_report", "write_report"]
 
@@ -70,9 +70,9 @@ def _families(curves: Sequence[Curve]) -> list[tuple[str, Arm, list[Curve]]]:
     found = []
     for backbone in dict.fromkeys(curve.backbone for curve in curves):
         ours = [curve for curve in curves if curve.backbone == backbone]
-        arms = tuple(dict.fromkeys(curve.arm for curve in ours))
-        for arm in treatments(arms) or ("plain",):
-            shown = {"plain", control_of(arm), arm, *placebos_of(arm)}
+        arms = dict.fromkeys(curve.arm for curve in ours)
+        for arm in treatments(arms) or (PLAIN,):
+            shown = {PLAIN, arm, *arm.placebos}
             found.append((backbone, arm, [curve for curve in ours if curve.arm in shown]))
     return found
 

@@ -12,8 +12,8 @@ from pydantic import Field as Setting
 
 from llactr.diagnostics.cosines import neighbours_of, similarity
 from llactr.diagnostics.index import Device
-from llactr.evaluation.arms import Arm
 from llactr.evaluation.comparison import Comparison
+from llactr.evaluation.result import Curve, TestReading
 
 if TYPE_CHECKING:
     from llactr.semantics import FieldVectors
@@ -49,54 +49,6 @@ class _Model(BaseModel):
 def _square(rows: Rows, fields: tuple[str, ...], what: str) -> None:
     if len(rows) != len(fields) or any(len(row) != len(fields) for row in rows):
         raise ValueError(f"{what} is not {len(fields)} x {len(fields)}, one row and one column a field")
-
-
-class Curve(_Model):
-    """One training run, epoch by epoch. `best_epoch` counts from 1: the epoch whose weights were kept."""
-
-    backbone: str
-    arm: Arm
-    draw: int = 0
-    seed: int
-    train_loss: tuple[float, ...]
-    validation_auc: tuple[float, ...]
-    best_epoch: int | None = None
-
-
-class TestReading(_Model):
-    """How an evaluation came to read the test split: by which design, when, and after how many trained models.
-
-    `slice_rows` are the test rows of each slice, one number a draw; `earlier_readings` are the times of the workspace's
-    earlier evaluations of the same dataset.
-    """
-
-    __test__ = False  # no test of pytest's
-
-    design: str
-    draws: int
-    seeds: int
-    rows: int
-    slice_rows: dict[str, tuple[int, ...]] = {}
-    read_at: str
-    models_before: int
-    earlier_readings: tuple[str, ...] = ()
-
-    @property
-    def runs(self) -> str:
-        """The draws and seeds in words."""
-        seeds = f"{self.seeds} seed{'s' * (self.seeds > 1)}"
-        return seeds if self.draws == 1 else f"{self.draws} draws x {seeds}"
-
-    @property
-    def sentence(self) -> str:
-        """All of it in a sentence, without its full stop."""
-        earlier = len(self.earlier_readings)
-        before = f"; this workspace's earlier evaluations: {earlier}" if earlier else ""
-        models = f"{self.models_before} model{'s' * (self.models_before > 1)}"
-        return (
-            f"{self.design}, {self.runs}: {self.rows:,} test rows, read once at {self.read_at} after {models} "
-            f"{'were' if self.models_before > 1 else 'was'} trained{before}"
-        )
 
 
 class TunedDimension(_Model):

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from llactr.evaluation.arms import role
 from llactr.evaluation.evidence import Interval
 from llactr.evaluation.verdict import signed, span
 
@@ -123,5 +122,4 @@ FILTERS: dict[str, Callable[[Any], str]] = {
     "tiny": tiny,
     "signed": signed,
     "interval": interval,
-    "role": role,
 }

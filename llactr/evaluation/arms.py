@@ -1,100 +1,194 @@
 """The arms of a comparison: what a model is given, and which placebos tell whether that acts by its meaning.
 
-A placebo has its treatment's name and a word more: `permuted` hands the same vectors to the wrong fields or values,
-`random` replaces them by noise of the same norm, `words` replaces value vectors by a bag of words of the same texts.
+An arm's name is what it has and, for a placebo, a word more: `paper` is FRE and FIE, `values` the value vectors of the
+collaboratively tuned encoder, `values untuned` those of the encoder as published, `both` is `paper` and `values`; `both
+permuted` hands the same vectors to the wrong fields and values. JSON and YAML hold arms by their names.
 """
 
 from __future__ import annotations
 
-from typing import Literal, cast, get_args
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-__all__ = [
-    "ARMS", "PLACEBOS", "Arm", "Role", "base", "control_of", "has_fields", "has_values", "is_cold", "is_tuned",
-    "placebos_of", "role", "treatments",
-]  # fmt: skip
+from pydantic_core import CoreSchema, core_schema
 
-Arm = Literal[
-    "plain",
-    "plain cold",
-    "fre",
-    "fre permuted",
-    "fre random",
-    "fie",
-    "fie permuted",
-    "fie random",
-    "paper",
-    "paper permuted",
-    "paper random",
-    "values",
-    "values permuted",
-    "values random",
-    "values words",
-    "values untuned",
-    "values untuned permuted",
-    "values untuned random",
-    "values cold",
-    "values cold permuted",
-    "values cold random",
-    "both",
-    "both permuted",
-    "both random",
-    "both words",
-]
-"""`paper` is FRE and FIE; `values` the collaboratively tuned value vectors, `untuned` the encoder's own; `both` is
-`paper` and `values`; `cold` trains with cold starts (`llactr.ctr.training.cold_start`)."""
+from llactr.errors import InputError
+from llactr.evaluation.placebos import PLACEBOS, Placebo
 
-Role = Literal["plain", "treatment", "permuted", "random", "words"]
+__all__ = ["PLAIN", "TREATMENTS", "Arm", "known_arms", "treatments"]
 
-ARMS: tuple[Arm, ...] = get_args(Arm)
-PLACEBOS: tuple[Role, ...] = ("permuted", "random", "words")
+_PARTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "fre": {"fre": True},
+    "fie": {"fie": True},
+    "paper": {"fre": True, "fie": True},
+    "values": {"values": "tuned"},
+    "untuned": {"values": "untuned"},
+    "both": {"fre": True, "fie": True, "values": "tuned"},
+}
+"""What the words of a name stand for; a later word overrides."""
 
 
-def role(arm: Arm) -> Role:
-    """What an arm is there for; `plain cold` is plain."""
-    last = arm.rsplit(" ", 1)[-1]
-    if last in PLACEBOS:
-        return last
-    return "plain" if arm.startswith("plain") else "treatment"
+@dataclass(frozen=True)
+class Arm:
+    """What a model is given.
+
+    Attributes:
+        fre: field vectors in the representation of features.
+        fie: field vectors in the interaction of features.
+        values: value vectors of the tuned encoder, or of the encoder as published; None for none.
+        placebo: takes the meaning out of what there is.
+
+    Raises:
+        InputError: the placebo is not registered, has nothing to act on, or asks for an encoder that it does not have.
+    """
+
+    fre: bool = False
+    fie: bool = False
+    values: Literal["tuned", "untuned"] | None = None
+    placebo: Placebo | None = None
+
+    def __post_init__(self) -> None:
+        if self.placebo is None:
+            return
+        if PLACEBOS.get(self.placebo.name) != self.placebo:
+            raise InputError(f"placebo {self.placebo.name!r} is not registered: choose one of {', '.join(PLACEBOS)}")
+        if not self.placebo.acts_on(fields=self.has_fields, values=self.has_values):
+            raise InputError(f"arm {str(self)!r} is {str(self.treatment)!r}: there is nothing that its placebo acts on")
+        if self.placebo.reads_texts and self.values == "untuned":
+            other = replace(self, values="tuned")
+            raise InputError(f"arm {str(self)!r} has no encoder that could be tuned or not: say {str(other)!r}")
+
+    @classmethod
+    def parse(cls, name: str) -> Arm:
+        """The arm of a name.
+
+        Raises:
+            InputError: there is none; the message lists what an arm's name may be.
+        """
+        words = name.split()
+        if any(word not in _PARTS and word not in PLACEBOS for word in words):
+            raise _unknown(name)
+        given: dict[str, Any] = {}
+        for word in words:
+            given |= {"placebo": PLACEBOS[word]} if word in PLACEBOS else _PARTS[word]
+        arm = cls(**given)
+        if str(arm) != name:
+            raise _unknown(name, str(arm))
+        return arm
+
+    @classmethod
+    def of(cls, given: Arm | str) -> Arm:
+        """An arm, given as itself or by its name."""
+        return given if isinstance(given, Arm) else cls.parse(given)
+
+    def __str__(self) -> str:
+        fields = {(True, False): "fre", (False, True): "fie", (True, True): "paper"}.get((self.fre, self.fie))
+        if fields == "paper" and self.values:
+            words = ["both"]
+        else:
+            words = [part for part in (fields, "values" if self.values else None) if part] or ["plain"]
+        words += ["untuned"] if self.values == "untuned" else []
+        words += [self.placebo.name] if self.placebo else []
+        return " ".join(words)
+
+    @property
+    def file_name(self) -> str:
+        """The name without spaces."""
+        return str(self).replace(" ", "_")
+
+    @property
+    def has_fields(self) -> bool:
+        """Whether there are field vectors."""
+        return self.fre or self.fie
+
+    @property
+    def has_values(self) -> bool:
+        """Whether there are value vectors."""
+        return self.values is not None
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether the value vectors come from the collaboratively tuned encoder."""
+        return self.values == "tuned" and not (self.placebo and self.placebo.reads_texts)
+
+    @property
+    def treatment(self) -> Arm:
+        """The arm without its placebo."""
+        return replace(self, placebo=None)
+
+    @property
+    def is_treatment(self) -> bool:
+        """Whether it has vectors, and they have their meaning."""
+        return self.placebo is None and (self.has_fields or self.has_values)
+
+    @property
+    def role(self) -> str:
+        """What it is there for: `plain`, `treatment`, or its placebo's name."""
+        if self.placebo:
+            return self.placebo.name
+        return "treatment" if self.is_treatment else "plain"
+
+    @property
+    def placebos(self) -> tuple[Arm, ...]:
+        """A treatment's placebos, in the order of arms. One that reads texts is that of tuned vectors."""
+        if not self.is_treatment:
+            return ()
+        fit = [one for one in PLACEBOS.values() if one.acts_on(fields=self.has_fields, values=self.has_values)]
+        found = [replace(self, placebo=one, values="tuned" if one.reads_texts else self.values) for one in fit]
+        return tuple(sorted(found, key=Arm.place))
+
+    def place(self) -> tuple[int, ...]:
+        """Sorts arms: plain, field vectors, value vectors, both; after each arm its placebos."""
+        placebo = 1 + list(PLACEBOS).index(self.placebo.name) if self.placebo else 0
+        return int(self.has_values), int(self.fre) + 2 * int(self.fie), int(self.values == "untuned"), placebo
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> CoreSchema:
+        """Read from a name, written as a name."""
+        return core_schema.no_info_plain_validator_function(
+            _read, serialization=core_schema.plain_serializer_function_ser_schema(str, when_used="always")
+        )
 
 
-def base(arm: Arm) -> Arm:
-    """The arm without its placebo."""
-    return cast(Arm, arm.rsplit(" ", 1)[0]) if role(arm) in PLACEBOS else arm
+PLAIN = Arm()
+"""No vectors: what all others are compared with."""
+
+TREATMENTS: tuple[Arm, ...] = tuple(
+    Arm.parse(name) for name in ("fre", "fie", "paper", "values", "values untuned", "both")
+)
+"""Those with vectors that commands name in their help; others, such as `fre values`, can be asked for as well."""
 
 
-def treatments(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
+def known_arms() -> tuple[Arm, ...]:
+    """`plain`, the treatments that help texts name, and all placebos of these."""
+    found = {PLAIN, *TREATMENTS, *(placebo for arm in TREATMENTS for placebo in arm.placebos)}
+    return tuple(sorted(found, key=Arm.place))
+
+
+def treatments(arms: Iterable[Arm]) -> tuple[Arm, ...]:
     """Those of some arms that are neither plain nor a placebo."""
-    return tuple(arm for arm in arms if role(arm) == "treatment")
+    return tuple(arm for arm in arms if arm.is_treatment)
 
 
-def placebos_of(arm: Arm) -> tuple[Arm, ...]:
-    """A treatment's placebos. A bag of words has no encoder: that of `values` is that of `values untuned` as well."""
-    names = [f"{arm} {kind}" for kind in PLACEBOS]
-    if arm == "values untuned":
-        names.append("values words")
-    return tuple(known for known in ARMS if known in names)
+def _read(given: object) -> Arm:
+    if isinstance(given, Arm):
+        return given
+    if not isinstance(given, str):
+        raise ValueError(f"an arm is given by its name, found {given!r}")
+    try:
+        return Arm.parse(given)
+    except InputError as error:
+        raise ValueError(str(error)) from None
 
 
-def control_of(arm: Arm) -> Arm:
-    """What a treatment is to be compared with: the same training without vectors."""
-    return "plain cold" if is_cold(arm) else "plain"
-
-
-def has_fields(arm: Arm) -> bool:
-    """Whether an arm has field vectors."""
-    return base(arm) in {"fre", "fie", "paper", "both"}
-
-
-def has_values(arm: Arm) -> bool:
-    """Whether an arm has value vectors."""
-    return arm.startswith(("values", "both"))
-
-
-def is_tuned(arm: Arm) -> bool:
-    """Whether an arm's value vectors come from the collaboratively tuned encoder."""
-    return has_values(arm) and "untuned" not in arm and role(arm) != "words"
-
-
-def is_cold(arm: Arm) -> bool:
-    """Whether an arm is trained with cold starts."""
-    return "cold" in arm
+def _unknown(name: str, meant: str | None = None) -> InputError:
+    names = [str(arm) for arm in (PLAIN, *TREATMENTS)]
+    near = [meant] if meant else difflib.get_close_matches(name, map(str, known_arms()), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return InputError(
+        f"arm {name!r} is not known: choose {', '.join(names)}, or one with vectors and a placebo after it: "
+        f"{', '.join(PLACEBOS)}{hint}"
+    )

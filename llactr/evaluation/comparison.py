@@ -1,7 +1,6 @@
 """All arms of one backbone: their test metrics, the differences between them, and what those say.
 
-Every arm is compared with `plain`; a treatment also with its control (`plain cold` for an arm that trains with cold
-starts) and with each of its placebos (`llactr.evaluation.arms`).
+Every arm is compared with `plain`, a treatment also with each of its placebos (`llactr.evaluation.arms`).
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from llactr.errors import DataError
-from llactr.evaluation.arms import ARMS, Arm, control_of, placebos_of, treatments
+from llactr.evaluation.arms import PLAIN, Arm, treatments
 from llactr.evaluation.evidence import ALL_ROWS, METRICS, Difference, Metric, Run, paired_difference
 from llactr.evaluation.verdict import Judgement, judge
 
@@ -65,15 +64,16 @@ class Comparison(_Model):
     differences: tuple[Difference, ...]
     judgements: tuple[Judgement, ...]
 
-    def arm(self, name: Arm) -> ArmRuns | None:
+    def arm(self, arm: Arm | str) -> ArmRuns | None:
         """The runs of an arm, if it was run."""
-        return next((runs for runs in self.arms if runs.arm == name), None)
+        wanted = Arm.of(arm)
+        return next((runs for runs in self.arms if runs.arm == wanted), None)
 
     def difference(
-        self, arm: Arm, baseline: Arm = "plain", metric: Metric = "auc", part: str = ALL_ROWS
+        self, arm: Arm | str, baseline: Arm | str = PLAIN, metric: Metric = "auc", part: str = ALL_ROWS
     ) -> Difference | None:
         """The difference `arm - baseline` in a slice, if it was taken."""
-        wanted = (arm, baseline, metric, part)
+        wanted = (Arm.of(arm), Arm.of(baseline), metric, part)
         return next((d for d in self.differences if (d.arm, d.baseline, d.metric, d.slice) == wanted), None)
 
     @property
@@ -133,45 +133,41 @@ def compare(backbone: str, runs: Sequence[Run]) -> Comparison:
 
 
 def _pairs(arms: tuple[Arm, ...]) -> list[tuple[Arm, Arm]]:
-    pairs: list[tuple[Arm, Arm]] = [(arm, "plain") for arm in arms if arm != "plain"]
-    for arm in treatments(arms):
-        pairs += [(arm, other) for other in (control_of(arm), *placebos_of(arm)) if other in arms]
-    return list(dict.fromkeys(pairs))
+    pairs = [(arm, PLAIN) for arm in arms if arm != PLAIN]
+    return pairs + [(arm, placebo) for arm in treatments(arms) for placebo in arm.placebos if placebo in arms]
 
 
 def _judgements(found: Comparison) -> tuple[Judgement, ...]:
     judged = []
-    for arm in treatments(tuple(runs.arm for runs in found.arms)):
-        control = control_of(arm) if found.arm(control_of(arm)) else "plain"
-        gain = found.difference(arm, control)
+    for arm in treatments(runs.arm for runs in found.arms):
+        gain = found.difference(arm)
         assert gain is not None, "all rows have an AUC, and every arm is compared with plain"
-        against = [d for placebo in placebos_of(arm) if (d := found.difference(arm, placebo)) is not None]
-        judged.append(judge(found.backbone, gain, found.difference(arm, control, "logloss"), against))
+        against = [d for placebo in arm.placebos if (d := found.difference(arm, placebo)) is not None]
+        judged.append(judge(found.backbone, gain, found.difference(arm, metric="logloss"), against))
     return tuple(judged)
 
 
 def _checked(runs: Sequence[Run]) -> dict[Arm, list[Run]]:
     by_arm: dict[Arm, list[Run]] = {}
-    for arm in ARMS:
-        if ours := [run for run in runs if run.arm == arm]:
-            by_arm[arm] = ours
-    if "plain" not in by_arm:
-        raise DataError(f"arm 'plain' is missing, found {sorted(by_arm)}: all arms are compared with it")
-    wanted = sorted((run.draw, run.seed) for run in by_arm["plain"])
+    for run in sorted(runs, key=lambda one: one.arm.place()):
+        by_arm.setdefault(run.arm, []).append(run)
+    if PLAIN not in by_arm:
+        raise DataError(f"arm 'plain' is missing, found {list(map(str, by_arm))}: all arms are compared with it")
+    wanted = sorted((run.draw, run.seed) for run in by_arm[PLAIN])
     for arm, ours in by_arm.items():
         cells = sorted((run.draw, run.seed) for run in ours)
         if len(set(cells)) < len(cells):
-            raise DataError(f"arm {arm!r} has the draws and seeds {cells}: expected each once")
+            raise DataError(f"arm {str(arm)!r} has the draws and seeds {cells}: expected each once")
         if cells != wanted:
             raise DataError(
-                f"arm {arm!r} ran the draws and seeds {cells}, plain ran {wanted}: differences are paired, "
+                f"arm {str(arm)!r} ran the draws and seeds {cells}, plain ran {wanted}: differences are paired, "
                 "so run every arm with the same"
             )
         for run in ours:
             value = run.metrics.get(ALL_ROWS, {}).get("auc")
             if value is None or not math.isfinite(value):
                 raise DataError(
-                    f"arm {arm!r}, draw {run.draw}, seed {run.seed} has the test AUC {value}: "
+                    f"arm {str(arm)!r}, draw {run.draw}, seed {run.seed} has the test AUC {value}: "
                     "expected a finite number; the test split needs clicks and non-clicks"
                 )
     return by_arm

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from llactr.ctr import BackboneName, EnhancementConfig, ValuesConfig
-from llactr.evaluation.arms import ARMS, Arm
+from llactr.evaluation.arms import PLAIN, Arm
+from llactr.evaluation.designs import Design
 
-__all__ = ["Design", "EvaluateConfig"]
-
-Design = Literal["chronological", "items", "rows10", "rows30"]
-"""`items` keeps the rows of 20 % of the items out of training; `rows10`, `rows30` train on that percentage of rows."""
+__all__ = ["EvaluateConfig"]
 
 
 class EvaluateConfig(BaseModel):
@@ -20,13 +18,12 @@ class EvaluateConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    design: Design = "chronological"
+    design: Design = Design("chronological")
     backbones: tuple[BackboneName, ...] = Field(default=("fm", "deepfm"), min_length=1)
-    arms: tuple[Arm, ...] = ("plain", "paper", "paper permuted", "paper random")
+    arms: tuple[Arm, ...] = (PLAIN, *map(Arm.parse, ("paper", "paper permuted", "paper random")))
     seeds: int = Field(default=3, ge=1)
     draws: int = Field(default=5, ge=1)
     held_share: float = Field(default=0.2, gt=0, lt=1)
-    cold_share: float = Field(default=0.2, gt=0, lt=1)
     bootstrap: int = Field(default=400, ge=10)
     values: ValuesConfig = ValuesConfig()
     enhancement: EnhancementConfig = EnhancementConfig()
@@ -36,11 +33,11 @@ class EvaluateConfig(BaseModel):
     @field_validator("arms")
     @classmethod
     def _plain_is_there(cls, arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
-        if "plain" not in arms:
+        if PLAIN not in arms:
             raise ValueError("the arm 'plain' is needed: all others are compared with it")
-        return tuple(arm for arm in ARMS if arm in arms)
+        return tuple(sorted(set(arms), key=Arm.place))
 
     @property
     def draw_count(self) -> int:
         """Draws that differ: the chronological design has one."""
-        return 1 if self.design == "chronological" else self.draws
+        return self.draws if self.design.has_draws else 1

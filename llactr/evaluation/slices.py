@@ -1,18 +1,29 @@
 """Test metrics by what training had seen of a row's user and item, and calibration.
 
-Letters: N rows.
+Letters: N rows, W resamples.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
-from llactr.ctr.metrics import row_logloss
+from llactr.ctr.metrics import measure, row_logloss
+from llactr.evaluation.evidence import Metric
 from llactr.spec import DatasetSpec
 from llactr.transforms import Transform
 
-__all__ = ["SLICES", "calibration_error", "resamples", "row_slices", "weighted_auc", "weighted_logloss"]
+__all__ = [
+    "SLICES",
+    "calibration_error",
+    "resamples",
+    "row_slices",
+    "slice_metrics",
+    "weighted_auc",
+    "weighted_logloss",
+]
 
 SLICES = ("all", "unseen items", "rare items, n<=3", "rare items, n<=10", "unseen users", "warm")
 
@@ -98,3 +109,32 @@ def weighted_logloss(
     total = weights.sum(axis=1, dtype=np.float64)
     found = weights @ row_logloss(label, score)
     return np.divide(found, total, out=np.full(len(weights), np.nan), where=total > 0)
+
+
+def slice_metrics(
+    label: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    slices: Mapping[str, NDArray[np.bool_]],
+    weights: NDArray[np.float32],
+) -> tuple[dict[str, dict[Metric, float | None]], dict[str, dict[Metric, NDArray[np.float64]]]]:
+    """Metrics of each slice, and AUC and logloss on each resample where the slice has clicks and others.
+
+    Args:
+        label: (N,) 0 or 1.
+        scores: (N,) click probabilities.
+        slices: name -> (N,) which rows.
+        weights: (W, N) how often each resample holds each row.
+    """
+    metrics: dict[str, dict[Metric, float | None]] = {}
+    resampled: dict[str, dict[Metric, NDArray[np.float64]]] = {}
+    for name, chosen in slices.items():
+        found = measure(label[chosen], scores[chosen])
+        error = calibration_error(label[chosen], scores[chosen]) if chosen.any() else None
+        metrics[name] = {"auc": found.auc, "logloss": found.logloss, "ece": error}
+        if found.auc is not None:
+            drawn = weights if chosen.all() else weights[:, chosen]
+            resampled[name] = {
+                "auc": weighted_auc(label[chosen], scores[chosen], drawn),
+                "logloss": weighted_logloss(label[chosen], scores[chosen], drawn),
+            }
+    return metrics, resampled

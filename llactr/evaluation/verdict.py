@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from llactr.evaluation.arms import Arm, role
+from llactr.evaluation.arms import Arm
 from llactr.evaluation.evidence import Difference, Interval
 
 __all__ = ["Judgement", "Verdict", "in_words", "judge", "signed", "span"]
@@ -45,7 +45,7 @@ def judge(backbone: str, gain: Difference, loss: Difference | None, against: Seq
 
     Args:
         backbone: its name, for the sentence.
-        gain: of the treatment over its control, AUC.
+        gain: of the treatment over plain, AUC.
         loss: the same in logloss, which the sentence tells when it moves where AUC does not.
         against: the treatment minus each of its placebos, AUC.
     """
@@ -69,14 +69,13 @@ def _verdict(gain: Difference, against: Sequence[Difference]) -> tuple[Verdict, 
     if not tied:
         return Verdict.MEANING, f"; it is ahead of {' and '.join(map(_placebo, against))} as well."
     rest = f"; it is not ahead of {' or '.join(map(_placebo, tied))}."
-    only_words = all(role(found.baseline) == "words" for found in tied)
+    only_words = all(found.baseline.placebo and found.baseline.placebo.reads_texts for found in tied)
     return (Verdict.WORDS if only_words and len(against) > len(tied) else Verdict.PLACEBO), rest
 
 
 def _placebo(found: Difference) -> str:
-    kind = role(found.baseline)
-    name = "a bag of the same words" if kind == "words" else f"{kind} vectors"
-    return f"{name} ({_short(found)})"
+    placebo = found.baseline.placebo
+    return f"{placebo.phrase if placebo else found.baseline} ({_short(found)})"
 
 
 def _whole(found: Difference) -> str:

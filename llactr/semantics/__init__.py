@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from llactr.lazy import loader
 
 if TYPE_CHECKING:
+    from llactr.semantics.config import SemanticsConfig, ValueSemanticsConfig
     from llactr.semantics.encoders.base import Encoder, EncoderConfig, load_encoder
     from llactr.semantics.encoders.models import resolve_model
     from llactr.semantics.encoders.torch_encoder import TorchEncoder
@@ -41,10 +42,12 @@ __all__ = [
     "FinetuneResult",
     "LoraSettings",
     "Prompts",
+    "SemanticsConfig",
     "TorchEncoder",
     "TuningConfig",
     "TuningProgress",
     "TuningRun",
+    "ValueSemanticsConfig",
     "ValueVectors",
     "colike_windows",
     "distinct_field_values",
@@ -77,10 +80,12 @@ __getattr__ = loader(
         "FinetuneResult": "tuning.result",
         "LoraSettings": "tuning.config",
         "Prompts": "prompts",
+        "SemanticsConfig": "config",
         "TorchEncoder": "encoders.torch_encoder",
         "TuningConfig": "tuning.config",
         "TuningProgress": "tuning.loop",
         "TuningRun": "tuning.loop",
+        "ValueSemanticsConfig": "config",
         "ValueVectors": "values",
         "colike_windows": "tuning.colike",
         "distinct_field_values": "tuning.field_values",

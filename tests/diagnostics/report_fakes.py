@@ -20,6 +20,7 @@ from llactr.diagnostics import (
     TunedTrial,
     Tuning,
 )
+from llactr.evaluation.arms import Arm
 from llactr.evaluation.comparison import compare
 from llactr.evaluation.evidence import Run
 from llactr.semantics import FieldVectors
@@ -67,7 +68,7 @@ def fake_comparison(backbone="FM", *, gains=(0.0012, 0.0010, 0.0008), seeds=(1, 
             spread = np.linspace(-0.0003, 0.0003, 41) * (arm != "plain")
             parts = {"all": auc, "unseen items": auc - 0.1 + 9 * gain, "warm": auc + 0.1}
             runs.append(Run(
-                arm, draw, seed,
+                Arm.parse(arm), draw, seed,
                 {part: {"auc": value, "logloss": 1.3 - value, "ece": 0.02} for part, value in parts.items()},
                 {part: {"auc": value + spread, "logloss": 1.3 - value - spread} for part, value in parts.items()},
                 train_s=4.1 + (1.9 if arm != "plain" else 0.0),

@@ -9,6 +9,7 @@ import pytest
 from llactr.diagnostics import Consistency, ReportData, Semantics, SplitCard, StepCost, render_report, write_report
 from llactr.diagnostics.headline import headline, overheads, trust
 from llactr.diagnostics.words import bytes_size, cosine, count, duration, moment, share
+from llactr.evaluation.arms import PLAIN
 from llactr.evaluation.comparison import compare
 from llactr.evaluation.evidence import Run
 from llactr.evaluation.verdict import span
@@ -161,7 +162,7 @@ def test_treatments_that_disagree_are_told_apart():
     assert headline(ReportData(dataset="toy", comparisons=(found, hurting))).title == (
         "It depends: helps and depends on meaning in FM paper and FM values; hurts in WuKong paper"
     )
-    plain = compare("FM", [Run("plain", 0, 0, {"all": {"auc": 0.7}})])
+    plain = compare("FM", [Run(PLAIN, 0, 0, {"all": {"auc": 0.7}})])
     alone = ReportData(dataset="toy", comparisons=(plain,))
     assert headline(alone).title == "Nothing was compared with plain"
     assert 'id="comparison"' in render_report(alone)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from llactr.evaluation.arms import Arm
 from llactr.evaluation.evidence import Difference, Run, paired_difference, t_interval
 
 # Two-sided 95 % quantiles of Student's t, as printed in tables.
@@ -16,7 +17,8 @@ GAINS = {(0, 0): 0.01, (0, 1): 0.03, (1, 0): 0.02, (1, 1): 0.04, (2, 0): 0.0, (2
 
 def seeds(arm, auc, numbers=None):
     return [
-        Run(arm, 0, seed, {"all": {"auc": value}}) for seed, value in zip(numbers or range(len(auc)), auc, strict=True)
+        Run(Arm.parse(arm), 0, seed, {"all": {"auc": value}})
+        for seed, value in zip(numbers or range(len(auc)), auc, strict=True)
     ]
 
 
@@ -72,7 +74,7 @@ def _runs(arm: str, gain: float) -> list[Run]:
         auc = 0.7 + gain * more
         metrics = {"all": {"auc": auc, "logloss": 0.5}, "empty": {"auc": None, "logloss": None}}
         spread = gain * np.linspace(-0.01, 0.01, 101)
-        found.append(Run(arm, draw, seed, metrics, {"all": {"auc": auc + spread}}))
+        found.append(Run(Arm.parse(arm), draw, seed, metrics, {"all": {"auc": auc + spread}}))
     return found
 
 

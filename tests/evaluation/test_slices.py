@@ -5,7 +5,15 @@ import pyarrow as pa
 import pytest
 
 from llactr.ctr import auc, logloss
-from llactr.evaluation.slices import SLICES, calibration_error, resamples, row_slices, weighted_auc, weighted_logloss
+from llactr.evaluation.slices import (
+    SLICES,
+    calibration_error,
+    resamples,
+    row_slices,
+    slice_metrics,
+    weighted_auc,
+    weighted_logloss,
+)
 from llactr.transforms import Transform
 from tests.specs import field, spec_of
 
@@ -60,3 +68,28 @@ def test_every_resample_has_as_many_rows_as_there_are() -> None:
     assert np.array_equal(found, resamples(50, 30))
     # A row is left out of a resample with probability (1 - 1/50)^50 = .364.
     assert (found == 0).mean() == pytest.approx(0.364, abs=0.05)
+
+
+def test_metrics_of_a_slice_are_those_of_its_rows() -> None:
+    rng = np.random.default_rng(5)
+    label = np.array([0, 1] * 20, np.float32)
+    score = rng.random(40).astype(np.float32)
+    slices = {
+        "all": np.ones(40, np.bool_), "even": np.arange(40) % 2 == 0, "first": np.arange(40) < 10,
+        "nothing": np.zeros(40, np.bool_),
+    }  # fmt: skip
+    weights = np.stack([np.ones(40), rng.integers(0, 3, 40)]).astype(np.float32)
+    metrics, resampled = slice_metrics(label, score, slices, weights)
+    assert metrics["all"]["auc"] == pytest.approx(auc(label, score))
+    assert metrics["first"]["logloss"] == pytest.approx(logloss(label[:10], score[:10]))
+    assert metrics["first"]["ece"] == pytest.approx(calibration_error(label[:10], score[:10]))
+    assert metrics["even"]["auc"] is None, "it has no clicks"
+    assert metrics["even"]["ece"] == pytest.approx(score[::2].mean(), abs=1e-6)
+    assert metrics["nothing"] == {"auc": None, "logloss": None, "ece": None}
+    assert set(resampled) == {"all", "first"}, "the others have no AUC to resample"
+    for name, rows in (("all", slice(40)), ("first", slice(10))):
+        for values in resampled[name].values():
+            assert values.shape == (2,)
+        again = np.repeat(np.arange(40)[rows], weights[1][rows].astype(int))
+        assert resampled[name]["auc"][0] == pytest.approx(metrics[name]["auc"])
+        assert resampled[name]["auc"][1] == pytest.approx(auc(label[again], score[again]))

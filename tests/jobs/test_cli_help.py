@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+from llactr.evaluation.arms import PLAIN, TREATMENTS
+from llactr.evaluation.placebos import PLACEBOS
+
 COMMANDS = (
     "ingest", "finetune", "encode", "apply", "materialize", "train", "evaluate", "diagnose", "predict", "run", "quickstart",
     "tune", "serve", "check", "skew",
@@ -26,3 +29,14 @@ def test_help_imports_nothing_heavy():
     loaded = {name.split(".")[0] for name in found.stdout.split()}
     assert "typer" in loaded
     assert not loaded & HEAVY
+
+
+def test_the_help_of_evaluate_lists_the_arms(llactr, monkeypatch):
+    """The text stands in the command, so that help imports nothing: it names what can be parsed, whoever adds to that."""
+    monkeypatch.setenv("COLUMNS", "200")
+    words = " ".join(llactr("evaluate", "--help").out.replace("│", " ").split())
+    for arm in (PLAIN, *TREATMENTS):
+        assert str(arm) in words
+    for placebo in PLACEBOS:
+        assert placebo in words
+    assert "cold" not in words

@@ -22,17 +22,22 @@ import pytest
 
 from llactr.ctr import Bundle
 from llactr.ctr import predict as bundle_predict
+from llactr.ctr.training.config import TrainJobConfig
+from llactr.ctr.training.join import join
 from llactr.datasets import append_offline_tables
 from llactr.diagnostics.agreement import chosen_rows, offline_scores
 from llactr.errors import ConsistencyError, InputError, NotReadyError
+from llactr.evaluation.arms import PLAIN, Arm
 from llactr.evaluation.config import EvaluateConfig
 from llactr.jobs import diagnose, encode, encode_values, evaluate, ingest, materialize, predict, train, tune_values
 from llactr.jobs import run as run_all
 from llactr.jobs.cli.console import Terminal
-from llactr.jobs.config import RunConfig, SemanticsConfig, TrainJobConfig, ValueSemanticsConfig, load_config
+from llactr.lifecycle.config import RunConfig, load_config
+from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 from llactr.steps import Advance, Job
 from llactr.store import stored_texts
 from llactr.store.tables import value_files
+from llactr.store.vectors.encode_values import current_values_version
 from llactr.workspace import Workspace
 from tests.jobs.tiny_dataset import SPEC, write_dataset
 
@@ -66,10 +71,10 @@ def valued(tmp_path_factory: pytest.TempPathFactory) -> Valued:
     encode.run(job, "tiny", SemanticsConfig(tune=False), untuned=True, effective_from="start")
     materialize.apply(job)
     encoded = encode_values.run(job, "tiny", UNTUNED, piece=8)
-    assert encoded.result["values"] == {"job": 3, "dish": 20, "tags": 4}
+    assert encoded.result.values == {"job": 3, "dish": 20, "tags": 4}
     config = TrainJobConfig(backbone="fm", arm="values", training=TRAINING)
     trained = train.run(job, "tiny", config)
-    assert trained.result["values_version"] == encoded.result["version"]
+    assert trained.result.values_version == encoded.result.version
     return Valued(job, folder, trained.folder)
 
 
@@ -83,7 +88,7 @@ def _scores(valued: Valued, dishes: list[str]) -> tuple[list[float], int]:
         }
     )
     found = predict.run(valued.job, "tiny", bundle=str(valued.bundle), rows=rows)
-    return found["scores"], found["unseen_values_placed"]
+    return list(found.scores), found.unseen_values_placed
 
 
 def test_a_new_dish_is_ranked_by_its_text_without_retraining(valued: Valued) -> None:
@@ -101,7 +106,7 @@ def test_a_new_dish_is_ranked_by_its_text_without_retraining(valued: Valued) -> 
     append_offline_tables(dataset_spec(valued.job.workspace, "tiny"), valued.job.workspace, late)
     encoded = encode_values.run(valued.job, "tiny", UNTUNED)
     assert not encoded.skipped
-    assert encoded.result["new_texts"] == 2, "only the new dishes are encoded"
+    assert encoded.result.new_texts == 2, "only the new dishes are encoded"
     assert not materialize.materialize(valued.job).skipped
     after, placed = _scores(valued, ["new-1", "new-2", "d1"])
     assert placed == 2
@@ -148,15 +153,15 @@ def test_the_check_places_new_items_on_both_paths(tmp_path: Path) -> None:
     encode_values.run(job, "tiny", UNTUNED)
     materialize.materialize(job)
     trained = train.run(job, "tiny", TrainJobConfig(backbone="fm", training=TRAINING))
-    assert trained.result["arm"] == "values", "the default where values have been encoded"
+    assert trained.result.arm == "values", "the default where values have been encoded"
     checked = predict.check(job, "tiny", bundle=str(trained.folder), rows=1000)
-    facts = checked.result
+    facts = checked.result.as_json()
     assert facts["rows_with_placed_values"] == 12
     assert facts["unseen_values_placed"] == {"online": 2, "offline": 2}
     assert (facts["rows_with_other_ids"], facts["holds"]) == (0, True)
     assert "12 of them hold new values" in predict.describe_check(checked)
     bundle = Bundle.load(trained.folder)
-    _, training_set = train.join(job, "tiny")
+    _, training_set = join(job, "tiny")
     offline = offline_scores(job.workspace, bundle.spec, bundle, training_set, chosen_rows(training_set, 1000))
     report = diagnose.run(job, "tiny", device="cpu")
     page = (report.folder / "report.html").read_text()
@@ -208,7 +213,7 @@ def test_the_bundle_scores_known_values_from_a_plain_table(valued: Valued) -> No
 
 
 def test_each_distinct_text_has_one_vector(valued: Valued) -> None:
-    version = encode_values.current_version(valued.job.workspace, "tiny")
+    version = current_values_version(valued.job.workspace, "tiny")
     texts = stored_texts(valued.job.workspace, "tiny", version)
     assert texts["tags", "fish"] == "what is in the dish: fish"
     assert texts["dish", "d1"].startswith("the identity of the dish: ")
@@ -233,14 +238,14 @@ def test_shards_write_the_same_vectors(valued: Valued, tmp_path: Path) -> None:
     ingest.run(job, str(spec), data_folder=None)
     shown = Recorded()
     outcome = encode_values.run(Job(job.workspace, shown), "tiny", UNTUNED, shards=2, piece=8)
-    total = outcome.result["new_texts"]
+    total = outcome.result.new_texts
     progress = [done for done, of in shown.seen if of == total]
     assert progress == sorted(progress)
     assert progress[-1] == total
-    version = outcome.result["version"]
+    version = outcome.result.version
     texts = stored_texts(job.workspace, "tiny", version)
     assert len(texts) == 27
-    assert outcome.result["new_texts"] == len(set(texts.values()))
+    assert outcome.result.new_texts == len(set(texts.values()))
     sharded, alone = _stored_vectors(job, version), _stored_vectors(valued.job, version)
     assert sharded.keys() <= alone.keys()
     for key, vector in sharded.items():
@@ -252,7 +257,7 @@ def test_shards_end_when_the_process_that_began_them_is_killed(tmp_path: Path) -
     spec = write_dataset(tmp_path, fields=_spec_fields())
     job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
     ingest.run(job, str(spec), data_folder=None)
-    version = encode_values.run(job, "tiny", UNTUNED).result["version"]
+    version = encode_values.run(job, "tiny", UNTUNED).result.version
     for path in value_files(job.workspace, "tiny", version):
         path.unlink()
     marks = tmp_path / "marks"
@@ -260,7 +265,7 @@ def test_shards_end_when_the_process_that_began_them_is_killed(tmp_path: Path) -
     script = tmp_path / "sharded.py"
     script.write_text(
         "import os, sys, time\nfrom pathlib import Path\n"
-        "from llactr.jobs import encode_values as e\nfrom llactr.jobs.config import ValueSemanticsConfig\n"
+        "from llactr.store.vectors import encode_values as e\nfrom llactr.semantics import ValueSemanticsConfig\n"
         "from llactr.jobs.cli.console import Terminal\nfrom llactr.steps import Job\nfrom llactr.workspace import Workspace\n"
         "keep = e._Keep.__call__\n"
         "def slow(self, piece):\n"
@@ -268,7 +273,7 @@ def test_shards_end_when_the_process_that_began_them_is_killed(tmp_path: Path) -
         "e._Keep.__call__ = slow\n"
         "if __name__ == '__main__':\n"
         "    job = Job(Workspace.at(sys.argv[1]), Terminal(as_json=True), force=True)\n"
-        "    e.run(job, 'tiny', ValueSemanticsConfig(tune=False), shards=2, piece=3)\n"
+        "    e.encode_dataset_values(job, 'tiny', ValueSemanticsConfig(tune=False), shards=2, piece=3)\n"
     )
     process = subprocess.Popen(
         [sys.executable, str(script), str(job.workspace.root), str(marks)],
@@ -316,12 +321,12 @@ def test_a_killed_encode_goes_on_where_it_was(tmp_path: Path) -> None:
     job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
     ingest.run(job, str(spec), data_folder=None)
     code = (
-        "import time, sys; from pathlib import Path; from llactr.jobs import encode_values as e; from llactr.steps import Job;"
-        "from llactr.jobs.cli.console import Terminal; from llactr.jobs.config import ValueSemanticsConfig as C;"
+        "import time, sys; from pathlib import Path; from llactr.store.vectors import encode_values as e; from llactr.steps import Job;"
+        "from llactr.jobs.cli.console import Terminal; from llactr.semantics import ValueSemanticsConfig as C;"
         "from llactr.workspace import Workspace; keep = e._Keep.__call__\n"
         "def slow(self, piece):\n    keep(self, piece); print('kept', flush=True); time.sleep(60)\n"
         "e._Keep.__call__ = slow\n"
-        "e.run(Job(Workspace.at(sys.argv[1]), Terminal(as_json=True)), 'tiny', C(tune=False), piece=5)"
+        "e.encode_dataset_values(Job(Workspace.at(sys.argv[1]), Terminal(as_json=True)), 'tiny', C(tune=False), piece=5)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(job.workspace.root)],
@@ -339,8 +344,8 @@ def test_a_killed_encode_goes_on_where_it_was(tmp_path: Path) -> None:
     before = stored_texts(job.workspace, "tiny", version)
     assert 5 <= len(before) < 27
     outcome = encode_values.run(job, "tiny", UNTUNED)
-    assert outcome.result["version"] == version
-    assert outcome.result["new_texts"] == len(set(stored_texts(job.workspace, "tiny", version).values())) - 5
+    assert outcome.result.version == version
+    assert outcome.result.new_texts == len(set(stored_texts(job.workspace, "tiny", version).values())) - 5
     assert len(stored_texts(job.workspace, "tiny", version)) == 27
 
 
@@ -362,7 +367,7 @@ def test_what_is_missing_is_said_with_the_command(valued: Valued, tmp_path: Path
     with pytest.raises(InputError, match="no field of 'tiny' has a value_text"):
         encode_values.run(job, "tiny", UNTUNED)
     with pytest.raises(NotReadyError, match="'llactr encode --values' first"):
-        encode_values.current_version(job.workspace, "tiny")
+        current_values_version(job.workspace, "tiny")
     with pytest.raises(InputError, match="collaborative tuning of 'tiny' needs users, and a value_text"):
         tune_values.run(job, "tiny", ValueSemanticsConfig())
 
@@ -370,18 +375,18 @@ def test_what_is_missing_is_said_with_the_command(valued: Valued, tmp_path: Path
 def test_collaborative_tuning_makes_an_adapter_and_a_version(valued: Valued) -> None:
     config = ValueSemanticsConfig.model_validate({"colike": {"steps": 2, "batch_size": 3}})
     tuned = tune_values.run(valued.job, "tiny", config)
-    assert tuned.result["windows"] > 0
+    assert tuned.result.windows > 0
     assert (tuned.folder / "adapter" / "adapter_model.safetensors").is_file()
     untuned = encode_values.run(valued.job, "tiny", UNTUNED)
     encoded = encode_values.run(valued.job, "tiny", config)
-    assert encoded.result["version"] != untuned.result["version"]
+    assert encoded.result.version != untuned.result.version
     encode_values.run(valued.job, "tiny", UNTUNED)
 
 
 HELD_OUT = EvaluateConfig.model_validate(
     {
         "design": "items", "backbones": ["fm"], "seeds": 2, "draws": 2, "bootstrap": 20,
-        "arms": ["plain", "values untuned", "values words", "paper", "plain cold", "both words"],
+        "arms": ["plain", "values untuned", "values words", "paper", "paper random", "both words"],
         "training": {"fm": TRAINING},
     }
 )  # fmt: skip
@@ -423,7 +428,7 @@ def test_no_test_row_is_looked_at_before_all_models_are_trained(valued: Valued, 
     real_train, real_predict = evaluate_runs.train, evaluate_runs.predict
     monkeypatch.setattr(evaluate_runs, "train", lambda *given: events.append("train") or real_train(*given))
     monkeypatch.setattr(evaluate_runs, "predict", lambda *given: events.append("test") or real_predict(*given))
-    config = HELD_OUT.model_copy(update={"arms": ("plain", "values untuned"), "held_share": 0.3, "seeds": 1})
+    config = HELD_OUT.model_copy(update={"arms": (PLAIN, Arm.parse("values untuned")), "held_share": 0.3, "seeds": 1})
     evaluate.run(valued.job, "tiny", config)
     assert events == ["train"] * 4 + ["test"] * 4
 
@@ -432,7 +437,7 @@ def test_the_report_of_held_out_items(valued: Valued) -> None:
     from llactr.jobs import diagnose
 
     evaluate.run(valued.job, "tiny", HELD_OUT)
-    report = Path(diagnose.run(valued.job, "tiny", device="cpu").result["report"]).read_text(encoding="utf-8")
+    report = Path(diagnose.run(valued.job, "tiny", device="cpu").result.report).read_text(encoding="utf-8")
     assert "2 draws x 2 seeds" in report
     assert "By what training had seen" in report
 
@@ -441,8 +446,12 @@ def test_the_report_of_held_out_items(valued: Valued) -> None:
     ("flags", "message"),
     [
         ({"arms": ["values"]}, "evaluate.arms: Value error, the arm 'plain' is needed"),
-        ({"arms": ["plain", "magic"]}, "evaluate.arms.1: Input should be 'plain', 'plain cold', 'fre'"),
-        ({"design": "cold"}, "evaluate.design: Input should be 'chronological', 'items', 'rows10' or 'rows30'"),
+        ({"arms": ["plain", "magic"]}, "evaluate.arms.1: Value error, arm 'magic' is not known: choose plain, fre"),
+        ({"arms": ["plain", "values cold"]}, "arm 'values cold' is not known: .*; did you mean 'values words'"),
+        (
+            {"design": "cold"},
+            "evaluate.design: Value error, design 'cold' is not known: choose chronological, items, or",
+        ),
         ({"draws": 0}, "evaluate.draws: Input should be greater than or equal to 1"),
         ({"backbones": ["dnn"]}, "backbone 'dnn' is not known: choose one of fm, fwfm"),
     ],
@@ -454,5 +463,35 @@ def test_an_evaluation_refuses_what_it_does_not_know(flags, message):
 
 def test_flags_that_were_not_given_leave_the_defaults():
     config = load_config(None, evaluate={"draws": None, "seeds": 2, "backbones": ["all"]}).evaluate
-    assert (config.draws, config.seeds, config.design, config.draw_count) == (5, 2, "chronological", 1)
+    assert (config.draws, config.seeds, str(config.design), config.draw_count) == (5, 2, "chronological", 1)
     assert len(config.backbones) == 6
+
+
+@pytest.mark.parametrize(
+    ("arm", "message"),
+    [
+        (
+            "values permuted",
+            "train.arm: Value error, arm 'values permuted' cannot be trained into a bundle: choose plain",
+        ),
+        (
+            "values untuned",
+            "train.arm: Value error, arm 'values untuned' cannot be trained into a bundle: choose plain",
+        ),
+        ("value", "train.arm: Value error, arm 'value' is not known: .*; did you mean 'values'"),
+    ],
+)
+def test_a_bundle_is_no_placebo(arm, message):
+    """Its value vectors are those that were encoded last, tuned or not: the arm does not choose."""
+    with pytest.raises(InputError, match=message):
+        load_config(None, train={"arm": arm})
+
+
+def test_a_bundle_may_have_one_of_both_enhancements(valued: Valued) -> None:
+    config = TrainJobConfig(backbone="fm", arm=Arm.parse("fie"), training=TRAINING)
+    trained = train.run(valued.job, "tiny", config)
+    assert trained.result.arm == "fie"
+    enhancement = Bundle.load(trained.folder).model.config.enhancement
+    assert enhancement is not None
+    assert (enhancement.fre, enhancement.fie) == (False, True)
+    train.run(valued.job, "tiny", TrainJobConfig(backbone="fm", arm=Arm.parse("values"), training=TRAINING))

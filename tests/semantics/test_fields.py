@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from llactr.errors import DataError
-from llactr.evaluation.placebos import permuted, random_like
 from llactr.semantics import FieldVectors, Prompts, encode_fields, semantics_version
 from llactr.spec import DatasetSpec
 from tests import specs
@@ -117,42 +116,3 @@ def test_damaged_files(vectors: FieldVectors, tmp_path: Path):
 def test_vectors_that_are_none(wrong: np.ndarray, message: str):
     with pytest.raises(DataError, match=message):
         FieldVectors("toy", "v", "e", ("a", "b"), ("aaa", "bbb"), wrong)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_permuted_vectors_leave_no_field_its_own(vectors: FieldVectors, seed: int):
-    placebo = permuted(vectors, seed)
-    rows = [next(k for k in range(3) if np.array_equal(row, vectors.vectors[k])) for row in placebo.vectors]
-    assert sorted(rows) == [0, 1, 2]
-    assert all(row != k for k, row in enumerate(rows))
-    assert placebo.fields == vectors.fields
-
-
-def test_both_derangements_of_three_fields_occur(vectors: FieldVectors):
-    firsts = {permuted(vectors, seed).vectors[0].tobytes() for seed in range(20)}
-    assert firsts == {vectors.vectors[1].tobytes(), vectors.vectors[2].tobytes()}
-
-
-def test_random_vectors_keep_the_norm_and_nothing_else(vectors: FieldVectors):
-    placebo = random_like(vectors, 0)
-    assert placebo.vectors.dtype == np.float32
-    assert placebo.vectors.shape == vectors.vectors.shape
-    np.testing.assert_allclose(
-        np.linalg.norm(placebo.vectors, axis=1), np.linalg.norm(vectors.vectors, axis=1), rtol=1e-6
-    )
-    off = placebo.vectors @ placebo.vectors.T - np.eye(3)
-    assert np.abs(off).max() < 0.7
-
-
-def test_placebos_have_versions_of_their_own_and_repeat(vectors: FieldVectors):
-    made = [permuted(vectors, 0), permuted(vectors, 1), random_like(vectors, 0), random_like(vectors, 1)]
-    assert len({vectors.version, *(placebo.version for placebo in made)}) == 5
-    assert made[0].encoder == "letters (permuted, seed 0)"
-    assert np.array_equal(random_like(vectors, 1).vectors, made[3].vectors)
-    assert permuted(vectors, 1).version == made[1].version
-
-
-def test_one_field_cannot_be_permuted():
-    one = FieldVectors("toy", "v", "e", ("a",), ("aaa",), np.ones((1, 1), np.float32))
-    with pytest.raises(ValueError, match="one field cannot trade its vector"):
-        permuted(one, 0)

@@ -7,8 +7,7 @@ import pyarrow as pa
 import pytest
 
 from llactr.errors import DataError
-from llactr.evaluation.value_placebos import bag_of_words_values, permuted_values, random_values
-from llactr.semantics import FieldValueVectors, ValueVectors, encode_pieces, new_pieces, value_texts, values_version
+from llactr.semantics import FieldValueVectors, encode_pieces, new_pieces, value_texts, values_version
 from llactr.spec import DatasetSpec
 from tests.specs import field, spec_of
 
@@ -122,31 +121,6 @@ def test_the_version_follows_encoder_and_rules_not_values() -> None:
     assert values_version(_spec(fields=fields), encoder) != version
     encoder.fingerprint = "g"
     assert values_version(_spec(), encoder) != version
-
-
-def _vectors() -> ValueVectors:
-    drawn = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
-    return ValueVectors("films", "v", "e", {"title": FieldValueVectors(tuple("abcdef"), drawn)})
-
-
-def test_placebos_keep_shape_and_lose_meaning() -> None:
-    real = _vectors()
-    permuted, drawn = permuted_values(real, 1), random_values(real, 1)
-    rows = {tuple(row) for row in real.fields["title"].vectors.tolist()}
-    assert {tuple(row) for row in permuted.fields["title"].vectors.tolist()} == rows
-    assert not np.array_equal(permuted.fields["title"].vectors, real.fields["title"].vectors)
-    assert np.allclose(np.linalg.norm(drawn.fields["title"].vectors, axis=1), 1)
-    assert len({real.version, permuted.version, drawn.version, permuted_values(real, 2).version}) == 4
-    assert np.array_equal(permuted_values(real, 1).fields["title"].vectors, permuted.fields["title"].vectors)
-
-
-def test_bag_of_words_counts_words_that_two_values_share() -> None:
-    texts = {"title": dict(zip("abcdef", ["red car", "red bus", "Blue car", "car car", "ship", "blue"], strict=True))}
-    words = bag_of_words_values(_vectors(), texts).fields["title"].vectors
-    # In the order of frequency, then of letters: car (3), blue (2), red (2); bus and ship occur once.
-    half = 2**-0.5
-    expected = [[half, 0, half], [0, 0, 1], [half, half, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]]
-    np.testing.assert_allclose(words, expected, atol=1e-6)
 
 
 def test_vectors_and_values_must_be_equally_many() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llactr.ctr import Bundle
-from llactr.jobs.check import request_rows
+from llactr.diagnostics.service_agreement import request_rows
 from llactr.store import events_table, training_rows
 from llactr.workspace import Workspace
 from tests.serving.serving_asgi import Asgi, started

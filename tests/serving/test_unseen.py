@@ -13,8 +13,8 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from llactr.ctr import Bundle, TrainingSet, predict
 from llactr.diagnostics.agreement import chosen_rows, offline_scores
+from llactr.diagnostics.service_agreement import request_rows
 from llactr.jobs import skew
-from llactr.jobs.check import request_rows
 from llactr.jobs.cli.console import Terminal
 from llactr.serving.readers.base import StoreAwayError, StoreReader, open_reader
 from llactr.serving.readers.feast import FeastReader

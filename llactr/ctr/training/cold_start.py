@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from llactr.ctr.embedding import FusedEmbedding
 from llactr.spec import CategoricalField, DatasetSpec
 from llactr.transforms import FIRST, Transform
 
@@ -58,6 +59,18 @@ class ColdStart:
             if keys:
                 entities.append(_Entity(keys[0], tuple(place for place in places if place is not keys[0])))
         return cls(share, tuple(entities))
+
+    def __call__(self, ids: Tensor, embedding: FusedEmbedding) -> Tensor:
+        """The ids (B, C) of a training batch, those of its cold users and items replaced.
+
+        Args:
+            ids: (B, C) local ids; not changed.
+            embedding: says what stands in for a field's values; one with value vectors needs `has_stand_ins`.
+        """
+        made = ids.clone()
+        for field, slot, chosen in self.draw(ids):
+            made[:, slot] = torch.where(chosen, embedding.stand_ins(field, ids[:, slot]), ids[:, slot])
+        return made
 
     def draw(self, ids: Tensor) -> list[tuple[int, int, Tensor]]:
         """(field, slot, rows) of the ids to replace, rows (B,) bool; drawn from torch's generator.

@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from llactr.ctr.config import TrainConfig
 from llactr.ctr.model import CTRModel, Loss
 from llactr.ctr.training.batches import Batch
+from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.training.device import precision_of
 from llactr.ctr.training.optimizer import LazyAdam
 from llactr.ctr.training.parallel import Processes, ReplicatedTables, ShardedTables
 from llactr.ctr.training.tables import LocalTables, Tables
 from llactr.ctr.values.embedding import ValueEmbedding
+from llactr.errors import InputError
 
 __all__ = ["TrainingStep"]
 
@@ -34,10 +36,20 @@ class TrainingStep:
         model: on its device.
         config: learning rate, weight decay, which optimizer for the tables, precision.
         processes: those that train together; each gives its own part of every batch.
+        cold: which rows are treated as cold starts.
+
+    Raises:
+        InputError: cold starts with value vectors are asked for of lazy tables, which do not hold their rows.
     """
 
-    def __init__(self, model: CTRModel, config: TrainConfig, processes: Processes) -> None:
-        self.model, self.config, self.processes = model, config, processes
+    def __init__(
+        self, model: CTRModel, config: TrainConfig, processes: Processes, cold: ColdStart | None = None
+    ) -> None:
+        self.model, self.config, self.processes, self.cold = model, config, processes, cold
+        if isinstance(model.embedding, ValueEmbedding):
+            if cold is not None and config.embedding_optimizer == "lazy":
+                raise InputError("cold starts with value vectors need embedding_optimizer 'dense', found 'lazy'")
+            model.embedding.has_stand_ins = cold is not None
         self.device = model.embedding.weight.device
         self._dense = list(model.parameters())
         self.tables: Tables | None = None
@@ -57,6 +69,8 @@ class TrainingStep:
             (3,) total, clicks and representation loss of the whole batch before the step.
         """
         share = self.processes.share_of(batch)
+        if self.cold is not None:
+            share = share._replace(ids=self.cold(share.ids, self.model.embedding))
         weight = len(share.label) / len(batch.label)  # the loss of a batch is the mean over its rows
         fetched: tuple[Tensor, list[Tensor]] | None = None
         with precision_of(self.device, self.config.precision):

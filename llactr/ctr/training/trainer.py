@@ -22,6 +22,7 @@ from llactr.ctr.metrics import Metrics, measure
 from llactr.ctr.model import CTRModel
 from llactr.ctr.training.batches import Batch, HeldOut, MemoryRows, TrainingRows
 from llactr.ctr.training.checkpoint import Checkpoint, Checkpoints, StopRequest
+from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.training.data import CTRData
 from llactr.ctr.training.device import on_device, pick_device
 from llactr.ctr.training.parallel import Processes
@@ -75,6 +76,7 @@ def train(
     progress: Callable[[EpochRecord], None] | None = None,
     checkpoints: Checkpoints | None = None,
     processes: Processes | None = None,
+    cold: ColdStart | None = None,
 ) -> TrainResult:
     """Trains the model in place; it ends on the CPU with the weights of the epoch of the best validation AUC.
 
@@ -86,13 +88,14 @@ def train(
         checkpoints: where to save, and to go on from; after SIGTERM the run saves and stops.
         processes: those that train together, each of which calls this with the same arguments (but checkpoints in a
             folder of its own); alone by default.
+        cold: which rows are treated as cold starts; none by default.
 
     Raises:
         StepError: the loss is not finite, or the process was asked to stop (its checkpoint is saved).
-        InputError: the checkpoints belong to another run.
+        InputError: the checkpoints belong to another run, or cold starts do not go with lazy tables.
     """
     rows = MemoryRows(data) if isinstance(data, CTRData) else data
-    run = _Run(model, rows, config, checkpoints, processes or Processes())
+    run = _Run(model, rows, config, checkpoints, processes or Processes(), cold)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed + run.processes.rank)  # dropout
         run.take_up()
@@ -114,12 +117,13 @@ class _Run:
         config: TrainConfig,
         checkpoints: Checkpoints | None,
         processes: Processes,
+        cold: ColdStart | None,
     ) -> None:
-        self.model, self.rows, self.config = model, rows, config
+        self.model, self.rows, self.config, self.cold = model, rows, config, cold
         self.checkpoints, self.processes = checkpoints, processes
         self.device = pick_device(config.device)
         model.to(self.device)
-        self.step = TrainingStep(model, config, processes)
+        self.step = TrainingStep(model, config, processes, cold)
         self.stop = StopRequest()
         self.history: list[EpochRecord] = []
         self.best: EpochRecord | None = None
@@ -268,7 +272,7 @@ class _Run:
                 "training": self.config.model_dump(mode="json", exclude={"max_epochs", "patience", "device"}),
                 "layout": [layout.names, layout.vocab_sizes, layout.slots],
                 "rows": self.rows.row_count,
-                "cold_share": 0 if self.model.embedding.cold is None else self.model.embedding.cold.share,
+                "cold_share": 0 if self.cold is None else self.cold.share,
                 "processes": [self.processes.rank, self.processes.count],
             }
         )

@@ -10,7 +10,7 @@ Letters: R rows of the fused table, D embedding dim, V_k rows of field k's table
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,9 @@ from torch import Tensor, nn
 
 from llactr.ctr.config import ValuesConfig
 from llactr.ctr.embedding import FusedEmbedding
-from llactr.ctr.lookup import Lookup
 from llactr.ctr.values.pca import FieldPca, fit_pca
 from llactr.ctr.values.unseen_rows import UnseenRows
-from llactr.errors import DataError, InputError
+from llactr.errors import DataError
 from llactr.semantics.values import ValueVectors
 from llactr.transforms import FIRST, OOV
 
@@ -159,8 +158,11 @@ class ValueEmbedding(FusedEmbedding):
         self.values = values
         sizes = [field.stop - field.start for field in values.fields]
         starts = layout.total_rows + np.cumsum([0, *sizes[:-1]])
-        self._cold_starts = {
-            layout.names.index(field.name): int(start) for field, start in zip(values.fields, starts, strict=True)
+        self.has_stand_ins = False  # whether training's table holds E_oov + z P of every known value: see `stand_ins`
+        self._stand_ins = {
+            index: int(start) - int(layout.offsets[index])
+            for field, start in zip(values.fields, starts, strict=True)
+            for index in [layout.names.index(field.name)]
         }
         ranks = [field.gated.shape[1] for field in values.fields]
         std = values.config.init_std
@@ -187,27 +189,13 @@ class ValueEmbedding(FusedEmbedding):
         known = _AddValues.apply(weight, self._blocks(), *self.linear_projections)
         return torch.cat([known, *self._unseen_rows(weight, self.linear_projections)]).squeeze(1)
 
-    def cold_rows(self, field: int, ids: Tensor) -> Tensor:
-        """See `FusedEmbedding.cold_rows`: those of E_oov + z P, which lie behind the table in training."""
-        if field not in self._cold_starts:
-            return super().cold_rows(field, ids)
-        return ids + self._cold_starts[field]
-
-    def distinct_lookup(
-        self, ids: Tensor, fetch: Callable[[Tensor], Sequence[Tensor]], *, field_major: bool
-    ) -> tuple[Tensor, list[Tensor], Lookup]:
-        """See `FusedEmbedding.distinct_lookup`.
-
-        Raises:
-            InputError: cold starts are asked for, whose rows the tables do not hold.
-        """
-        if self.cold is not None and self.training:
-            raise InputError("cold starts with value vectors need embedding_optimizer 'dense', found 'lazy'")
-        return super().distinct_lookup(ids, fetch, field_major=field_major)
+    def stand_ins(self, field: int, ids: Tensor) -> Tensor:
+        """See `FusedEmbedding.stand_ins`: those of E_oov + z P, which lie behind the table (`has_stand_ins`)."""
+        return ids + self._stand_ins[field] if field in self._stand_ins else super().stand_ins(field, ids)
 
     def _unseen_rows(self, weight: Tensor, projections: nn.ParameterList) -> list[Tensor]:
-        """E_oov + z P: in training of all known values, for cold starts; else of unseen ones."""
-        if self.training and self.cold is None:
+        """E_oov + z P: in training of all known values, where these are asked for; else of unseen ones."""
+        if self.training and not self.has_stand_ins:
             return []
         kind = "z" if self.training else "unseen"
         return [

@@ -20,13 +20,26 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from llactr.evaluation.arms import Role
+from llactr.evaluation.arms import Arm
 
-__all__ = ["INK", "LINE", "MUTED", "ROLE_COLOURS", "SURFACE", "Picture", "drawing", "plain_axes", "short"]
+__all__ = [
+    "INK",
+    "LINE",
+    "MUTED",
+    "ROLE_COLOURS",
+    "SURFACE",
+    "Picture",
+    "drawing",
+    "plain_axes",
+    "role_colour",
+    "short",
+]
 
 INK, MUTED, LINE, SURFACE = "#1b2430", "#5a6675", "#d8dde4", "#fefefe"
-ROLE_COLOURS: dict[Role, str] = {
+_PLACEBO = "placebo"
+ROLE_COLOURS = {
     "plain": "#64707f", "treatment": "#0e7568", "permuted": "#b4540a", "random": "#7440d8", "words": "#7a6510",
+    _PLACEBO: "#9c3f6b",
 }  # fmt: skip
 
 # Inline, a drawing colour becomes the page's variable, so that pictures follow light and dark.
@@ -48,6 +61,11 @@ _SETTINGS: Any = {
     "path.simplify": False,
 }
 _TAG = re.compile(r"<[^<>]*>")
+
+
+def role_colour(arm: Arm) -> str:
+    """The colour of an arm by what it is there for; placebos that have none of their own share one."""
+    return ROLE_COLOURS.get(arm.role, ROLE_COLOURS[_PLACEBO])
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from llactr.diagnostics.pictures.canvas import INK, LINE, MUTED, ROLE_COLOURS, Picture, drawing, plain_axes
-from llactr.evaluation.arms import role
+from llactr.diagnostics.pictures.canvas import INK, LINE, MUTED, Picture, drawing, plain_axes, role_colour
+from llactr.evaluation.arms import PLAIN
 from llactr.evaluation.comparison import Comparison
 from llactr.evaluation.evidence import ALL_ROWS, Difference
 from llactr.evaluation.verdict import in_words
@@ -51,7 +51,7 @@ def forest_picture(comparison: Comparison, *, name: str = "forest") -> Picture:
 
 
 def _row(axes: Axes, y: int, found: Difference) -> None:
-    colour = ROLE_COLOURS[role(found.arm)]
+    colour = role_colour(found.arm)
     if found.over_runs is not None:
         axes.plot(found.over_runs, [y, y], color=colour, linewidth=2.4, solid_capstyle="butt", zorder=2)
         for end in found.over_runs:
@@ -59,7 +59,7 @@ def _row(axes: Axes, y: int, found: Difference) -> None:
     if found.over_rows is not None:
         axes.plot(found.over_rows, [y + 0.22] * 2, color=colour, linewidth=1, alpha=0.8, zorder=2)
     axes.plot(found.by_run, [y + 0.36] * len(found.by_run), "o", color=colour, markersize=3, alpha=0.55, zorder=2)
-    marker = "D" if found.baseline == "plain" else "s"
+    marker = "D" if found.baseline == PLAIN else "s"
     axes.plot([found.mean], [y], marker, color=colour, markersize=7, zorder=3)
 
 

@@ -10,15 +10,16 @@ from typing import Any, Literal
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from llactr.diagnostics.pictures.canvas import LINE, MUTED, ROLE_COLOURS, Picture, drawing, plain_axes
+from llactr.diagnostics.pictures.canvas import LINE, MUTED, Picture, drawing, plain_axes, role_colour
 from llactr.diagnostics.report_data import Curve
-from llactr.evaluation.arms import ARMS, Role, role
+from llactr.evaluation.arms import Arm
 
 __all__ = ["curve_picture"]
 
-_DASHES: dict[Role, Any] = {
+_DASHES: dict[str, Any] = {
     "plain": "-", "treatment": "-", "permuted": (0, (5, 2)), "random": (0, (1.5, 1.5)), "words": (0, (4, 1.5, 1, 1.5)),
 }  # fmt: skip
+_OTHER_DASH: Any = (0, (3, 1, 1, 1, 1, 1))
 _WIDTH, _HEIGHT, _LEGEND_ROW = 344, 216, 16
 
 
@@ -27,10 +28,11 @@ def curve_picture(
 ) -> Picture:
     """One measure over the epochs, for all runs of one backbone: plain, a treatment and its placebos."""
     title = "Training loss" if measure == "train_loss" else "Validation AUC"
-    arms = [arm for arm in ARMS if any(curve.arm == arm for curve in curves)]
+    arms = sorted({curve.arm for curve in curves}, key=Arm.place)
+    names = [str(arm) for arm in arms]
     above = _LEGEND_ROW * math.ceil(len(arms) / 2)
     picture = Picture.blank(
-        name, label=f"{title} by epoch for {', '.join(arms)}.", width=_WIDTH, height=_HEIGHT + above
+        name, label=f"{title} by epoch for {', '.join(names)}.", width=_WIDTH, height=_HEIGHT + above
     )
     with drawing():
         axes = picture.axes(42, above + 10, _WIDTH - 42 - 8, _HEIGHT - 10 - 33)
@@ -39,7 +41,7 @@ def curve_picture(
         axes.set_axisbelow(True)
         for arm in arms:
             runs = [curve for curve in curves if curve.arm == arm]
-            colour, style = ROLE_COLOURS[role(arm)], _DASHES[role(arm)]
+            colour, style = role_colour(arm), _DASHES.get(arm.role, _OTHER_DASH)
             for run in runs:
                 values = getattr(run, measure)
                 axes.plot(range(1, len(values) + 1), values, color=colour, linewidth=0.7, alpha=0.4)
@@ -56,10 +58,11 @@ def curve_picture(
         axes.tick_params(labelsize=9.5)
         axes.set_xlabel("epoch", fontsize=9.5, color=MUTED)
         handles = [
-            Line2D([], [], color=ROLE_COLOURS[role(arm)], linewidth=2, linestyle=_DASHES[role(arm)]) for arm in arms
+            Line2D([], [], color=role_colour(arm), linewidth=2, linestyle=_DASHES.get(arm.role, _OTHER_DASH))
+            for arm in arms
         ]
         axes.legend(
-            handles, arms, loc="lower left", bbox_to_anchor=(-0.03, 1.0), ncols=2, frameon=False, fontsize=9.5,
+            handles, names, loc="lower left", bbox_to_anchor=(-0.03, 1.0), ncols=2, frameon=False, fontsize=9.5,
             handlelength=1.6, handletextpad=0.4, columnspacing=1.0, borderpad=0.2,
         )  # fmt: skip
     return picture

@@ -82,7 +82,7 @@ def test_a_run_taken_up_again_has_the_bits_of_one_that_was_never_broken(
     assert 1000 - rows.left == result.steps - broken_after // 5 * 5  # lost: what came after the last checkpoint
 
 
-def cold_model(share: float = 0.4) -> tuple[CTRModel, CTRData]:
+def cold_model(share: float = 0.4) -> tuple[CTRModel, CTRData, ColdStart | None]:
     """A model that treats users and items as never seen at random, and rows for it."""
     spec = spec_of(field("person", "user"), field("film", "item"))
     rng = np.random.default_rng(1)
@@ -93,7 +93,7 @@ def cold_model(share: float = 0.4) -> tuple[CTRModel, CTRData]:
     split = Split(np.arange(600), np.arange(600, 800), np.arange(800, 900))
     data = CTRData(transform.ids(rows), label, np.zeros(900, np.int32), split)
     config = ModelConfig.model_validate({"backbone": "deepfm", "embedding_dim": 8, "settings": {}})
-    return CTRModel(config, transform.layout, cold=ColdStart.of(spec, transform, share), seed=3), data
+    return CTRModel(config, transform.layout, seed=3), data, ColdStart.of(spec, transform, share)
 
 
 @pytest.mark.parametrize("optimizer", ["dense", "lazy"])
@@ -101,8 +101,8 @@ def cold_model(share: float = 0.4) -> tuple[CTRModel, CTRData]:
 def test_cold_starts_are_drawn_as_if_the_run_had_never_been_broken(
     tmp_path: Path, optimizer: str, broken_after: int
 ) -> None:
-    whole, data = cold_model()
-    train(whole, data, config(embedding_optimizer=optimizer))
+    whole, data, cold = cold_model()
+    train(whole, data, config(embedding_optimizer=optimizer), cold=cold)
     breaking = Breaking(broken_after, data)
     with pytest.raises(OSError, match="went away"):
         train(
@@ -110,21 +110,25 @@ def test_cold_starts_are_drawn_as_if_the_run_had_never_been_broken(
             breaking,
             config(embedding_optimizer=optimizer),
             checkpoints=Checkpoints(tmp_path, every_steps=3),
+            cold=cold,
         )
     torch.manual_seed(99)
-    made, _ = cold_model()
-    train(made, data, config(embedding_optimizer=optimizer), checkpoints=Checkpoints(tmp_path, every_steps=3))
+    made, _, _ = cold_model()
+    train(
+        made, data, config(embedding_optimizer=optimizer), checkpoints=Checkpoints(tmp_path, every_steps=3), cold=cold
+    )
     assert bits(made) == bits(whole)
-    plain, _ = cold_model(share=0)
-    train(plain, data, config(embedding_optimizer=optimizer))
+    plain, _, none = cold_model(share=0)
+    train(plain, data, config(embedding_optimizer=optimizer), cold=none)
     assert bits(plain) != bits(whole), "the draws matter"
 
 
 def test_a_checkpoint_of_another_share_of_cold_starts_is_refused(tmp_path: Path) -> None:
-    made, data = cold_model()
-    train(made, data, config(), checkpoints=Checkpoints(tmp_path, every_steps=3))
+    made, data, cold = cold_model()
+    train(made, data, config(), checkpoints=Checkpoints(tmp_path, every_steps=3), cold=cold)
+    other, _, less = cold_model(share=0.1)
     with pytest.raises(InputError, match="made with another model, data or configuration"):
-        train(cold_model(share=0.1)[0], data, config(), checkpoints=Checkpoints(tmp_path, every_steps=3))
+        train(other, data, config(), checkpoints=Checkpoints(tmp_path, every_steps=3), cold=less)
 
 
 def test_checkpoints_leave_the_result_alone(tmp_path: Path) -> None:

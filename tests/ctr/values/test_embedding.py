@@ -10,7 +10,7 @@ from llactr.ctr.config import ValuesConfig
 from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.training.parallel import Processes
 from llactr.ctr.training.step import TrainingStep
-from llactr.ctr.values.embedding import ValueTables
+from llactr.ctr.values.embedding import ValueEmbedding, ValueTables
 from llactr.ctr.values.pca import fit_pca
 from llactr.ctr.values.projections import ValueProjections, folded
 from llactr.ctr.values.unseen import UnseenValues
@@ -270,11 +270,13 @@ def test_cold_starts_replace_what_only_that_entity_has(transform: Transform, tab
     cold = ColdStart.of(spec, transform, 0.5)
     ids = torch.from_numpy(transform.ids(_rows()))
     for values in (None, tables):
-        model = CTRModel(ModelConfig(backbone="fm", settings={}), transform.layout, values=values, cold=cold)
+        model = CTRModel(ModelConfig(backbone="fm", settings={}), transform.layout, values=values)
+        if isinstance(model.embedding, ValueEmbedding):
+            model.embedding.has_stand_ins = True
         plain = ids + torch.from_numpy(transform.layout.offsets[transform.layout.slot_fields])
         assert torch.equal(model.eval().embedding.row_ids(ids).long(), plain), "scoring knows no cold starts"
         torch.manual_seed(0)
-        rows = model.train().embedding.row_ids(ids).long()
+        rows = model.train().embedding.row_ids(cold(ids, model.embedding)).long()
         changed = rows != plain
         assert not changed[:, 2:].any(), "tags are shared"
         assert 0.4 < changed[:, 0].float().mean() < 0.6
@@ -304,9 +306,9 @@ def test_a_title_goes_with_its_film() -> None:
 
 def test_cold_starts_with_lazy_tables_are_refused(transform: Transform, tables: ValueTables) -> None:
     cold = ColdStart.of(_spec(), transform, 0.5)
-    model = CTRModel(ModelConfig(backbone="fm", settings={}), transform.layout, values=tables, cold=cold)
+    model = CTRModel(ModelConfig(backbone="fm", settings={}), transform.layout, values=tables)
     with pytest.raises(InputError, match="embedding_optimizer 'dense', found 'lazy'"):
-        train(model, _data(transform), TrainConfig(batch_size=64, embedding_optimizer="lazy"))
+        train(model, _data(transform), TrainConfig(batch_size=64, embedding_optimizer="lazy"), cold=cold)
 
 
 @pytest.mark.parametrize("optimizer", ["dense", "lazy"])

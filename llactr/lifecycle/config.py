@@ -3,69 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from llactr.ctr import BACKBONES, BackboneName, EnhancementConfig, ValuesConfig, check_backbone
+from llactr.ctr import BACKBONES, check_backbone
+from llactr.ctr.training.config import TrainJobConfig
 from llactr.errors import InputError
 from llactr.evaluation.config import EvaluateConfig
-from llactr.semantics import ColikeConfig, EncoderConfig, FinetuneConfig
+from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 
-__all__ = [
-    "RunConfig",
-    "SemanticsConfig",
-    "TrainArm",
-    "TrainJobConfig",
-    "ValueSemanticsConfig",
-    "load_config",
-    "read_yaml",
-]
+__all__ = ["RunConfig", "load_config", "read_yaml"]
 
 
-TrainArm = Literal["plain", "paper", "values", "both"]
-"""What a bundle's model uses: nothing, the field vectors (FRE, FIE), the value vectors, or both."""
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SemanticsConfig(_Section):
-    """The language model and its tuning; `tune: false` uses it as published."""
-
-    encoder: EncoderConfig = EncoderConfig()
-    tune: bool = True
-    finetune: FinetuneConfig = FinetuneConfig()
-
-
-class ValueSemanticsConfig(_Section):
-    """The language model of values, and its collaborative tuning; `tune: false` uses it as published."""
-
-    encoder: EncoderConfig = EncoderConfig()
-    tune: bool = True
-    colike: ColikeConfig = ColikeConfig()
-
-
-class TrainJobConfig(_Section):
-    """One model. `settings` and `training` hold what differs from the backbone's defaults.
-
-    Without an `arm` it is `values` where the values have been encoded, else `paper`.
-    """
-
-    backbone: BackboneName = "deepfm"
-    arm: TrainArm | None = None
-    seed: int = Field(default=0, ge=0)
-    enhancement: EnhancementConfig = EnhancementConfig()
-    values: ValuesConfig = ValuesConfig()
-    cold_share: float = Field(default=0.0, ge=0, lt=1)
-    settings: dict[str, Any] = {}
-    training: dict[str, Any] = {}
-
-
-class RunConfig(_Section):
+class RunConfig(BaseModel):
     """All sections."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     semantics: SemanticsConfig = SemanticsConfig()
     values: ValueSemanticsConfig = ValueSemanticsConfig()

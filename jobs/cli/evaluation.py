@@ -1,9 +1,9 @@
-"""Commands that search and compare: `llactr tune`, `llactr evaluate`."""
+"""Commands that compare and report: `llactr evaluate`, `diagnose`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -19,42 +19,13 @@ from llactr.jobs.cli.command import (
 )
 from llactr.steps import Job
 
-__all__ = ["app"]
-
-app = typer.Typer()
+__all__ = ["diagnose", "evaluate"]
 
 
-@app.command()
-def tune(
-    backbone: Annotated[str | None, typer.Option(help="fm, fwfm, fmfm, deepfm, finalmlp or wukong.")] = None,
-    arm: Annotated[str | None, typer.Option(help="plain, paper, values or both.")] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="Trials in all; asking for more goes on.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Trainings per trial.")] = None,
-    dataset: DatasetOption = None,
-    config: ConfigOption = None,
-    threads: ThreadsOption = 0,
-    workspace: WorkspaceOption = None,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Search an arm's settings on the validation split (Optuna); resumable."""
-
-    def body(job: Job) -> tuple[dict[str, Any], str | None]:
-        from llactr.jobs import tune as step
-        from llactr.jobs.config import load_config
-
-        base = load_config(config, train={"backbone": backbone, "arm": arm}).train
-        search = step.search_config(base, {"trials": trials, "seeds": seeds})
-        outcome = step.run(job, chosen_dataset(job, dataset), search)
-        return outcome.as_json(), step.describe(outcome)
-
-    execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)
-
-
-@app.command()
 def evaluate(
     design: Annotated[
-        str | None, typer.Option(help="chronological, items, rows10 or rows30. Default: chronological.")
+        str | None,
+        typer.Option(help="chronological, items, or rowsN for N percent of the rows. Default: chronological."),
     ] = None,
     backbone: Annotated[
         list[str] | None, typer.Option(help="Repeat for several; 'all' for the six. Default: fm and deepfm.")
@@ -63,8 +34,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="Repeat for several; 'plain' is needed. plain, fre, fie, paper, values, 'values untuned', both; each "
-            "but plain with ' permuted' or ' random' for a placebo, 'values words' and 'both words' for bags of words; "
-            "'plain cold', 'values cold' for training with cold starts."
+            "but plain with ' permuted' or ' random' for a placebo, 'values words' and 'both words' for bags of words."
         ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Paired seeds per arm. Default: 3.")] = None,
@@ -83,7 +53,7 @@ def evaluate(
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
         from llactr.jobs import evaluate as step
-        from llactr.jobs.config import load_config
+        from llactr.lifecycle.config import load_config
 
         flags = {"design": design, "backbones": backbone or None, "arms": arm or None, "seeds": seeds, "draws": draws}
         settings = load_config(config, evaluate=flags)
@@ -92,3 +62,22 @@ def evaluate(
         return outcome.as_json(), step.describe(outcome)
 
     execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)
+
+
+def diagnose(
+    dataset: DatasetOption = None,
+    device: Annotated[str, typer.Option(help="FAISS device: auto, cpu or gpu.")] = "auto",
+    workspace: WorkspaceOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how similar the fields are (FAISS) and write the report."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from llactr.diagnostics.index import Device
+        from llactr.jobs import diagnose as step
+
+        outcome = step.run(job, chosen_dataset(job, dataset), device=cast(Device, device))
+        return outcome.as_json(), step.describe(outcome)
+
+    execute(body, workspace=workspace, as_json=as_json, force=force)

@@ -1,0 +1,65 @@
+"""Commands that bring the data in and online: `llactr ingest`, `apply`, `materialize`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llactr.jobs.cli.command import (
+    ForceOption,
+    JsonOption,
+    WorkspaceOption,
+    check_spec,
+    execute,
+)
+from llactr.steps import Job
+
+__all__ = ["apply", "ingest", "materialize"]
+
+
+def ingest(
+    spec: Annotated[str, typer.Argument(help="Dataset spec (YAML), or the name of one that comes with llactr.")],
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of the source files.")] = None,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add the folder's rows to the dataset: new items, users, events.")
+    ] = False,
+    workspace: WorkspaceOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch and check the data, write the offline tables."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        check_spec(spec)
+        from llactr.jobs import ingest as step
+
+        outcome = step.append(job, spec, data_folder=data) if append else step.run(job, spec, data_folder=data)
+        return outcome.as_json(), step.describe(outcome)
+
+    execute(body, workspace=workspace, as_json=as_json, force=force)
+
+
+def apply(workspace: WorkspaceOption = None, force: ForceOption = False, as_json: JsonOption = False) -> None:
+    """Register entities, views and services: what `feast apply` does in feature_repo/."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from llactr.jobs import materialize as step
+
+        outcome = step.apply(job)
+        return outcome.as_json(), step.describe_apply(outcome)
+
+    execute(body, workspace=workspace, as_json=as_json, force=force)
+
+
+def materialize(workspace: WorkspaceOption = None, force: ForceOption = False, as_json: JsonOption = False) -> None:
+    """Load the online store: what `feast materialize` does in feature_repo/."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from llactr.jobs import materialize as step
+
+        outcome = step.materialize(job)
+        return outcome.as_json(), step.describe_materialize(outcome)
+
+    execute(body, workspace=workspace, as_json=as_json, force=force)

@@ -1,0 +1,95 @@
+"""Commands of the language model: `llactr finetune`, `encode`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from llactr.jobs.cli.command import (
+    ConfigOption,
+    DatasetOption,
+    ForceOption,
+    JsonOption,
+    ThreadsOption,
+    WorkspaceOption,
+    chosen_dataset,
+    execute,
+)
+from llactr.steps import Job
+
+__all__ = ["encode", "finetune"]
+
+
+def finetune(
+    model: Annotated[str | None, typer.Option(help="Encoder: minilm, smollm2, a folder, or a hub name.")] = None,
+    objective: Annotated[
+        str, typer.Option(help="fields (SSFT on field-feature pairs), or colike (values, from users' likes).")
+    ] = "fields",
+    loss: Annotated[str | None, typer.Option(help="contrastive or generative.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:0.")] = None,
+    dataset: DatasetOption = None,
+    config: ConfigOption = None,
+    threads: ThreadsOption = 0,
+    workspace: WorkspaceOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fine-tune the encoder on field-feature pairs (SSFT), or for values on users' likes (colike)."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from llactr.errors import InputError
+        from llactr.jobs import finetune as step
+        from llactr.jobs import tune_values
+        from llactr.lifecycle.config import load_config
+
+        if objective == "colike":
+            tuned = tune_values.run(job, chosen_dataset(job, dataset), load_config(config).values)
+            return tuned.as_json(), tune_values.describe(tuned)
+        if objective != "fields":
+            raise InputError(f"--objective is {objective!r}: choose fields or colike")
+        settings = load_config(config, semantics={"model": model, "loss": loss, "seed": seed, "device": device})
+        outcome = step.run(job, chosen_dataset(job, dataset), settings.semantics)
+        return outcome.as_json(), step.describe(outcome)
+
+    execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)
+
+
+def encode(
+    values: Annotated[bool, typer.Option("--values", help="Encode the values' texts instead; only new ones.")] = False,
+    shards: Annotated[int, typer.Option(min=1, help="With --values: processes that encode side by side.")] = 1,
+    untuned: Annotated[
+        bool, typer.Option("--untuned", help="Use the encoder as published, without an adapter.")
+    ] = False,
+    effective_from: Annotated[
+        str | None, typer.Option(help="When the release takes effect: start, now, or an ISO time with a zone.")
+    ] = None,
+    dataset: DatasetOption = None,
+    config: ConfigOption = None,
+    threads: ThreadsOption = 0,
+    workspace: WorkspaceOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Encode the field descriptions and make the release; with --values, encode the values' texts."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from llactr.jobs import encode as step
+        from llactr.jobs import encode_values
+        from llactr.lifecycle.config import load_config
+
+        settings = load_config(config)
+        if values:
+            made = encode_values.run(job, chosen_dataset(job, dataset), settings.values, untuned=untuned, shards=shards)
+            return made.as_json(), encode_values.describe(made)
+        outcome = step.run(
+            job,
+            chosen_dataset(job, dataset),
+            settings.semantics,
+            untuned=untuned,
+            effective_from=effective_from or "start",
+        )
+        return outcome.as_json(), step.describe(outcome)
+
+    execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)

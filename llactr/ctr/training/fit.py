@@ -1,0 +1,165 @@
+"""The step that trains one model on the point-in-time training set and keeps it as a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from llactr.ctr.bundle import Bundle
+from llactr.ctr.config import BackboneName, TrainConfig, ValuesConfig
+from llactr.ctr.metrics import measure
+from llactr.ctr.model import CTRModel, predict
+from llactr.ctr.training.build import build_model, train_config
+from llactr.ctr.training.cold_start import ColdStart
+from llactr.ctr.training.config import TrainArm, TrainJobConfig, enhancement_of, has_values
+from llactr.ctr.training.data import CTRData
+from llactr.ctr.training.join import join
+from llactr.ctr.training.trainer import EpochRecord, TrainResult, train
+from llactr.ctr.training.training_set import TrainingSet
+from llactr.ctr.values.embedding import ValueTables
+from llactr.spec import DatasetSpec
+from llactr.steps import Advance, Job, Step, StepOutcome, StepResult
+from llactr.store import read_value_vectors
+from llactr.store.ingested import dataset_spec, values_hash
+from llactr.store.vectors.encode_values import current_values_version
+from llactr.workspace import Workspace
+
+__all__ = ["HeldOutMetrics", "TestMetrics", "TrainMetrics", "TrainSummary", "train_bundle"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HeldOutMetrics(_Model):
+    """Metrics of the validation split, at the epoch whose weights were kept."""
+
+    auc: float | None
+    logloss: float | None
+
+
+class TestMetrics(HeldOutMetrics):
+    """Metrics of the test split."""
+
+    __test__ = False  # no test of pytest's
+
+    rows: int
+    clicks: int
+
+
+class TrainMetrics(_Model):
+    """What training measured; a bundle holds it too."""
+
+    validation: HeldOutMetrics
+    test: TestMetrics
+    epochs: int
+    best_epoch: int
+    cpu_seconds: float
+
+
+class TrainSummary(StepResult):
+    """A bundle: what it uses, the versions that it is pinned to, its metrics, and how training went, by epoch."""
+
+    backbone: BackboneName
+    arm: TrainArm
+    semantics_version: str
+    values_version: str | None
+    metrics: TrainMetrics
+    training: TrainConfig
+    curve: tuple[EpochRecord, ...]
+
+
+def train_bundle(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[TrainSummary]:
+    """Trains one model and keeps it as a bundle, pinned to its semantics version.
+
+    Raises:
+        NotReadyError: a step that the arm needs has not been run.
+        InputError: the settings do not fit the backbone.
+    """
+    spec = dataset_spec(job.workspace, dataset)
+    arm = config.arm or ("values" if Step.ENCODE_VALUES in job.workspace.current(dataset) else "paper")
+    config = config.model_copy(update={"arm": arm})
+    settings = train_config(config.backbone, config.seed, config.training)
+    joined, training_set = join(job, dataset)
+    inputs = {"training_set": joined.key}
+    if has_values(arm):
+        inputs["values"] = values_hash(job.workspace, dataset, current_values_version(job.workspace, dataset))
+
+    def work(draft: Path, advance: Advance) -> TrainSummary:
+        def shown(record: EpochRecord) -> None:
+            advance(record.epoch, 0, f"epoch {record.epoch}: validation AUC {record.validation_auc:.4f}")
+
+        model, data = _model(job.workspace, spec, training_set, config, arm)
+        cold = ColdStart.of(spec, training_set.transform, config.cold_share)
+        result = train(model, data, settings, progress=shown, cold=cold)
+        metrics = _metrics(model, data, result)
+        bundle = Bundle.of(
+            model,
+            spec=spec,
+            transform=training_set.transform,
+            vectors=training_set.current_vectors,
+            metrics=metrics.model_dump(mode="json"),
+        )
+        bundle.save(draft)
+        advance(1, 1, f"{config.backbone} {arm}: test AUC {metrics.test.auc:.4f}")
+        return TrainSummary(
+            backbone=config.backbone,
+            arm=arm,
+            semantics_version=bundle.version,
+            values_version=bundle.values.version if bundle.values else None,
+            metrics=metrics,
+            training=settings,
+            curve=result.history,
+        )
+
+    return job.step(
+        Step.TRAIN,
+        lambda key: job.workspace.artifact(
+            "bundles", f"{dataset}-{config.backbone}-{arm.replace(' ', '_')}-{key[:12]}"
+        ),
+        dataset=dataset,
+        config={**config.model_dump(mode="json"), "training": settings.model_dump(mode="json")},
+        inputs=inputs,
+        result=TrainSummary,
+        work=work,
+    )
+
+
+def _model(
+    workspace: Workspace, spec: DatasetSpec, training_set: TrainingSet, config: TrainJobConfig, arm: TrainArm
+) -> tuple[CTRModel, CTRData]:
+    """A fresh model of an arm, and the rows that it reads."""
+    tables = None
+    if has_values(arm):
+        tables = _value_tables(workspace, spec, training_set, config.values)
+    model = build_model(
+        training_set,
+        config.backbone,
+        enhancement=enhancement_of(arm, config.enhancement),
+        settings=config.settings,
+        seed=config.seed,
+        values=tables,
+    )
+    return model, training_set.data if tables is None else training_set.with_values(tables)
+
+
+def _value_tables(
+    workspace: Workspace, spec: DatasetSpec, training_set: TrainingSet, config: ValuesConfig
+) -> ValueTables:
+    """The value vectors encoded last, read from the offline store for the values of a training set."""
+    version = current_values_version(workspace, spec.name)
+    vectors = read_value_vectors(workspace, spec, version, training_set.values_wanted())
+    return ValueTables.fit(training_set.transform, vectors, config, training_set.unseen)
+
+
+def _metrics(model: CTRModel, data: CTRData, result: TrainResult) -> TrainMetrics:
+    test = data.split.test
+    found = measure(data.label[test], predict(model, data.ids[test], data.version[test]))
+    return TrainMetrics(
+        validation=HeldOutMetrics(auc=result.validation.auc, logloss=result.validation.logloss),
+        test=TestMetrics(auc=found.auc, logloss=found.logloss, rows=found.rows, clicks=found.clicks),
+        epochs=len(result.history),
+        best_epoch=result.best_epoch,
+        cpu_seconds=result.cpu_seconds,
+    )

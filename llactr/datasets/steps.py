@@ -1,0 +1,48 @@
+"""The step that makes a dataset: fetched and checked, its offline tables written, or added to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llactr.datasets.append import append_offline_tables
+from llactr.datasets.base import fetch
+from llactr.datasets.ingest import ingest_key, write_offline_tables
+from llactr.datasets.summary import IngestSummary
+from llactr.spec import DatasetSpec
+from llactr.steps import Job, Step, StepOutcome
+
+__all__ = ["append_to_dataset", "ingest_dataset"]
+
+
+def ingest_dataset(
+    job: Job, spec: DatasetSpec, *, data_folder: Path | None, beside: Path
+) -> StepOutcome[IngestSummary]:
+    """Ingests the dataset of a spec.
+
+    Args:
+        job: where.
+        spec: of the dataset.
+        data_folder: holds the source files; None for the recipe's own, or, without a recipe, those in `beside`.
+        beside: the spec's folder.
+    """
+    folder = data_folder or beside
+    with job.measured(Step.INGEST, IngestSummary, dataset=spec.name, folder=job.workspace.dataset(spec.name)) as step:
+        if spec.recipe:
+            folder = fetch(spec.recipe, folder=data_folder, cache=job.workspace.root / "downloads")
+        if not step.unchanged(ingest_key(spec, folder)):
+            summary = write_offline_tables(spec, job.workspace, folder)
+            step.done(summary, f"{summary.rows:,} rows, {summary.positives:.1%} positive")
+    return step.outcome
+
+
+def append_to_dataset(job: Job, spec: DatasetSpec, data_folder: Path) -> StepOutcome[IngestSummary]:
+    """Adds what a folder holds to the tables of an ingested dataset: new items, users, events, corrections.
+
+    Raises:
+        DataError: see `append_offline_tables`.
+    """
+    with job.measured(Step.INGEST, IngestSummary, dataset=spec.name, folder=job.workspace.dataset(spec.name)) as step:
+        summary = append_offline_tables(spec, job.workspace, data_folder)
+        added = ", ".join(f"{count:,} of {table}" for table, count in summary.new_rows.items() if count)
+        step.done(summary, f"new rows: {added or 'none'}")
+    return step.outcome

@@ -1,0 +1,153 @@
+"""What all arms of a draw share: its training set, and the vectors of all values, tuned and untuned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from safetensors.numpy import load_file, save_file
+
+from llactr.ctr import TrainingSet
+from llactr.evaluation.config import EvaluateConfig
+from llactr.evaluation.placebos import Texts
+from llactr.semantics import (
+    FieldValueVectors,
+    FieldVectors,
+    ValueSemanticsConfig,
+    ValueVectors,
+    load_encoder,
+    tune_colike,
+    values_version,
+)
+from llactr.semantics.tuning.likes import item_text_field, likes
+from llactr.semantics.tuning.loop import TuningRun
+from llactr.spec import DatasetSpec
+from llactr.steps import Advance, Job, Step, StepResult
+from llactr.store import read_field_vectors, training_rows
+from llactr.store.ingested import dataset_hash
+from llactr.store.value_texts import read_texts
+
+__all__ = ["Draw", "Draws"]
+
+_VECTORS = "vectors.safetensors"
+
+
+class DrawnValues(StepResult):
+    """The value vectors of a draw, kept beside this: their version and encoder, and what tuning measured, if any."""
+
+    version: str
+    encoder: str
+    model: str | None = None
+    windows: int | None = None
+    items: int | None = None
+    loss_before: float | None = None
+    loss_after: float | None = None
+    run: TuningRun | None = None
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A draw.
+
+    Attributes:
+        training_set: of its training rows.
+        values: value vectors, by whether their encoder is tuned; those that the arms need.
+        texts: the values' texts; empty where no arm has value vectors.
+    """
+
+    training_set: TrainingSet
+    values: dict[bool, ValueVectors]
+    texts: Texts
+
+
+class Draws:
+    """The draws of an evaluation; the one asked for last is remembered.
+
+    Args:
+        job: where.
+        spec: of the dataset.
+        config: what is compared.
+        semantics: how value vectors are made.
+        chronological: the training set of the design without held-out items or rows.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        spec: DatasetSpec,
+        config: EvaluateConfig,
+        semantics: ValueSemanticsConfig,
+        chronological: TrainingSet,
+    ) -> None:
+        self.job, self.spec, self.config, self.semantics = job, spec, config, semantics
+        self.chronological = chronological
+        self._last: tuple[int, Draw] | None = None
+
+    def __getitem__(self, draw: int) -> Draw:
+        """A draw by its number."""
+        if self._last is None or self._last[0] != draw:
+            self._last = (draw, self._made(draw))
+        return self._last[1]
+
+    def _made(self, draw: int) -> Draw:
+        training_set = self.chronological
+        if self.config.design.has_draws:
+            train_rows = self.config.design.training_rows(
+                self.spec, self._rows, held_share=self.config.held_share, draw=draw
+            )
+            training_set = TrainingSet.build(self.spec, self._rows, self._fields, train_rows=train_rows)
+        wanted = sorted({arm.is_tuned for arm in self.config.arms if arm.has_values})
+        values = {tuned: self._vectors(training_set, draw, tuned=tuned) for tuned in wanted}
+        return Draw(training_set, values, self._texts if wanted else {})
+
+    def _vectors(self, training_set: TrainingSet, draw: int, *, tuned: bool) -> ValueVectors:
+        """The vectors of all values by the encoder as published, or tuned on the likes of the draw's training rows."""
+        config = self.semantics.model_dump(mode="json", include=None if tuned else {"encoder"})
+        if tuned:
+            config |= {"design": str(self.config.design), "draw": draw, "held_share": self.config.held_share}
+        outcome = self.job.step(
+            Step.EVALUATION_VALUES,
+            lambda key: self.job.workspace.artifact("evaluation_values", f"{self.spec.name}-{key[:12]}"),
+            dataset=self.spec.name,
+            config=config,
+            inputs={"dataset": dataset_hash(self.job.workspace, self.spec.name)},
+            result=DrawnValues,
+            work=lambda draft, advance: self._encode(draft, advance, training_set, draw, tuned=tuned),
+        )
+        stored = load_file(outcome.folder / _VECTORS)
+        fields = {field: FieldValueVectors(tuple(some), stored[field]) for field, some in self._texts.items()}
+        return ValueVectors(self.spec.name, outcome.result.version, outcome.result.encoder, fields)
+
+    def _encode(
+        self, draft: Path, advance: Advance, training_set: TrainingSet, draw: int, *, tuned: bool
+    ) -> DrawnValues:
+        name = f"draw {draw}" if tuned else "untuned"
+        advance(0, 0, f"{name}: loading the encoder")
+        encoder = load_encoder(self.semantics.encoder)
+        facts: dict[str, Any] = {}
+        if tuned:
+            items = dict(self._texts[item_text_field(self.spec)])
+            training = self._rows.take(pa.array(training_set.data.split.train))
+            windows, words = likes(self.spec, training, items, window=self.semantics.colike.window)
+            facts = tune_colike(
+                encoder, words, windows, self.semantics.colike,
+                progress=lambda state: advance(state.step, state.steps, f"{name}: tuning, loss {state.loss or 0:.2f}"),
+            ).to_json()  # fmt: skip
+        vectors = {field: encoder.encode(list(some.values())) for field, some in self._texts.items()}
+        save_file(vectors, draft / _VECTORS)
+        advance(1, 1, f"{name}: {sum(map(len, vectors.values())):,} values encoded")
+        return DrawnValues(version=values_version(self.spec, encoder), encoder=encoder.name, **facts)
+
+    def _fields(self, version: str) -> FieldVectors:
+        return read_field_vectors(self.job.workspace, self.spec.name, version, self.spec.field_names)
+
+    @cached_property
+    def _rows(self) -> pa.Table:
+        return training_rows(self.job.workspace, self.spec)
+
+    @cached_property
+    def _texts(self) -> dict[str, dict[str, str]]:
+        return read_texts(self.job.workspace, self.spec)

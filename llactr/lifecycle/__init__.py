@@ -1,0 +1,1 @@
+"""A run as a whole, over the steps of all rooms: what it is told."""

@@ -1,0 +1,24 @@
+"""The texts of all values that the offline tables hold."""
+
+from __future__ import annotations
+
+from llactr.datasets import table_files
+from llactr.semantics.texts import value_texts
+from llactr.spec import DatasetSpec
+from llactr.store.tables import read_files
+from llactr.store.training import events_table
+from llactr.workspace import Workspace
+
+__all__ = ["read_texts"]
+
+
+def read_texts(workspace: Workspace, spec: DatasetSpec) -> dict[str, dict[str, str]]:
+    """Field -> value -> text of everything that the dataset's offline tables hold now."""
+    events = events_table(workspace, spec)
+    entities = {}
+    for owner in spec.entities:
+        folder = workspace.offline_table(spec.name, owner)
+        if table_files(folder):
+            table = read_files(folder, first_run="llactr ingest")
+            entities[str(owner)] = table.sort_by([("event_timestamp", "ascending"), ("created_timestamp", "ascending")])
+    return value_texts(spec, events, entities)

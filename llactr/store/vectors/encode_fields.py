@@ -1,0 +1,135 @@
+"""The step that encodes the K field descriptions, writes them with their semantics version, and makes the release."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from llactr.errors import InputError, NotReadyError
+from llactr.manifest import content_hash, read_manifest
+from llactr.semantics import EncoderConfig, FieldVectors, SemanticsConfig, encode_fields, load_encoder
+from llactr.spec import DatasetSpec
+from llactr.steps import Advance, Job, Step, StepOutcome, StepResult
+from llactr.store.field_vectors import write_field_vectors
+from llactr.store.ingested import dataset_spec
+from llactr.store.releases import current_release, release
+
+__all__ = ["EncodeSummary", "adapter_key", "encode_dataset"]
+
+
+class EncodeSummary(StepResult):
+    """A semantics version: its encoder, L, the fields in the spec's order, whether it is new, when it takes effect."""
+
+    version: str
+    encoder: str
+    dim: int
+    fields: tuple[str, ...]
+    new: bool
+    effective_from: str
+
+
+def encode_dataset(
+    job: Job, dataset: str, config: SemanticsConfig, *, untuned: bool, effective_from: str
+) -> StepOutcome[EncodeSummary]:
+    """Encodes with the dataset's latest adapter, or without one, and releases the version.
+
+    Args:
+        job: where.
+        dataset: which.
+        config: the encoder; the adapter that `llactr finetune` made for it last is used.
+        untuned: use no adapter.
+        effective_from: `start` (of the dataset: the release holds for all rows), `now`, or an ISO time with a zone.
+
+    Raises:
+        NotReadyError: no adapter has been made.
+        InputError: `effective_from` is no moment.
+    """
+    spec = dataset_spec(job.workspace, dataset)
+    moment = _moment(effective_from)
+    adapter = None if untuned or not config.tune else _adapter(job, dataset)
+
+    def work(draft: Path, advance: Advance) -> EncodeSummary:
+        advance(0, 0, "loading the encoder")
+        return _encoded(job, spec, _with_adapter(config.encoder, adapter), moment, draft, advance)
+
+    outcome = job.step(
+        Step.ENCODE,
+        lambda key: job.workspace.artifact("semantics", f"{dataset}-{key[:12]}"),
+        dataset=dataset,
+        config={"encoder": config.encoder.model_dump(mode="json"), "effective_from": effective_from},
+        inputs={
+            "fields": content_hash([[field.name, field.description] for field in spec.fields]),
+            "adapter": adapter_key(adapter),
+        },
+        result=EncodeSummary,
+        work=work,
+    )
+    if outcome.skipped and current_release(job.workspace, dataset) != outcome.result.version:
+        # Another version was released in between: going back to this one is a release of its own.
+        write_field_vectors(job.workspace, FieldVectors.load(outcome.folder))
+        release(job.workspace, dataset, outcome.result.version, effective_from=moment)
+    return outcome
+
+
+def adapter_key(adapter: Path | None) -> str:
+    """The key of the step that made an adapter; empty for none."""
+    manifest = read_manifest(adapter) if adapter else None
+    return manifest["key"] if manifest else ""
+
+
+def _encoded(
+    job: Job, spec: DatasetSpec, encoder: EncoderConfig, moment: datetime | None, draft: Path, advance: Advance
+) -> EncodeSummary:
+    """Encodes, keeps a copy beside the manifest, adds to the offline table, and releases."""
+    vectors = encode_fields(spec, load_encoder(encoder))
+    vectors.save(draft)
+    new = write_field_vectors(job.workspace, vectors)
+    since = release(job.workspace, spec.name, vectors.version, effective_from=moment)
+    advance(1, 1, f"{len(vectors.fields)} field vectors of dim {vectors.dim}, version {vectors.version}")
+    return EncodeSummary(
+        version=vectors.version,
+        encoder=vectors.encoder,
+        dim=vectors.dim,
+        fields=vectors.fields,
+        new=new,
+        effective_from=since.isoformat(),
+    )
+
+
+def _adapter(job: Job, dataset: str) -> Path:
+    adapter = job.workspace.current(dataset).get(Step.FINETUNE)
+    if adapter is None:
+        raise NotReadyError(
+            f"no adapter has been tuned for {dataset!r}: run 'llactr finetune', or encode with --untuned"
+        )
+    return adapter
+
+
+def _with_adapter(encoder: EncoderConfig, adapter: Path | None) -> EncoderConfig:
+    """The encoder with an adapter, on the model that this was tuned on."""
+    if adapter is None:
+        return encoder
+    manifest = read_manifest(adapter)
+    try:
+        tuned = SemanticsConfig.model_validate(manifest["config"] if manifest else None).encoder.model
+    except ValidationError:
+        raise NotReadyError(f"the adapter {adapter} has no manifest: run 'llactr finetune' again") from None
+    return encoder.model_copy(update={"adapter": adapter / "adapter", "model": tuned})
+
+
+def _moment(text: str) -> datetime | None:
+    if text == "start":
+        return None
+    if text == "now":
+        return datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.min
+    if moment.tzinfo is None:
+        raise InputError(
+            f"--effective-from is {text!r}: give 'start', 'now', or a time such as 2026-01-31T12:00:00+00:00"
+        )
+    return moment

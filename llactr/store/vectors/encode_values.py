@@ -1,0 +1,172 @@
+"""The step that encodes each distinct value's text once, piece by piece, and only what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from llactr.errors import InputError, NotReadyError
+from llactr.semantics import (
+    EncodedPiece,
+    EncoderConfig,
+    ValueSemanticsConfig,
+    encode_pieces,
+    load_encoder,
+    new_pieces,
+    values_version,
+)
+from llactr.semantics.tuning.likes import can_tune
+from llactr.semantics.value_shards import encode_in_shards
+from llactr.spec import DatasetSpec
+from llactr.steps import Advance, Job, Step, StepOutcome, StepResult, outcome_of
+from llactr.store.ingested import dataset_hash, dataset_spec
+from llactr.store.value_texts import read_texts
+from llactr.store.value_vectors import stored_texts, write_value_vectors
+from llactr.store.vectors.encode_fields import adapter_key
+from llactr.workspace import Workspace
+
+__all__ = ["EncodeValuesSummary", "current_values_version", "encode_dataset_values"]
+
+
+class EncodeValuesSummary(StepResult):
+    """The values' semantics version, and what has a vector.
+
+    Attributes:
+        adapter: folder of the collaboratively tuned adapter; None for the encoder as published.
+        dim: L.
+        values: field -> how many values have a vector.
+        new_texts: distinct texts that were encoded by this run.
+    """
+
+    version: str
+    encoder: str
+    adapter: str | None
+    dim: int
+    values: dict[str, int]
+    new_texts: int
+
+
+def encode_dataset_values(
+    job: Job, dataset: str, config: ValueSemanticsConfig, *, untuned: bool = False, shards: int = 1, piece: int = 1024
+) -> StepOutcome[EncodeValuesSummary]:
+    """Encodes the values that have no vector of this version yet. A killed run loses at most one piece a shard.
+
+    Args:
+        job: where.
+        dataset: which.
+        config: the encoder; the adapter that collaborative tuning made for it last is used, where the spec allows it.
+        untuned: use no adapter; where none was tuned, and values were encoded without one before, that goes on.
+        shards: processes that encode side by side; with several GPUs, one each.
+        piece: distinct texts that are kept at a time.
+
+    Raises:
+        InputError: the spec gives no field a value_text.
+        NotReadyError: no adapter has been made.
+    """
+    spec = dataset_spec(job.workspace, dataset)
+    if not spec.text_fields:
+        raise InputError(f"no field of {dataset!r} has a value_text: say in the spec which values have a text")
+    adapter = None if untuned or not config.tune or not can_tune(spec) else _adapter(job.workspace, dataset)
+    encoder = config.encoder
+    if adapter is not None:
+        encoder = encoder.model_copy(update={"adapter": adapter / "adapter"})
+
+    def work(_: Path, advance: Advance) -> EncodeValuesSummary:
+        advance(0, 0, "loading the encoder")
+        texts = read_texts(job.workspace, spec)
+        made = _encode_new(job.workspace, spec, encoder, texts, shards=shards, piece=piece, advance=advance)
+        values = sum(made.values.values())
+        advance(1, 1, f"{values:,} values, {made.new_texts:,} new texts, version {made.version}")
+        return made.model_copy(update={"adapter": str(adapter) if adapter else None})
+
+    return job.step(
+        Step.ENCODE_VALUES,
+        lambda key: job.workspace.artifact("value_semantics", f"{dataset}-{key[:12]}"),
+        dataset=dataset,
+        config={"encoder": config.encoder.model_dump(mode="json")},
+        inputs={"dataset": dataset_hash(job.workspace, dataset), "adapter": adapter_key(adapter)},
+        result=EncodeValuesSummary,
+        work=work,
+    )
+
+
+def current_values_version(workspace: Workspace, dataset: str) -> str:
+    """The values' semantics version encoded last.
+
+    Raises:
+        NotReadyError: no values have been encoded.
+    """
+    known = _last(workspace, dataset)
+    if known is None:
+        raise NotReadyError(f"the values of {dataset!r} have no vectors: run 'llactr encode --values' first")
+    return known.result.version
+
+
+def _last(workspace: Workspace, dataset: str) -> StepOutcome[EncodeValuesSummary] | None:
+    folder = workspace.current(dataset).get(Step.ENCODE_VALUES)
+    return outcome_of(folder, EncodeValuesSummary) if folder else None
+
+
+def _adapter(workspace: Workspace, dataset: str) -> Path | None:
+    """The adapter tuned last; None where values have been encoded without one: new ones then join them."""
+    adapter = workspace.current(dataset).get(Step.TUNE_VALUES)
+    known = _last(workspace, dataset)
+    if adapter is None and (known is None or known.result.adapter is not None):
+        raise NotReadyError(
+            f"the encoder of {dataset!r}'s values has not been tuned: run 'llactr finetune --objective colike', "
+            "or encode with --untuned"
+        )
+    return adapter
+
+
+def _encode_new(
+    workspace: Workspace,
+    spec: DatasetSpec,
+    config: EncoderConfig,
+    texts: Mapping[str, Mapping[str, str]],
+    *,
+    shards: int,
+    piece: int,
+    advance: Advance,
+) -> EncodeValuesSummary:
+    """Encodes and keeps what has no vector yet."""
+    encoder = load_encoder(config)
+    version = values_version(spec, encoder)
+    pieces = new_pieces(texts, stored_texts(workspace, spec.name, version), texts_per_piece=piece)
+    total = sum(map(len, pieces))
+    keep = _Keep(workspace.root, spec.name, version, encoder.name)
+
+    def shown(done: int, of: int) -> None:
+        advance(done, of, f"{done:,} of {of:,} texts")
+
+    if shards > 1 and len(pieces) > 1:
+        for done in encode_in_shards(config, pieces, keep, shards=shards):
+            shown(done, total)
+    else:
+        encode_pieces(encoder, pieces, keep, progress=shown)
+    return EncodeValuesSummary(
+        version=version,
+        encoder=encoder.name,
+        adapter=None,
+        dim=encoder.dim,
+        values={name: len(some) for name, some in texts.items()},
+        new_texts=total,
+    )
+
+
+class _Keep:
+    """Writes an encoded piece to the offline store, in whichever process it is called."""
+
+    def __init__(self, root: Path, dataset: str, version: str, encoder: str) -> None:
+        self.workspace, self.dataset, self.version, self.encoder = Workspace(root), dataset, version, encoder
+
+    def __call__(self, piece: EncodedPiece) -> None:
+        write_value_vectors(
+            self.workspace,
+            self.dataset,
+            self.version,
+            encoder=self.encoder,
+            keys=piece.keys,
+            texts=piece.texts,
+            vectors=piece.vectors,
+        )

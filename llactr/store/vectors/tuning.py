@@ -1,0 +1,154 @@
+"""The steps that tune an adapter: one for the descriptions of fields, one for the texts of values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from llactr.datasets import table_files
+from llactr.semantics import (
+    SemanticsConfig,
+    TuningProgress,
+    ValueSemanticsConfig,
+    distinct_field_values,
+    finetune,
+    load_encoder,
+    tune_colike,
+)
+from llactr.semantics.tuning.likes import item_text_field, likes
+from llactr.semantics.tuning.loop import TuningRun
+from llactr.spec import DatasetSpec
+from llactr.steps import Advance, Job, Step, StepOutcome, StepResult
+from llactr.store.ingested import dataset_hash, dataset_spec
+from llactr.store.tables import read_files
+from llactr.store.training import events_table
+from llactr.store.value_texts import read_texts
+from llactr.transforms import chronological_split
+from llactr.workspace import Workspace
+
+__all__ = ["FinetuneSummary", "MeasuredFields", "TuneValuesSummary", "training_values", "tune_fields", "tune_values"]
+
+
+class MeasuredFields(BaseModel):
+    """How many held-out values of each field (row) were put to each field (column); no accuracy without values."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    accuracy: float | None
+    fields: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+class FinetuneSummary(StepResult):
+    """What `llactr.semantics.FinetuneResult` says, and the fingerprint of the tuned encoder."""
+
+    model: str
+    loss: str
+    before: MeasuredFields
+    after: MeasuredFields
+    run: TuningRun
+    values_tuned: int
+    values_held_out: int
+    trained_parameters: int
+    threads: int
+    fingerprint: str
+
+
+class TuneValuesSummary(StepResult):
+    """What `llactr.semantics.ColikeResult` says, the tuned encoder's fingerprint, and the model as configured."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    model: str
+    windows: int
+    items: int
+    loss_before: float
+    loss_after: float
+    run: TuningRun
+    fingerprint: str
+    configured_model: str = Field(alias="model_config")
+
+
+def tune_fields(job: Job, dataset: str, config: SemanticsConfig) -> StepOutcome[FinetuneSummary]:
+    """Tunes an adapter for a dataset's fields on its training rows' values, and measures what it learned."""
+    spec = dataset_spec(job.workspace, dataset)
+
+    def work(draft: Path, advance: Advance) -> FinetuneSummary:
+        advance(0, 0, "loading the encoder")
+        encoder = load_encoder(config.encoder)
+        descriptions = {field.name: field.description for field in spec.fields}
+        values = training_values(job.workspace, spec)
+        result = finetune(encoder, descriptions, values, config.finetune, progress=_shown(advance))
+        encoder.save_adapter(draft / "adapter")
+        result.save(draft)
+        made = FinetuneSummary.model_validate(result.to_json() | {"fingerprint": encoder.fingerprint})
+        advance(1, 1, f"held-out field accuracy {made.before.accuracy:.2f} -> {made.after.accuracy:.2f}")
+        return made
+
+    return job.step(
+        Step.FINETUNE,
+        lambda key: job.workspace.artifact("adapters", f"{dataset}-{key[:12]}"),
+        dataset=dataset,
+        config=config.model_dump(mode="json"),
+        inputs={"dataset": dataset_hash(job.workspace, dataset)},
+        result=FinetuneSummary,
+        work=work,
+    )
+
+
+def tune_values(job: Job, dataset: str, config: ValueSemanticsConfig) -> StepOutcome[TuneValuesSummary]:
+    """Tunes an adapter for a dataset's values on the likes of its training rows.
+
+    Raises:
+        InputError: the spec has no users, or no texts of items.
+    """
+    spec = dataset_spec(job.workspace, dataset)
+    field = item_text_field(spec)
+
+    def work(draft: Path, advance: Advance) -> TuneValuesSummary:
+        advance(0, 0, "loading the encoder")
+        texts = read_texts(job.workspace, spec)[field]
+        windows, items = likes(spec, _training_events(job.workspace, spec), texts, window=config.colike.window)
+        encoder = load_encoder(config.encoder)
+        result = tune_colike(encoder, items, windows, config.colike, progress=_shown(advance))
+        encoder.save_adapter(draft / "adapter")
+        result.save(draft)
+        advance(1, 1, f"loss on held-out windows {result.loss_before:.2f} -> {result.loss_after:.2f}")
+        extra = {"fingerprint": encoder.fingerprint, "model_config": config.encoder.model}
+        return TuneValuesSummary.model_validate(result.to_json() | extra)
+
+    return job.step(
+        Step.TUNE_VALUES,
+        lambda key: job.workspace.artifact("adapters", f"{dataset}-colike-{key[:12]}"),
+        dataset=dataset,
+        config=config.model_dump(mode="json"),
+        inputs={"dataset": dataset_hash(job.workspace, dataset)},
+        result=TuneValuesSummary,
+        work=work,
+    )
+
+
+def training_values(workspace: Workspace, spec: DatasetSpec) -> dict[str, tuple[str, ...]]:
+    """The distinct values of each field among the training rows."""
+    entities: dict[str, pa.Table] = {}
+    for owner in spec.entities:
+        folder = workspace.offline_table(spec.name, owner)
+        if table_files(folder):
+            entities[owner] = read_files(folder, first_run="llactr ingest")
+    return distinct_field_values(spec, _training_events(workspace, spec), entities=entities)
+
+
+def _training_events(workspace: Workspace, spec: DatasetSpec) -> pa.Table:
+    events = events_table(workspace, spec)
+    return events.slice(0, len(chronological_split(events.num_rows, spec.split).train))
+
+
+def _shown(advance: Advance) -> Callable[[TuningProgress], None]:
+    def shown(state: TuningProgress) -> None:
+        loss = f"loss {state.loss:.2f}" if state.loss is not None else f"measuring {state.phase}"
+        advance(state.step, state.steps, loss)
+
+    return shown
