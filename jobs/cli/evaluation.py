@@ -52,12 +52,13 @@ def evaluate(
     """Compare arms on the test split: draws, paired seeds, slices, a bootstrap over rows, a verdict; resumable."""
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
-        from llactr.jobs import evaluate as step
         from llactr.lifecycle.config import load_config
 
         flags = {"design": design, "backbones": backbone or None, "arms": arm or None, "seeds": seeds, "draws": draws}
         settings = load_config(config, evaluate=flags)
         name = chosen_dataset(job, dataset)
+        from llactr.jobs import evaluate as step
+
         outcome = step.run(job, name, settings.evaluate, semantics=settings.values, results=results)
         return outcome.as_json(), step.describe(outcome)
 
@@ -74,10 +75,11 @@ def diagnose(
     """Measure how similar the fields are (FAISS) and write the report."""
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        name = chosen_dataset(job, dataset)
         from llactr.diagnostics.index import Device
         from llactr.jobs import diagnose as step
 
-        outcome = step.run(job, chosen_dataset(job, dataset), device=cast(Device, device))
+        outcome = step.run(job, name, device=cast(Device, device))
         return outcome.as_json(), step.describe(outcome)
 
     execute(body, workspace=workspace, as_json=as_json, force=force)

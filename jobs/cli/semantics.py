@@ -40,17 +40,20 @@ def finetune(
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
         from llactr.errors import InputError
-        from llactr.jobs import finetune as step
-        from llactr.jobs import tune_values
         from llactr.lifecycle.config import load_config
 
-        if objective == "colike":
-            tuned = tune_values.run(job, chosen_dataset(job, dataset), load_config(config).values)
-            return tuned.as_json(), tune_values.describe(tuned)
-        if objective != "fields":
+        if objective not in {"fields", "colike"}:
             raise InputError(f"--objective is {objective!r}: choose fields or colike")
         settings = load_config(config, semantics={"model": model, "loss": loss, "seed": seed, "device": device})
-        outcome = step.run(job, chosen_dataset(job, dataset), settings.semantics)
+        name = chosen_dataset(job, dataset)
+        if objective == "colike":
+            from llactr.jobs import tune_values
+
+            tuned = tune_values.run(job, name, settings.values)
+            return tuned.as_json(), tune_values.describe(tuned)
+        from llactr.jobs import finetune as step
+
+        outcome = step.run(job, name, settings.semantics)
         return outcome.as_json(), step.describe(outcome)
 
     execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)
@@ -75,17 +78,19 @@ def encode(
     """Encode the field descriptions and make the release; with --values, encode the values' texts."""
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
-        from llactr.jobs import encode as step
-        from llactr.jobs import encode_values
         from llactr.lifecycle.config import load_config
 
-        settings = load_config(config)
+        settings, name = load_config(config), chosen_dataset(job, dataset)
         if values:
-            made = encode_values.run(job, chosen_dataset(job, dataset), settings.values, untuned=untuned, shards=shards)
+            from llactr.jobs import encode_values
+
+            made = encode_values.run(job, name, settings.values, untuned=untuned, shards=shards)
             return made.as_json(), encode_values.describe(made)
+        from llactr.jobs import encode as step
+
         outcome = step.run(
             job,
-            chosen_dataset(job, dataset),
+            name,
             settings.semantics,
             untuned=untuned,
             effective_from=effective_from or "start",

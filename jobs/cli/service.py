@@ -55,6 +55,8 @@ def serve(
     }
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        if not job.workspace.datasets():
+            raise InputError(f"no dataset in {job.workspace.root}: run 'llactr quickstart' first, or give --workspace")
         from llactr.jobs import serve as step
 
         step.run(step.configuration(job.workspace, settings, flags))
@@ -73,9 +75,10 @@ def check(
     """Compare a running service with the offline path: same ids, same scores."""
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        name = chosen_dataset(job, dataset)
         from llactr.jobs import check as step
 
-        found = step.check_url(job, chosen_dataset(job, dataset), url=url, rows=rows)
+        found = step.check_url(job, name, url=url, rows=rows)
         return found, step.describe(found)
 
     execute(body, workspace=workspace, as_json=as_json)
@@ -90,9 +93,10 @@ def skew(
     """Compare the served-feature log with the offline store."""
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from_time, name = _time(since), chosen_dataset(job, dataset)
         from llactr.jobs import skew as step
 
-        found = step.run(job, chosen_dataset(job, dataset), since=_time(since))
+        found = step.run(job, name, since=from_time)
         return found, step.describe(found)
 
     execute(body, workspace=workspace, as_json=as_json, writes=False)

@@ -44,11 +44,13 @@ def train(
     """Build the point-in-time training set and train one backbone into a bundle."""
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
-        from llactr.jobs import train as step
         from llactr.lifecycle.config import load_config
 
         settings = load_config(config, train={"backbone": backbone, "arm": arm, "cold_share": cold_share, "seed": seed})
-        outcome = step.run(job, chosen_dataset(job, dataset), settings.train)
+        name = chosen_dataset(job, dataset)
+        from llactr.jobs import train as step
+
+        outcome = step.run(job, name, settings.train)
         return outcome.as_json(), step.describe(outcome)
 
     execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)
@@ -69,12 +71,13 @@ def tune(
     """Search an arm's settings on the validation split (Optuna); resumable."""
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
-        from llactr.jobs import tune as step
         from llactr.lifecycle.config import load_config
 
         base = load_config(config, train={"backbone": backbone, "arm": arm}).train
-        search = step.search_config(base, {"trials": trials, "seeds": seeds})
-        outcome = step.run(job, chosen_dataset(job, dataset), search)
+        name = chosen_dataset(job, dataset)
+        from llactr.jobs import tune as step
+
+        outcome = step.run(job, name, step.search_config(base, {"trials": trials, "seeds": seeds}))
         return outcome.as_json(), step.describe(outcome)
 
     execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)
@@ -94,9 +97,9 @@ def predict(
     """Score rows, with features and vectors read from the online store."""
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        name = chosen_dataset(job, dataset)
         from llactr.jobs import predict as step
 
-        name = chosen_dataset(job, dataset)
         if check:
             outcome = step.check(job, name, bundle=bundle, rows=check)
             return outcome.as_json(), step.describe_check(outcome)

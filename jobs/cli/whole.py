@@ -38,10 +38,11 @@ def run(
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
         check_spec(spec)
-        from llactr.jobs import run as step
         from llactr.lifecycle.config import load_config
 
         settings = load_config(config, values={"tune": tune_values})
+        from llactr.jobs import run as step
+
         summary = step.run(job, spec, settings, data_folder=data)
         return summary, step.describe(summary)
 

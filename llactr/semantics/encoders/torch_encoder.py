@@ -10,11 +10,11 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft import LoraConfig
 from torch import Tensor, nn
 
 from llactr.errors import ModelError
@@ -24,6 +24,9 @@ from llactr.semantics.encoders.batching import encode_distinct
 from llactr.semantics.encoders.weights import folder_fingerprint
 from llactr.semantics.prompts import Prompts
 from llactr.semantics.tuning.config import LoraSettings
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 __all__ = ["ENCODER_FILE", "TorchEncoder"]
 

@@ -15,7 +15,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llactr.errors import DataError
-from llactr.semantics.encoders.torch_encoder import TorchEncoder
 from llactr.semantics.tuning.config import ColikeConfig
 from llactr.semantics.tuning.loop import Progress, TuningProgress, TuningRun, tune
+
+if TYPE_CHECKING:
+    from llactr.semantics.encoders.torch_encoder import TorchEncoder
 
 __all__ = ["ColikeResult", "colike_loss", "colike_windows", "tune_colike"]
 

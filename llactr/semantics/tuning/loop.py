@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llactr.errors import StepError
-from llactr.semantics.encoders.torch_encoder import TorchEncoder
 from llactr.semantics.tuning.config import TuningConfig
+
+if TYPE_CHECKING:
+    from llactr.semantics.encoders.torch_encoder import TorchEncoder
 
 __all__ = ["Progress", "TuningProgress", "TuningRun", "rate_at", "tune"]
 

@@ -9,7 +9,7 @@ Legend: N values, B values of a batch, K fields, L semantic dim.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import torch
@@ -18,13 +18,15 @@ from torch import Tensor
 
 from llactr.errors import DataError, ModelError
 from llactr.semantics.encoders.causal_lm import CausalLMEncoder
-from llactr.semantics.encoders.torch_encoder import TorchEncoder
 from llactr.semantics.losses import contrastive_loss
 from llactr.semantics.tuning.accuracy import FieldAccuracy, field_accuracy
 from llactr.semantics.tuning.config import FinetuneConfig
 from llactr.semantics.tuning.loop import Progress, TuningProgress, tune
 from llactr.semantics.tuning.result import FinetuneResult
 from llactr.semantics.tuning.value_split import LabelledValues, split_values
+
+if TYPE_CHECKING:
+    from llactr.semantics.encoders.torch_encoder import TorchEncoder
 
 __all__ = ["finetune"]
 
