@@ -11,16 +11,18 @@ import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic_core import CoreSchema, core_schema
 
 from llactr.errors import InputError
-from llactr.spec import DatasetSpec
-from llactr.transforms import chronological_split
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from llactr.spec import DatasetSpec
 
 __all__ = ["Design", "DrawInput"]
 
@@ -126,6 +128,8 @@ class Design:
         Raises:
             InputError: items are to be held out, and the dataset has none.
         """
+        from llactr.transforms import chronological_split  # not with a configuration: it brings pyarrow
+
         training = np.arange(len(chronological_split(rows.num_rows, spec.split).train), dtype=np.int64)
         rng = np.random.default_rng([_DRAWS, draw])
         return _KINDS[self.kind](DrawInput(spec, rows, training, held_share, rng), self.percent)
