@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from llactr.semantics import SemanticsConfig
 from llactr.steps import Job, StepOutcome
-from llactr.store.vectors.encode_fields import EncodeSummary, encode_dataset
+from llactr.store.vectors.encode_fields import encode_dataset
+from llactr.store.vectors.summaries import EncodeSummary
 
 __all__ = ["describe", "run"]
 

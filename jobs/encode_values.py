@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from llactr.semantics import ValueSemanticsConfig
 from llactr.steps import Job, StepOutcome
-from llactr.store.vectors.encode_values import EncodeValuesSummary, encode_dataset_values
+from llactr.store.vectors.encode_values import encode_dataset_values
+from llactr.store.vectors.summaries import EncodeValuesSummary
 
 __all__ = ["describe", "run"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from llactr.semantics import SemanticsConfig
 from llactr.steps import Job, StepOutcome
-from llactr.store.vectors.tuning import FinetuneSummary, tune_fields
+from llactr.store.vectors.summaries import FinetuneSummary
+from llactr.store.vectors.tuning import tune_fields
 
 __all__ = ["describe", "run"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from llactr.semantics import ValueSemanticsConfig
 from llactr.steps import Job, StepOutcome
-from llactr.store.vectors.tuning import TuneValuesSummary, tune_values
+from llactr.store.vectors.summaries import TuneValuesSummary
+from llactr.store.vectors.tuning import tune_values
 
 __all__ = ["describe", "run"]
 

@@ -13,9 +13,7 @@ from llactr.diagnostics.agreement import CheckSummary
 from llactr.evaluation.result import EvaluationResult
 from llactr.steps import Result, Step, StepOutcome, StepResult, outcome_of
 from llactr.store.feast.steps import ApplySummary, MaterializeSummary
-from llactr.store.vectors.encode_fields import EncodeSummary
-from llactr.store.vectors.encode_values import EncodeValuesSummary
-from llactr.store.vectors.tuning import FinetuneSummary, TuneValuesSummary
+from llactr.store.vectors.summaries import EncodeSummary, EncodeValuesSummary, FinetuneSummary, TuneValuesSummary
 from llactr.workspace import Workspace
 
 __all__ = ["Outcomes"]

@@ -23,7 +23,7 @@ from llactr.semantics import (
     values_version,
 )
 from llactr.semantics.tuning.likes import item_text_field, likes
-from llactr.semantics.tuning.loop import TuningRun
+from llactr.semantics.tuning.run import TuningRun
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, Step, StepResult
 from llactr.store import read_field_vectors, training_rows

@@ -37,7 +37,7 @@ from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 from llactr.steps import Advance, Job
 from llactr.store import stored_texts
 from llactr.store.tables import value_files
-from llactr.store.vectors.encode_values import current_values_version
+from llactr.store.vectors.summaries import current_values_version
 from llactr.workspace import Workspace
 from tests.jobs.tiny_dataset import SPEC, write_dataset
 

@@ -23,7 +23,7 @@ from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, Step, StepOutcome, StepResult
 from llactr.store import read_value_vectors
 from llactr.store.ingested import dataset_spec, values_hash
-from llactr.store.vectors.encode_values import current_values_version
+from llactr.store.vectors.summaries import current_values_version
 
 __all__ = ["BEST", "SearchedDimension", "TrialSummary", "TuneSummary", "best_config", "tune_dataset"]
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from llactr.errors import StepError
 from llactr.semantics.tuning.config import TuningConfig
+from llactr.semantics.tuning.run import TuningRun
 
 if TYPE_CHECKING:
     from llactr.semantics.encoders.torch_encoder import TorchEncoder
@@ -33,27 +34,6 @@ class TuningProgress:
 
 
 Progress = Callable[[TuningProgress], None]
-
-
-@dataclass(frozen=True)
-class TuningRun:
-    """What happened.
-
-    Attributes:
-        losses: the loss of every step taken.
-        validation: the validation score of the start (index 0) and after each epoch.
-        best_epoch: the epoch whose adapter was kept, 0 for the untuned start.
-        stopped_early: whether patience ran out before the last epoch.
-        wall_s: seconds of the clock.
-        cpu_s: seconds of this process's CPU time.
-    """
-
-    losses: tuple[float, ...]
-    validation: tuple[float, ...]
-    best_epoch: int
-    stopped_early: bool
-    wall_s: float
-    cpu_s: float
 
 
 def rate_at(step: int, *, steps: int, config: TuningConfig) -> float:

@@ -11,23 +11,13 @@ from llactr.errors import InputError, NotReadyError
 from llactr.manifest import content_hash, read_manifest
 from llactr.semantics import EncoderConfig, FieldVectors, SemanticsConfig, encode_fields, load_encoder
 from llactr.spec import DatasetSpec
-from llactr.steps import Advance, Job, Step, StepOutcome, StepResult
+from llactr.steps import Advance, Job, Step, StepOutcome
 from llactr.store.field_vectors import write_field_vectors
 from llactr.store.ingested import dataset_spec
 from llactr.store.releases import current_release, release
+from llactr.store.vectors.summaries import EncodeSummary
 
-__all__ = ["EncodeSummary", "adapter_key", "encode_dataset"]
-
-
-class EncodeSummary(StepResult):
-    """A semantics version: its encoder, L, the fields in the spec's order, whether it is new, when it takes effect."""
-
-    version: str
-    encoder: str
-    dim: int
-    fields: tuple[str, ...]
-    new: bool
-    effective_from: str
+__all__ = ["adapter_key", "encode_dataset"]
 
 
 def encode_dataset(

@@ -18,32 +18,15 @@ from llactr.semantics import (
 from llactr.semantics.tuning.likes import can_tune
 from llactr.semantics.value_shards import encode_in_shards
 from llactr.spec import DatasetSpec
-from llactr.steps import Advance, Job, Step, StepOutcome, StepResult, outcome_of
+from llactr.steps import Advance, Job, Step, StepOutcome
 from llactr.store.ingested import dataset_hash, dataset_spec
 from llactr.store.value_texts import read_texts
 from llactr.store.value_vectors import stored_texts, write_value_vectors
 from llactr.store.vectors.encode_fields import adapter_key
+from llactr.store.vectors.summaries import EncodeValuesSummary, last_encoded_values
 from llactr.workspace import Workspace
 
-__all__ = ["EncodeValuesSummary", "current_values_version", "encode_dataset_values"]
-
-
-class EncodeValuesSummary(StepResult):
-    """The values' semantics version, and what has a vector.
-
-    Attributes:
-        adapter: folder of the collaboratively tuned adapter; None for the encoder as published.
-        dim: L.
-        values: field -> how many values have a vector.
-        new_texts: distinct texts that were encoded by this run.
-    """
-
-    version: str
-    encoder: str
-    adapter: str | None
-    dim: int
-    values: dict[str, int]
-    new_texts: int
+__all__ = ["encode_dataset_values"]
 
 
 def encode_dataset_values(
@@ -90,27 +73,10 @@ def encode_dataset_values(
     )
 
 
-def current_values_version(workspace: Workspace, dataset: str) -> str:
-    """The values' semantics version encoded last.
-
-    Raises:
-        NotReadyError: no values have been encoded.
-    """
-    known = _last(workspace, dataset)
-    if known is None:
-        raise NotReadyError(f"the values of {dataset!r} have no vectors: run 'llactr encode --values' first")
-    return known.result.version
-
-
-def _last(workspace: Workspace, dataset: str) -> StepOutcome[EncodeValuesSummary] | None:
-    folder = workspace.current(dataset).get(Step.ENCODE_VALUES)
-    return outcome_of(folder, EncodeValuesSummary) if folder else None
-
-
 def _adapter(workspace: Workspace, dataset: str) -> Path | None:
     """The adapter tuned last; None where values have been encoded without one: new ones then join them."""
     adapter = workspace.current(dataset).get(Step.TUNE_VALUES)
-    known = _last(workspace, dataset)
+    known = last_encoded_values(workspace, dataset)
     if adapter is None and (known is None or known.result.adapter is not None):
         raise NotReadyError(
             f"the encoder of {dataset!r}'s values has not been tuned: run 'llactr finetune --objective colike', "

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
 
 from llactr.datasets import table_files
 from llactr.semantics import (
@@ -19,57 +18,17 @@ from llactr.semantics import (
     tune_colike,
 )
 from llactr.semantics.tuning.likes import item_text_field, likes
-from llactr.semantics.tuning.loop import TuningRun
 from llactr.spec import DatasetSpec
-from llactr.steps import Advance, Job, Step, StepOutcome, StepResult
+from llactr.steps import Advance, Job, Step, StepOutcome
 from llactr.store.ingested import dataset_hash, dataset_spec
 from llactr.store.tables import read_files
 from llactr.store.training import events_table
 from llactr.store.value_texts import read_texts
+from llactr.store.vectors.summaries import FinetuneSummary, TuneValuesSummary
 from llactr.transforms import chronological_split
 from llactr.workspace import Workspace
 
-__all__ = ["FinetuneSummary", "MeasuredFields", "TuneValuesSummary", "training_values", "tune_fields", "tune_values"]
-
-
-class MeasuredFields(BaseModel):
-    """How many held-out values of each field (row) were put to each field (column); no accuracy without values."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    accuracy: float | None
-    fields: tuple[str, ...]
-    confusion: tuple[tuple[int, ...], ...]
-
-
-class FinetuneSummary(StepResult):
-    """What `llactr.semantics.FinetuneResult` says, and the fingerprint of the tuned encoder."""
-
-    model: str
-    loss: str
-    before: MeasuredFields
-    after: MeasuredFields
-    run: TuningRun
-    values_tuned: int
-    values_held_out: int
-    trained_parameters: int
-    threads: int
-    fingerprint: str
-
-
-class TuneValuesSummary(StepResult):
-    """What `llactr.semantics.ColikeResult` says, the tuned encoder's fingerprint, and the model as configured."""
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    model: str
-    windows: int
-    items: int
-    loss_before: float
-    loss_after: float
-    run: TuningRun
-    fingerprint: str
-    configured_model: str = Field(alias="model_config")
+__all__ = ["training_values", "tune_fields", "tune_values"]
 
 
 def tune_fields(job: Job, dataset: str, config: SemanticsConfig) -> StepOutcome[FinetuneSummary]:
