@@ -141,10 +141,9 @@ class Registry(Generic[Entry]):
             modules = [module.name for module in pkgutil.iter_modules(import_module(self._package).__path__)]
             names = {name for name in modules if name != "base" and not name.startswith("_")}
             if not self._named_by_file:
-                before = set(self._entries)
                 for module in sorted(names):
                     import_module(f"{self._package}.{module}")
-                names = self._entries.keys() - before
+                names = set(self._entries)
             rank = {name: place for place, name in enumerate(self._order)}
             self._own = tuple(sorted(names, key=lambda name: (rank.get(name, len(rank)), name)))
         return self._own
