@@ -1,4 +1,4 @@
-"""CTR models: a fused embedding, six backbones, the enhancement, the trainer, metrics and bundles.
+"""CTR models: a fused embedding, backbones, the enhancement, the trainer, metrics and bundles.
 
 Names are loaded on first use: none of what they need is imported with this package.
 """
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from llactr.lazy import loader
 
 if TYPE_CHECKING:
+    from llactr.ctr.backbones import BACKBONES
     from llactr.ctr.bundle import Bundle
     from llactr.ctr.config import (
-        BACKBONES,
         BackboneName,
         EnhancementConfig,
         ModelConfig,
@@ -59,7 +59,7 @@ __all__ = [
 __getattr__ = loader(
     __name__,
     {
-        "BACKBONES": "config",
+        "BACKBONES": "backbones",
         "BackboneName": "config",
         "Bundle": "bundle",
         "CTRData": "training.data",

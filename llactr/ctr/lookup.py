@@ -18,6 +18,8 @@ from torch import Tensor
 
 __all__ = ["Lookup", "Segments", "distinct_rows", "factorization_terms", "gather_rows", "segment_sums"]
 
+_PIECE_NUMBERS = 131_072  # half a megabyte of float32
+
 
 @dataclass(frozen=True)
 class Segments:
@@ -105,19 +107,36 @@ def factorization_terms(lookup: Lookup) -> tuple[Tensor, Tensor]:
     s - e_i: summed over the entries of a table row e, that is (sum of s) - e (number of entries).
 
     Args:
-        lookup: of different rows, entries in row-major order.
+        lookup: of different rows, entries in row-major order; or of whole tables, where no gradients are wanted.
 
     Returns:
         Sum of first-order weights (B,) and sum over pairs (B,).
     """
-    assert lookup.segments is not None
     assert lookup.linear is not None
     assert not lookup.field_major
     segments = lookup.segments
+    if segments is None:
+        assert not torch.is_grad_enabled()
+        return _scored_terms(lookup.table, lookup.linear, lookup.rows)
     terms: tuple[Tensor, Tensor] = _FactorizationTerms.apply(
         lookup.table, lookup.linear, lookup.entries, segments.order, segments.starts, lookup.rows.shape[1]
     )
     return terms
+
+
+def _scored_terms(table: Tensor, linear: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Both terms, a piece of the batch at a time, so that its embeddings stay in cache and the table is not walked."""
+    count, slots = rows.shape
+    first, second = linear.new_empty(count), table.new_empty(count)
+    size = count if rows.is_cuda else max(1, _PIECE_NUMBERS // (slots * table.shape[1]))
+    for start in range(0, count, size):
+        piece = rows[start : start + size].reshape(-1)
+        embedded = table.index_select(0, piece).view(-1, slots, table.shape[1])  # (b, F, D)
+        total, squares = embedded.sum(1), embedded.flatten(1).square_()  # (b, D), (b, FD); `embedded` is overwritten
+        stop = start + len(total)
+        second[start:stop] = (total.square_().sum(1) - squares.sum(1)) / 2
+        first[start:stop] = linear.index_select(0, piece).view(-1, slots).sum(1)
+    return first, second
 
 
 class _GatherRows(torch.autograd.Function):

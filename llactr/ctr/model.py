@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from llactr.ctr.backbones import FM, make_backbone
+from llactr.ctr.backbones import BACKBONES
 from llactr.ctr.config import ModelConfig
 from llactr.ctr.embedding import FusedEmbedding
 from llactr.ctr.enhancement import Enhancement
-from llactr.ctr.lookup import Lookup, factorization_terms
+from llactr.ctr.lookup import Lookup
 from llactr.ctr.values.embedding import ValueEmbedding, ValueTables
 from llactr.errors import InputError
 
@@ -63,8 +63,10 @@ class CTRModel(nn.Module):
         self.layout = layout
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.backbone = make_backbone(config, field_count=layout.field_count)
-            dim, std, linear = config.embedding_dim, config.init_std, self.backbone.linear
+            dim, std = config.embedding_dim, config.init_std
+            backbone = BACKBONES[config.backbone]
+            self.backbone = backbone(config.settings, field_count=layout.field_count, dim=dim)
+            linear = backbone.linear
             self.embedding = (
                 FusedEmbedding(layout, dim=dim, init_std=std, linear=linear)
                 if values is None
@@ -117,9 +119,8 @@ class CTRModel(nn.Module):
     def _logits(self, lookup: Lookup, ids: Tensor, version: Tensor | None) -> tuple[Tensor | None, Tensor]:
         """Embeddings (B, F, D), where they were needed, and logits (B,)."""
         pairs = None if self.enhancement is None else self.enhancement.pair_weights(version)
-        batch_table = lookup.segments is not None and not self.embedding.multi_valued
-        if isinstance(self.backbone, FM) and pairs is None and batch_table:
-            return None, self.backbone.of_terms(*factorization_terms(lookup))
+        if self._reads_tables and (lookup.segments is not None or not torch.is_grad_enabled()):
+            return None, self.backbone.from_tables(lookup)
         embedded = self.embedding.embed(lookup, ids=ids, field_major=self.backbone.field_major)  # (B, F, D)
         first_order = None if lookup.linear is None else self.embedding.first_order(lookup, ids=ids)
         return embedded, self.backbone(embedded, first_order=first_order, pairs=pairs)
@@ -127,8 +128,13 @@ class CTRModel(nn.Module):
     @property
     def reads_field_major(self) -> bool:
         """In which order the tables' different rows are best sorted for this model."""
-        plain_fm = isinstance(self.backbone, FM) and (self.enhancement is None or not self.enhancement.config.fie)
-        return self.backbone.field_major and (not plain_fm or self.embedding.multi_valued)
+        return self.backbone.field_major and not self._reads_tables
+
+    @property
+    def _reads_tables(self) -> bool:
+        """Whether the backbone takes tables instead of embeddings: one value a field, and no pair weights."""
+        weighs_pairs = self.enhancement is not None and self.enhancement.config.fie
+        return self.backbone.reads_tables and not weighs_pairs and not self.embedding.multi_valued
 
     def _needed(self, version: Tensor | None) -> Tensor | None:
         if self.version_count == 1:

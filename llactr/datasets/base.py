@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from llactr.datasets.recipes.amazon import AMAZON_CATEGORIES
-from llactr.datasets.recipes.movielens import MovieLens100K
-from llactr.datasets.recipes.movielens_1m import MovieLens1M
 from llactr.errors import SpecError
+from llactr.registry import Registry
 
 __all__ = ["RECIPES", "Recipe", "fetch"]
 
@@ -28,7 +26,22 @@ class Recipe(Protocol):
         """The data folder that the spec's source paths are relative to; fetched once, then taken from the cache."""
 
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (MovieLens100K(), MovieLens1M(), *AMAZON_CATEGORIES)}
+def _check(entry: object) -> None:
+    missing = [name for name in ("name", "credit", "fetch") if not hasattr(entry, name)]
+    if missing:
+        raise TypeError(f"expected a recipe, {entry!r} has no {', '.join(missing)}")
+
+
+RECIPES: Registry[Recipe] = Registry(
+    "recipe",
+    package="llactr.datasets.recipes",
+    group="llactr.datasets",
+    named_by_file=False,  # a file may hold the recipes of several datasets
+    error=SpecError,
+    unknown="there is no {noun} {name}: known are {names}",
+    check=_check,
+)
+"""Name -> recipe."""
 
 
 def fetch(recipe: str, *, cache: Path, folder: Path | None = None) -> Path:
@@ -44,6 +57,4 @@ def fetch(recipe: str, *, cache: Path, folder: Path | None = None) -> Path:
         DataError: the given folder does not hold the data.
         StepError: the data cannot be downloaded.
     """
-    if recipe not in RECIPES:
-        raise SpecError(f"there is no recipe {recipe!r}: known are {', '.join(sorted(RECIPES))}")
     return RECIPES[recipe].fetch(folder=folder, cache=cache)

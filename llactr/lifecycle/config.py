@@ -67,7 +67,7 @@ def _check_backbones(content: dict[str, Any]) -> None:
     evaluate = content.get("evaluate") or {}
     if "backbones" in evaluate:
         names = [name for name in evaluate["backbones"] if name != "all" and check_backbone(name)]
-        evaluate["backbones"] = BACKBONES if "all" in evaluate["backbones"] else tuple(dict.fromkeys(names))
+        evaluate["backbones"] = tuple(BACKBONES) if "all" in evaluate["backbones"] else tuple(dict.fromkeys(names))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from feast import FeatureStore
 
 from llactr.errors import StoreError
+from llactr.registry import Registry
 from llactr.serving.views import Row, ViewRead, presence_key
 from llactr.spec import DatasetSpec
 from llactr.store.feast.open import open_store
-from llactr.store.feast.sqlite import WorkspaceSqliteOnlineStore
 from llactr.workspace import Workspace
 
-__all__ = ["StoreAwayError", "StoreReader", "open_reader"]
+__all__ = ["READERS", "StoreAwayError", "StoreReader", "has_plain_names", "open_reader"]
 
 
 class StoreAwayError(StoreError):
@@ -24,6 +24,28 @@ class StoreAwayError(StoreError):
 
 class StoreReader(Protocol):
     """Reads rows of views. One reader serves one event loop."""
+
+    @classmethod
+    def reads(cls, store: FeatureStore) -> bool:
+        """Whether it can read the online store that is configured."""
+
+    @classmethod
+    def of(
+        cls,
+        store: FeatureStore,
+        *,
+        presence: tuple[str, dict[str, str]],
+        timeout_s: float,
+        spent: Callable[[float], None],
+    ) -> Self:
+        """A reader that is not connected yet.
+
+        Args:
+            store: the feature store.
+            presence: view and key that must be there.
+            timeout_s: of connecting and probing.
+            spent: told the CPU seconds of reads.
+        """
 
     async def connect(self) -> None:
         """Connects and checks that the store holds what the bundle needs.
@@ -50,6 +72,22 @@ class StoreReader(Protocol):
         """Lets go of the store."""
 
 
+def _check(entry: object) -> None:
+    missing = [name for name in ("reads", "of", "connect", "read", "probe", "close") if not hasattr(entry, name)]
+    if missing:
+        raise TypeError(f"expected a reader of an online store, {entry!r} has no {', '.join(missing)}")
+
+
+READERS: Registry[type[StoreReader]] = Registry(
+    "reader of online stores",
+    package="llactr.serving.readers",
+    group="llactr.readers",
+    order=("redis", "sqlite"),
+    check=_check,
+)
+"""Name -> class. The first that reads the configured store is taken, `feast` when there is none."""
+
+
 def open_reader(
     workspace: Workspace,
     spec: DatasetSpec,
@@ -66,24 +104,10 @@ def open_reader(
     """
     store = open_store(workspace, config=feast_config)
     presence = presence_key(spec, semantics_version)
-    if _has_plain_names(store) and _is_single_redis(store):
-        from llactr.serving.readers.redis import RedisReader
-
-        return RedisReader(store.config, presence=presence, timeout_s=timeout_s, spent=spent)
-    if _has_plain_names(store) and isinstance(store.provider.online_store, WorkspaceSqliteOnlineStore):
-        from llactr.serving.readers.sqlite import SqliteReader
-
-        return SqliteReader(store.config, presence=presence, timeout_s=timeout_s, spent=spent)
-    from llactr.serving.readers.feast import FeastReader
-
-    return FeastReader(store, presence=presence, timeout_s=timeout_s, spent=spent)
+    reader = next((one for _, one in READERS.working() if one.reads(store)), READERS["feast"])
+    return reader.of(store, presence=presence, timeout_s=timeout_s, spent=spent)
 
 
-def _is_single_redis(store: FeatureStore) -> bool:
-    config = store.config.online_store
-    return config.type == "redis" and config.redis_type.value == "redis" and config.client.value == "redis"
-
-
-def _has_plain_names(store: FeatureStore) -> bool:
+def has_plain_names(store: FeatureStore) -> bool:
     """Whether tables and hashes are named after views alone; Feast can also append a version of the view."""
     return not store.config.registry.enable_online_feature_view_versioning

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from typing import Self
 
 from feast import FeatureStore, FeatureView
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
-from llactr.serving.readers.base import StoreAwayError
+from llactr.serving.readers.base import READERS, StoreAwayError
 from llactr.serving.views import Row, ViewRead
 
 __all__ = ["FeastReader"]
@@ -20,6 +21,7 @@ __all__ = ["FeastReader"]
 _THREADS = 4
 
 
+@READERS.register("feast")
 class FeastReader:
     """See `StoreReader`. Views are looked up once.
 
@@ -44,6 +46,23 @@ class FeastReader:
         self._timeout_s = timeout_s
         self._views: dict[str, FeatureView] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="feast")
+
+    @classmethod
+    def reads(cls, store: FeatureStore) -> bool:
+        """Not by itself: it reads any store, and is taken when no other reader does."""
+        return False
+
+    @classmethod
+    def of(
+        cls,
+        store: FeatureStore,
+        *,
+        presence: tuple[str, dict[str, str]],
+        timeout_s: float,
+        spent: Callable[[float], None],
+    ) -> Self:
+        """See `StoreReader`."""
+        return cls(store, presence=presence, timeout_s=timeout_s, spent=spent)
 
     async def connect(self) -> None:
         """See `StoreReader`."""

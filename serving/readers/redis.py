@@ -15,17 +15,17 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
+from feast import FeatureStore
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.helpers import _mmh3
-from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 
-from llactr.serving.readers.base import StoreAwayError
-from llactr.serving.readers.resp import Reply, ReplyParser, ServerError, pack
+from llactr.serving.readers.base import READERS, StoreAwayError, has_plain_names
+from llactr.serving.resp import Reply, ReplyParser, ServerError, pack
 from llactr.serving.views import Row, ViewRead
 
 __all__ = ["RedisReader"]
@@ -33,6 +33,7 @@ __all__ = ["RedisReader"]
 _SIZE = struct.Struct("<I")
 
 
+@READERS.register("redis")
 class RedisReader:
     """See `StoreReader`.
 
@@ -51,6 +52,8 @@ class RedisReader:
         timeout_s: float,
         spent: Callable[[float], None],
     ) -> None:
+        from feast.infra.online_stores.redis import RedisOnlineStore  # needs the extra `redis`, which SQLite does not
+
         self._spent = spent
         self._project = config.project.encode()
         self._serialization = config.entity_key_serialization_version
@@ -63,6 +66,25 @@ class RedisReader:
         self._layouts: dict[ViewRead, tuple[bytes, bytes, bytes, int]] = {}
         self._wire: _Wire | None = None
         self._connecting = asyncio.Lock()
+
+    @classmethod
+    def reads(cls, store: FeatureStore) -> bool:
+        """A single Redis by the plain client, whose layout is published; not a cluster."""
+        config = store.config.online_store
+        single = config.type == "redis" and config.redis_type.value == "redis" and config.client.value == "redis"
+        return has_plain_names(store) and single
+
+    @classmethod
+    def of(
+        cls,
+        store: FeatureStore,
+        *,
+        presence: tuple[str, dict[str, str]],
+        timeout_s: float,
+        spent: Callable[[float], None],
+    ) -> Self:
+        """See `StoreReader`."""
+        return cls(store.config, presence=presence, timeout_s=timeout_s, spent=spent)
 
     async def connect(self) -> None:
         """See `StoreReader`."""

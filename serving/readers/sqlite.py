@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
+from feast import FeatureStore
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 
-from llactr.serving.readers.base import StoreAwayError
+from llactr.serving.readers.base import READERS, StoreAwayError, has_plain_names
 from llactr.serving.views import Row, ViewRead
 from llactr.sql import quote_identifier
 from llactr.store.feast.sqlite import WorkspaceSqliteOnlineStore
@@ -27,6 +28,7 @@ _KEYS_PER_QUERY = 500
 _SIZE_BYTES = 4
 
 
+@READERS.register("sqlite")
 class SqliteReader:
     """See `StoreReader`.
 
@@ -60,6 +62,23 @@ class SqliteReader:
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._columns: dict[ViewRead, tuple[bytes, dict[str, int]]] = {}
+
+    @classmethod
+    def reads(cls, store: FeatureStore) -> bool:
+        """The workspace's own SQLite."""
+        return has_plain_names(store) and isinstance(store.provider.online_store, WorkspaceSqliteOnlineStore)
+
+    @classmethod
+    def of(
+        cls,
+        store: FeatureStore,
+        *,
+        presence: tuple[str, dict[str, str]],
+        timeout_s: float,
+        spent: Callable[[float], None],
+    ) -> Self:
+        """See `StoreReader`."""
+        return cls(store.config, presence=presence, timeout_s=timeout_s, spent=spent)
 
     async def connect(self) -> None:
         """See `StoreReader`."""

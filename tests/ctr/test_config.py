@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from llactr.ctr import BACKBONES, BackboneName, CTRModel, EnhancementConfig, ModelConfig, TrainConfig, check_backbone
-from llactr.ctr.config import DeepFMSettings
+from llactr.ctr.backbones.deepfm import DeepFMSettings
 from llactr.errors import InputError
 from tests.ctr.training_fakes import layout
 

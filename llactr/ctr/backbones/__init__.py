@@ -1,32 +1,42 @@
-"""The six backbones, one file each, and the function that makes one from its settings."""
+"""The backbones, one file each; another package adds its own through the entry points `llactr.backbones`.
+
+Importing this package imports none of them, nor torch: names are those of the files.
+"""
 
 from __future__ import annotations
 
-from llactr.ctr.backbones.base import Backbone
-from llactr.ctr.backbones.deepfm import DeepFM
-from llactr.ctr.backbones.finalmlp import FinalMLP
-from llactr.ctr.backbones.fm import FM
-from llactr.ctr.backbones.fmfm import FmFM
-from llactr.ctr.backbones.fwfm import FwFM
-from llactr.ctr.backbones.wukong import WuKong
-from llactr.ctr.config import DeepFMSettings, FinalMLPSettings, FmFMSettings, FwFMSettings, ModelConfig, WuKongSettings
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["FM", "Backbone", "DeepFM", "FinalMLP", "FmFM", "FwFM", "WuKong", "make_backbone"]
+from pydantic import BaseModel, ConfigDict
+
+from llactr.registry import Registry
+
+if TYPE_CHECKING:
+    from llactr.ctr.backbones.base import Backbone
+
+__all__ = ["BACKBONES", "BackboneSettings"]
 
 
-def make_backbone(config: ModelConfig, *, field_count: int) -> Backbone:
-    """A fresh backbone for that many fields."""
-    dim = config.embedding_dim
-    match config.settings:
-        case DeepFMSettings() as settings:
-            return DeepFM(settings, field_count=field_count, dim=dim)
-        case FinalMLPSettings() as settings:
-            return FinalMLP(settings, field_count=field_count, dim=dim)
-        case WuKongSettings() as settings:
-            return WuKong(settings, field_count=field_count, dim=dim)
-        case FwFMSettings():
-            return FwFM(field_count=field_count, dim=dim)
-        case FmFMSettings():
-            return FmFM(field_count=field_count, dim=dim)
-        case _:
-            return FM()
+class BackboneSettings(BaseModel):
+    """The sizes of a backbone, all with defaults; as it stands, of one that has none of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _check(entry: Any) -> None:
+    from llactr.ctr.backbones.base import Backbone
+
+    if not (isinstance(entry, type) and issubclass(entry, Backbone)):
+        raise TypeError(f"expected a subclass of {Backbone.__module__}.Backbone, found {entry!r}")
+    if not (isinstance(entry.settings, type) and issubclass(entry.settings, BackboneSettings)):
+        raise TypeError(f"its 'settings' are {entry.settings!r}, expected a subclass of BackboneSettings")
+
+
+BACKBONES: Registry[type[Backbone]] = Registry(
+    "backbone",
+    package=__name__,
+    group="llactr.backbones",
+    order=("fm", "fwfm", "fmfm", "deepfm", "finalmlp", "wukong"),
+    check=_check,
+)
+"""Name -> class."""

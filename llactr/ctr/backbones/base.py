@@ -5,23 +5,37 @@ Letters: B rows, F fields, D embedding dim, P pairs of fields.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from llactr.ctr.backbones import BackboneSettings
+from llactr.ctr.lookup import Lookup
 from llactr.ctr.pairs import PairWeights
 
 __all__ = ["Backbone", "perceptron"]
 
 
 class Backbone(nn.Module):
-    """A CTR model without its embedding table.
+    """A CTR model without its embedding table, made with its settings.
 
-    `linear` says whether it wants first-order weights; `field_major` how it wants the embeddings to lie in memory.
+    Attributes:
+        settings: its sizes; what a configuration's `settings` are read with.
+        training_defaults: what differs for it from the defaults of `TrainConfig`.
+        linear: whether it wants first-order weights.
+        field_major: how it wants the embeddings to lie in memory: field by field, or row by row.
+        reads_tables: whether it has `from_tables`.
     """
 
+    settings: ClassVar[type[BackboneSettings]] = BackboneSettings
+    training_defaults: ClassVar[Mapping[str, Any]] = {}
     linear: ClassVar[bool]
-    field_major: ClassVar[bool]
+    field_major: ClassVar[bool] = False
+    reads_tables: ClassVar[bool] = False
+
+    def __init__(self, settings: BackboneSettings, *, field_count: int, dim: int) -> None:
+        super().__init__()
 
     def forward(self, embedded: Tensor, *, first_order: Tensor | None, pairs: PairWeights | None) -> Tensor:
         """Logits of a batch.
@@ -31,6 +45,20 @@ class Backbone(nn.Module):
             first_order: (B,) sum of first-order weights; None where `linear` is False.
             pairs: weights of field pairs whose sum over <e_i, e_j> is added to the logit; None for none. A backbone
                 that has a sum over pairs already takes them into it.
+
+        Returns:
+            (B,) logits.
+        """
+        raise NotImplementedError
+
+    def from_tables(self, lookup: Lookup) -> Tensor:
+        """Logits of a batch straight from the tables, for a backbone that needs no (B, F, D) array of embeddings.
+
+        Called where `reads_tables`, every field has one value, there are no pair weights, and either the lookup is of
+        different rows or no gradients are wanted. Equals `forward` up to rounding.
+
+        Args:
+            lookup: the tables, and the batch's rows (B, F) of them.
 
         Returns:
             (B,) logits.

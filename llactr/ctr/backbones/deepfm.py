@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from pydantic import Field
 from torch import Tensor
 
+from llactr.ctr.backbones import BACKBONES, BackboneSettings
 from llactr.ctr.backbones.base import Backbone, perceptron
-from llactr.ctr.config import DeepFMSettings
 from llactr.ctr.pairs import PairWeights, all_pairs, weighted_pairs
 
-__all__ = ["DeepFM"]
+__all__ = ["DeepFM", "DeepFMSettings"]
 
 
+class DeepFMSettings(BackboneSettings):
+    """The perceptron's layers."""
+
+    hidden_units: tuple[int, ...] = Field(default=(128, 64), min_length=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+
+
+@BACKBONES.register("deepfm")
 class DeepFM(Backbone):
     """The perceptron's last layer carries the bias."""
 
+    settings = DeepFMSettings
+    training_defaults: ClassVar = {"weight_decay": 1e-3}
     linear = True
     field_major = False
 
     def __init__(self, settings: DeepFMSettings, *, field_count: int, dim: int) -> None:
-        super().__init__()
+        super().__init__(settings, field_count=field_count, dim=dim)
         self.mlp = perceptron(field_count * dim, settings.hidden_units, output_dim=1, dropout=settings.dropout)
 
     def forward(self, embedded: Tensor, *, first_order: Tensor | None, pairs: PairWeights | None) -> Tensor:

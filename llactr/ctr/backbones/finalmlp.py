@@ -9,25 +9,48 @@ product.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from llactr.ctr.backbones import BACKBONES, BackboneSettings
 from llactr.ctr.backbones.base import Backbone, perceptron
-from llactr.ctr.config import FinalMLPSettings
 from llactr.ctr.pairs import PairWeights, weighted_pairs
 
-__all__ = ["FinalMLP"]
+__all__ = ["FinalMLP", "FinalMLPSettings"]
 
 
+class FinalMLPSettings(BackboneSettings):
+    """Two gated perceptrons, fused by a bilinear form with `num_heads` heads."""
+
+    first_hidden_units: tuple[int, ...] = Field(default=(128, 64), min_length=1)
+    second_hidden_units: tuple[int, ...] = Field(default=(64, 64), min_length=1)
+    gate_hidden_units: tuple[int, ...] = Field(default=(32,), min_length=1)
+    num_heads: int = Field(default=2, ge=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> FinalMLPSettings:
+        for units in (self.first_hidden_units[-1], self.second_hidden_units[-1]):
+            if units % self.num_heads:
+                raise ValueError(f"the last hidden layer has {units} units, which {self.num_heads} heads do not divide")
+        return self
+
+
+@BACKBONES.register("finalmlp")
 class FinalMLP(Backbone):
     """See the module's text."""
 
+    settings = FinalMLPSettings
+    training_defaults: ClassVar = {"weight_decay": 3e-3}
     linear = False
     field_major = False
 
     def __init__(self, settings: FinalMLPSettings, *, field_count: int, dim: int) -> None:
-        super().__init__()
+        super().__init__(settings, field_count=field_count, dim=dim)
         size = field_count * dim
         self.first = perceptron(size, settings.first_hidden_units, output_dim=None, dropout=settings.dropout)
         self.second = perceptron(size, settings.second_hidden_units, output_dim=None, dropout=settings.dropout)

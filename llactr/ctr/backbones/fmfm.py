@@ -6,11 +6,12 @@ Letters: B rows, F fields, D embedding dim, P pairs i<j row by row.
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from llactr.ctr.backbones import BACKBONES, BackboneSettings
 from llactr.ctr.backbones.base import Backbone
 from llactr.ctr.pairs import PairWeights, pair_count, weighted_pairs
 
@@ -19,19 +20,21 @@ __all__ = ["FmFM"]
 _GROUPS = 4
 
 
+@BACKBONES.register("fmfm")
 class FmFM(Backbone):
     """All W_ij in one upper block-triangular matrix, multiplied in a few large pieces.
 
     Fields are taken in four groups; a group is multiplied with itself and all later fields in one product, so 5/8 of
     the full matrix is computed where 1/2 would do, and nothing of the size B x P x D exists. Pair weights of one
-    version are added to the diagonals of W_ij at no cost per row.
+    version are added to the diagonals of W_ij at no cost per row. It has no sizes of its own.
     """
 
+    training_defaults: ClassVar = {"weight_decay": 1e-3}
     linear = True
     field_major = False
 
-    def __init__(self, *, field_count: int, dim: int) -> None:
-        super().__init__()
+    def __init__(self, settings: BackboneSettings, *, field_count: int, dim: int) -> None:
+        super().__init__(settings, field_count=field_count, dim=dim)
         self.field_count, self.dim = field_count, dim
         self.interaction = nn.Parameter(torch.empty(pair_count(field_count), dim, dim))  # (P, D, D)
         nn.init.xavier_normal_(self.interaction)

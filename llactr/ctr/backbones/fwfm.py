@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
+from llactr.ctr.backbones import BACKBONES, BackboneSettings
 from llactr.ctr.backbones.base import Backbone
 from llactr.ctr.pairs import PairWeights, pair_count, weighted_pairs
 
 __all__ = ["FwFM"]
 
 
+@BACKBONES.register("fwfm")
 class FwFM(Backbone):
-    """One symmetric F x F matrix times the embeddings; further pair weights are added to r at no cost."""
+    """One symmetric F x F matrix times the embeddings; further pair weights are added to r at no cost.
 
+    It has no sizes of its own.
+    """
+
+    training_defaults: ClassVar = {"weight_decay": 1e-6}
     linear = False
     field_major = True
 
-    def __init__(self, *, field_count: int, dim: int) -> None:
-        super().__init__()
+    def __init__(self, settings: BackboneSettings, *, field_count: int, dim: int) -> None:
+        super().__init__(settings, field_count=field_count, dim=dim)
         second = nn.Linear(pair_count(field_count), 1)  # its initialisation is the reference's
         self.pair_weight = nn.Parameter(second.weight.detach()[0].clone())  # (P,)
         self.bias = nn.Parameter(second.bias.detach()[0].clone())

@@ -1,1 +1,1 @@
-"""Recipes: public datasets that llactr knows how to fetch, one file each."""
+"""Recipes: public datasets that llactr knows how to fetch; each registers itself with `llactr.datasets.base`."""

@@ -13,6 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from llactr.datasets.base import RECIPES
 from llactr.datasets.recipes.amazon_files import write_items, write_reviews
 from llactr.datasets.recipes.cached_tables import intact, writing_tables
 from llactr.datasets.recipes.download import download
@@ -130,3 +131,6 @@ AMAZON_CATEGORIES = (
     AmazonReviews2023("amazon-digital-music", "Digital_Music", 130_434, 70_537),
 )
 """The paper's three categories; their sizes are those that its authors report of the raw files."""
+
+for _category in AMAZON_CATEGORIES:
+    RECIPES.register(_category.name, _category)

@@ -18,6 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llactr.datasets.base import RECIPES
 from llactr.datasets.recipes.cached_tables import intact, writing_tables
 from llactr.datasets.recipes.download import download
 from llactr.datasets.recipes.movielens_files import (
@@ -146,3 +147,6 @@ def _write(tables: dict[str, pa.Table], target: Path, origin: str) -> Path:
         for name in TABLES:
             pq.write_table(tables[name], draft / f"{name}.parquet", compression="zstd")
     return target
+
+
+RECIPES.register(MovieLens100K().name, MovieLens100K())

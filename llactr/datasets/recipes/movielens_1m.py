@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llactr.datasets.base import RECIPES
 from llactr.datasets.recipes.cached_tables import intact, writing_tables
 from llactr.datasets.recipes.download import download
 from llactr.datasets.recipes.movielens_1m_files import MOVIELENS_1M_FILES, read_movielens_1m
@@ -114,3 +115,6 @@ def _read_zip(path: Path) -> dict[str, pa.Table]:
             return read_movielens_1m(lambda name: archive.open(names[name]))
     except zipfile.BadZipFile as error:
         raise DataError(f"{path.name} is damaged ({error}): download it again") from None
+
+
+RECIPES.register(MovieLens1M().name, MovieLens1M())

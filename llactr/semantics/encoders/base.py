@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from llactr.errors import InputError, ModelError
 from llactr.extras import naming_extras
+from llactr.semantics.encoders.kinds import ENCODERS
 from llactr.semantics.encoders.models import canonical_name, resolve_model
 from llactr.semantics.prompts import DEFAULT_PROMPTS, Prompts
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from llactr.semantics.encoders.torch_encoder import TorchEncoder
 
-__all__ = ["Encoder", "EncoderConfig", "load_encoder"]
+__all__ = ["Encoder", "EncoderConfig", "EncoderKind", "load_encoder"]
 
 
 class Encoder(Protocol):
@@ -47,6 +48,16 @@ class Encoder(Protocol):
         ...
 
 
+def _known(kind: str) -> str:
+    if kind != "auto" and kind not in ENCODERS:
+        raise ValueError(str(ENCODERS.unknown(kind)))
+    return kind
+
+
+EncoderKind = Annotated[str, AfterValidator(_known)]
+"""`auto`, or the name of a kind in the registry."""
+
+
 class EncoderConfig(BaseModel):
     """Which model encodes, with which adapter, where.
 
@@ -63,7 +74,7 @@ class EncoderConfig(BaseModel):
 
     model: str = "minilm"
     adapter: Path | None = None
-    kind: Literal["auto", "sentence_transformer", "causal_lm"] = "auto"
+    kind: EncoderKind = "auto"
     device: str = "auto"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     prompts: Prompts | None = None
@@ -90,19 +101,9 @@ def load_encoder(config: EncoderConfig, *, cache: Path | None = None) -> TorchEn
     device = _device(config.device)
     prompts = config.prompts or (_adapter_prompts(config.adapter) if config.adapter else DEFAULT_PROMPTS)
     name, dtype = canonical_name(config.model), getattr(torch, config.dtype)
-    encoder: TorchEncoder
     try:
         with quiet_loading():
-            if kind == "sentence_transformer":
-                from llactr.semantics.encoders.sentence_transformer import SentenceTransformerEncoder
-
-                encoder = SentenceTransformerEncoder(
-                    name=name, folder=folder, prompts=prompts, device=device, dtype=dtype
-                )
-            else:
-                from llactr.semantics.encoders.causal_lm import CausalLMEncoder
-
-                encoder = CausalLMEncoder(name=name, folder=folder, prompts=prompts, device=device, dtype=dtype)
+            encoder = ENCODERS[kind](name=name, folder=folder, prompts=prompts, device=device, dtype=dtype)
     except (InputError, ModuleNotFoundError):
         raise
     except Exception as error:  # a damaged folder fails in the libraries' many ways
@@ -116,14 +117,9 @@ def load_encoder(config: EncoderConfig, *, cache: Path | None = None) -> TorchEn
     return encoder
 
 
-def _kind(folder: Path) -> Literal["sentence_transformer", "causal_lm"]:
-    if (folder / "modules.json").is_file():
-        return "sentence_transformer"
-    try:
-        architectures = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or []
-    except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(f"the model folder {folder} has an unreadable config.json ({error}): fetch it again") from None
-    return "causal_lm" if any("ForCausalLM" in str(name) for name in architectures) else "sentence_transformer"
+def _kind(folder: Path) -> str:
+    """The first kind that recognises the folder; sentence-transformers pool any other transformer."""
+    return next((name for name, kind in ENCODERS.working() if kind.recognises(folder)), "sentence_transformer")
 
 
 def _device(name: str) -> torch.device:

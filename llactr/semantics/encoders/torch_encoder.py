@@ -1,4 +1,4 @@
-"""What the two kinds of encoders share: batching, adapters, device, and the hash of all that a vector depends on.
+"""What all kinds of encoders share: batching, adapters, device, and the hash of all that a vector depends on.
 
 Legend: N texts, B texts of a batch, L semantic dim.
 """
@@ -28,7 +28,7 @@ from llactr.semantics.tuning.config import LoraSettings
 if TYPE_CHECKING:
     from peft import LoraConfig
 
-__all__ = ["ENCODER_FILE", "TorchEncoder"]
+__all__ = ["ENCODER_FILE", "GenerativeEncoder", "TorchEncoder"]
 
 ENCODER_FILE = "encoder.json"
 
@@ -40,7 +40,7 @@ class TorchEncoder(ABC):
         name: the model's name, for people.
         folder: where its files are.
         prompts: the sentences it is tuned with and asked with.
-        kind: `sentence_transformer` or `causal_lm`.
+        kind: its name in the registry of kinds.
         pooling: how token vectors become one vector.
         device: where it computes.
     """
@@ -56,6 +56,11 @@ class TorchEncoder(ABC):
         self.dtype = dtype
         self._adapter: LoraConfig | None = None
 
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        """Whether a model folder is one of this kind; asked where a configuration says `kind: auto`."""
+        return False
+
     @property
     @abstractmethod
     def dim(self) -> int:
@@ -67,9 +72,9 @@ class TorchEncoder(ABC):
         """The whole torch module; adapters sit inside it."""
 
     @property
-    @abstractmethod
     def _transformer(self) -> nn.Module:
-        """The transformers model that takes the adapter."""
+        """The part that takes the adapter."""
+        return self.module
 
     @abstractmethod
     def embed(self, texts: list[str]) -> Tensor:
@@ -185,3 +190,21 @@ class TorchEncoder(ABC):
                 f"the adapter in {folder} has fingerprint {self.fingerprint[:12]}, it was saved with "
                 f"{fingerprint[:12]}: its files or prompts were changed; run 'llactr finetune' again"
             )
+
+
+class GenerativeEncoder(TorchEncoder):
+    """An encoder that also says how probable an answer is; what the generative loss needs."""
+
+    @abstractmethod
+    def log_probability(self, prompts: list[str], answers: list[str]) -> Tensor:
+        """log P(answer | prompt) of each pair, summed over the answer's tokens: (B,) float32, with gradients."""
+
+    @abstractmethod
+    def log_probability_of_each(self, prompts: list[str], answers: list[str], *, rows: int = 64) -> NDArray[np.float32]:
+        """log P(answer | prompt) of all pairs of N prompts and K answers, (N, K) float32, without gradients.
+
+        Args:
+            prompts: N texts.
+            answers: K texts.
+            rows: pairs in one pass.
+        """

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llactr.errors import DataError, ModelError
-from llactr.semantics.encoders.causal_lm import CausalLMEncoder
+from llactr.semantics.encoders.torch_encoder import GenerativeEncoder
 from llactr.semantics.losses import contrastive_loss
 from llactr.semantics.tuning.accuracy import FieldAccuracy, field_accuracy
 from llactr.semantics.tuning.config import FinetuneConfig
@@ -115,7 +115,7 @@ def finetune(
 def _objective(encoder: TorchEncoder, descriptions: Sequence[str], config: FinetuneConfig) -> _Objective:
     if config.loss == "contrastive":
         return _Contrastive(encoder, descriptions, config.temperature)
-    if not isinstance(encoder, CausalLMEncoder):
+    if not isinstance(encoder, GenerativeEncoder):
         raise ModelError(
             f"the generative loss needs a model that generates, {encoder.name!r} is a {encoder.kind}: "
             "use loss 'contrastive', or a causal model such as 'smollm2'"
@@ -143,7 +143,7 @@ class _Contrastive:
 class _Generative:
     """-log P(field description | value); question and answer end like the sentence that becomes the field vector."""
 
-    def __init__(self, encoder: CausalLMEncoder, descriptions: Sequence[str], seed: int) -> None:
+    def __init__(self, encoder: GenerativeEncoder, descriptions: Sequence[str], seed: int) -> None:
         self._encoder = encoder
         self._answers = [encoder.prompts.answer(description) for description in descriptions]
         self._rng = np.random.default_rng(seed)

@@ -11,7 +11,7 @@ import torch
 
 from llactr.errors import ModelError
 from llactr.semantics import EncoderConfig, Prompts, load_encoder
-from llactr.semantics.encoders.causal_lm import CausalLMEncoder, last_token_states
+from llactr.semantics.encoders.kinds.causal_lm import CausalLMEncoder, last_token_states
 
 TEXTS = ["The field is: age of the user.", "25", "a", "The field is: hour of the day.", "25"]
 

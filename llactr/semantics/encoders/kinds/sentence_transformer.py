@@ -10,23 +10,26 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 
 from llactr.errors import ModelError
+from llactr.semantics.encoders.kinds import ENCODERS
 from llactr.semantics.encoders.torch_encoder import TorchEncoder
 from llactr.semantics.prompts import Prompts
 
 __all__ = ["SentenceTransformerEncoder"]
 
 
+@ENCODERS.register("sentence_transformer")
 class SentenceTransformerEncoder(TorchEncoder):
-    """A sentence-transformers model; its own modules pool the tokens."""
+    """A sentence-transformers model; its own modules pool the tokens. Any other transformer is pooled by their mean."""
 
     kind = "sentence_transformer"
     pooling = "modules"
 
     def __init__(self, *, name: str, folder: Path, prompts: Prompts, device: torch.device, dtype: torch.dtype) -> None:
+        from sentence_transformers import SentenceTransformer
+
         super().__init__(name=name, folder=folder, prompts=prompts, device=device, dtype=dtype)
         _refuse_foreign_modules(folder)
         self._model = SentenceTransformer(
@@ -40,6 +43,11 @@ class SentenceTransformerEncoder(TorchEncoder):
             parameter.requires_grad_(False)
         with torch.inference_mode():
             self._dim = int(self.embed(["dimension"]).shape[1])
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        """Whether the folder lists modules of sentence-transformers."""
+        return (folder / "modules.json").is_file()
 
     @property
     def dim(self) -> int:

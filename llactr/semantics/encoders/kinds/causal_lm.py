@@ -5,6 +5,7 @@ Legend: N prompts, B texts of a batch, K answers, T tokens, A tokens of an answe
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llactr.errors import ModelError
-from llactr.semantics.encoders.torch_encoder import TorchEncoder
+from llactr.semantics.encoders.kinds import ENCODERS
+from llactr.semantics.encoders.torch_encoder import GenerativeEncoder
 from llactr.semantics.losses import answer_log_probability
 from llactr.semantics.prompts import Prompts
 
@@ -39,13 +40,16 @@ def last_token_states(states: Tensor, attention_mask: Tensor) -> Tensor:
     return states[torch.arange(states.shape[0], device=states.device), last]  # (B, L)
 
 
-class CausalLMEncoder(TorchEncoder):
+@ENCODERS.register("causal_lm")
+class CausalLMEncoder(GenerativeEncoder):
     """A causal language model; besides vectors it gives the probability of an answer, for the generative loss."""
 
     kind = "causal_lm"
     pooling = "last_token"
 
     def __init__(self, *, name: str, folder: Path, prompts: Prompts, device: torch.device, dtype: torch.dtype) -> None:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
         super().__init__(name=name, folder=folder, prompts=prompts, device=device, dtype=dtype)
         self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         if self._tokenizer.pad_token_id is None:
@@ -62,6 +66,21 @@ class CausalLMEncoder(TorchEncoder):
         for parameter in self._model.parameters():
             parameter.requires_grad_(False)
 
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        """Whether the folder's `config.json` names a causal architecture.
+
+        Raises:
+            ModelError: there is none that can be read.
+        """
+        try:
+            names = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or []
+        except (OSError, ValueError, AttributeError) as error:
+            raise ModelError(
+                f"the model folder {folder} has an unreadable config.json ({error}): fetch it again"
+            ) from None
+        return any("ForCausalLM" in str(name) for name in names)
+
     @property
     def dim(self) -> int:
         """L, the length of a vector."""
@@ -72,10 +91,6 @@ class CausalLMEncoder(TorchEncoder):
         """The whole causal model."""
         model: nn.Module = self._model
         return model
-
-    @property
-    def _transformer(self) -> nn.Module:
-        return self.module
 
     def embed(self, texts: list[str]) -> Tensor:
         """Unit vectors of one batch, (B, L) float32; texts beyond 512 tokens are cut."""
@@ -88,7 +103,7 @@ class CausalLMEncoder(TorchEncoder):
         return F.normalize(last_token_states(states, mask).float(), dim=-1)  # (B, L)
 
     def log_probability(self, prompts: list[str], answers: list[str]) -> Tensor:
-        """log P(answer | prompt) of each pair, summed over the answer's tokens: (B,) float32, with gradients.
+        """See `GenerativeEncoder`.
 
         Prompt and answer are tokenized apart, so that the same answer is the same tokens after every prompt.
         """

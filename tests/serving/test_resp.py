@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llactr.serving.readers.resp import ReplyParser, ServerError, pack
+from llactr.serving.resp import ReplyParser, ServerError, pack
 
 leaves = st.one_of(st.none(), st.binary(max_size=40), st.integers(-(2**63), 2**63 - 1))
 replies = st.recursive(leaves, lambda inner: st.lists(inner, max_size=5), max_leaves=12)
