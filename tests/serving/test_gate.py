@@ -36,7 +36,7 @@ class Gated:
         async def send(message: Any) -> None:
             messages.append(message)
 
-        await self.gate(scope, _nothing_more, send)
+        await asyncio.wait_for(self.gate(scope, _nothing_more, send), 30)
         answered = {k.decode(): v.decode() for k, v in messages[0]["headers"]}
         return messages[0]["status"], answered, b"".join(message["body"] for message in messages[1:])
 
