@@ -184,7 +184,7 @@ def test_a_foreign_backbone_is_trained_saved_loaded_and_served(tmp_path: Path) -
     expected = bundle.score(rows)
     assert np.array_equal(loaded.score(rows), expected)
     assert len(set(expected.tolist())) > 100
-    from llactr.jobs.check import request_rows
+    from llactr.diagnostics.service_agreement import request_rows
 
     with started(workspace) as service:
         body = {"rows": request_rows(events_table(workspace, spec).slice(0, 500), spec)}

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pytest
+from pydantic import ValidationError
+
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.comparison import compare
 from llactr.evaluation.evidence import Run
@@ -50,7 +53,7 @@ def test_slices_can_be_left_out() -> None:
 
 def test_a_result_survives_json() -> None:
     content = result().model_dump(mode="json")
-    assert EvaluationResult.read(content) == result()
+    assert EvaluationResult.model_validate(content) == result()
     assert [arm["arm"] for arm in content["comparisons"][0]["arms"]] == ["plain", "paper", "paper permuted"]
     assert list(content["validation"][0]) == [
         "backbone", "arm", "draw", "seed", "auc", "logloss", "steps", "best_step", "cpu_seconds",
@@ -62,4 +65,5 @@ def test_a_result_with_arms_that_are_no_more_is_not_read() -> None:
     """Earlier versions had arms of cold starts; a report of theirs says that nothing was evaluated yet."""
     content = result().model_dump(mode="json")
     content["comparisons"][0]["arms"][0]["arm"] = "plain cold"
-    assert EvaluationResult.read(content) is None
+    with pytest.raises(ValidationError, match="plain cold"):
+        EvaluationResult.model_validate(content)  # a step whose result is of another shape counts as not made

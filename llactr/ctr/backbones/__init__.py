@@ -7,20 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
-
+from llactr.ctr.backbones._settings import BackboneSettings
 from llactr.registry import Registry
 
 if TYPE_CHECKING:
     from llactr.ctr.backbones.base import Backbone
 
 __all__ = ["BACKBONES", "BackboneSettings"]
-
-
-class BackboneSettings(BaseModel):
-    """The sizes of a backbone, all with defaults; as it stands, of one that has none of its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _check(entry: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from llactr.ctr.backbones import BackboneSettings
+from llactr.ctr.backbones._settings import BackboneSettings
 from llactr.ctr.lookup import Lookup
 from llactr.ctr.pairs import PairWeights
 
