@@ -1,0 +1,56 @@
+"""What a person did before, and what became of an item before: the state of a key, and features of (state, candidate).
+
+**Which past event counts.** An event is (user, item, time, outcome 0 or 1); it is *known* from `time + outcome_delay`
+on. It counts for a moment `now` when its known time lies strictly before `now`. So events of one time never see each
+other, and with a delay of 0 "before" is simply `time < now`.
+
+- *Repeated*: an event with the user, item and time of another one is the same event, whatever its outcome; the first
+  one counts. Offline that is the first in the order of events; online, the first that arrives, recognised as long as
+  it is among the user's last N or pending events.
+- *Late*: an event that arrives after newer ones of its key is added to the sums and put at its place in the list. A
+  state is a sum over a set of events, so the order of arrival changes nothing but the last digits. What was served
+  before it came is not revised, nor are the residuals of events that were counted before.
+- *Residual*: an event's outcome minus the item's smoothed rate at the event's time, by the item's events that count
+  for that moment. Items come first, then users.
+
+**State of a key** (`KeyStates`: K keys as arrays with K in front):
+
+- windows: impressions and clicks, of all time, of the last seconds in tiles, or decaying with a half-life;
+- users only: the last N events (item, time, residual), and per source of item vectors a `taste`: the posterior of a
+  Bayesian linear regression of residuals on item vectors (mean and packed covariance, a rank-one update per event).
+
+`KeyState` is one key's state as the online store keeps it: `KeyStates` with K = 1 that holds what is folded in, and a
+list of *pending* events, which are not known yet at the newest time that was pushed. `to_bytes` and `from_bytes` are
+its compact, versioned encoding (little-endian, no padding; about 2 KB a user by default, 20 bytes a pending event).
+
+**The one function.** `features(definition, users, items, vectors, now)` gives the history fields of R rows from the
+states *as of* `now`; training calls it through `history_rows` (or over snapshots), serving through `KeyState.at`. The
+states are pure inputs: nothing is changed.
+
+Serving a request of one user and C candidates, and pushing what happened:
+
+```python
+definition = HistoryDefinition.load(folder)                     # comes with the bundle
+user = KeyState.from_bytes(definition.user, blob)               # or KeyState.empty(definition.user)
+items = [KeyState.from_bytes(definition.item, b) for b in ...]  # empty for an item without events
+x = features(
+    definition, user.at(now), KeyStates.stack([i.at(now) for i in items]), key_hashes(item_keys), now
+)                                                               # C x H float32, NaN where there is nothing to say
+
+pushed = push(definition, user, item, Event(user_hash, item_hash, time_us, outcome))
+pushed.counted                                                  # False for a repeated event: nothing to write
+pushed.user.to_bytes(), pushed.item.to_bytes()                  # both states are to be written together
+```
+
+Training, and an empty online store:
+
+```python
+x = history_rows(definition, Events.of(users, items, times, outcomes))          # N x H, in the events' order
+for table in snapshots(definition, events, owner="user"): ...   # key, known time, state bytes; joined with `<`
+newest = newest_states(definition, events, owner="user")        # key hash -> KeyState
+```
+
+Keys travel as 64-bit hashes of their text (`key_hashes`), times as microseconds since 1970 in UTC (int64), outcomes
+and residuals, sums and posteriors as float32; an update computes in float64 and rounds once per event, offline and
+online alike, so that both sides hold the same bits.
+"""
