@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
 
+from llactr.spec.history import HistorySpec
+
 __all__ = [
     "FIELD_KINDS",
     "CategoricalField",
@@ -221,6 +223,7 @@ class DatasetSpec(_Model):
     entities: dict[EntityOwner, EntitySpec]
     fields: tuple[Field, ...] = Setting(min_length=2)
     split: SplitSpec = SplitSpec()
+    history: HistorySpec | None = None
 
     @property
     def field_names(self) -> tuple[str, ...]:
@@ -270,7 +273,22 @@ class DatasetSpec(_Model):
                     "only its join key can be read"
                 )
         self._check_value_texts()
+        self._check_history()
         return self
+
+    def _check_history(self) -> None:
+        """History is of users and items, and its fields stand beside the others."""
+        if self.history is None:
+            return
+        missing = [owner for owner in ("user", "item") if owner not in self.entities]
+        if missing:
+            raise ValueError(f"'history' needs entities 'user' and 'item', {missing[0]!r} is missing")
+        taken = {
+            name.lower() for name in (*self.field_names, *(e.join_key for e in self.entities.values()))
+        } | _RESERVED
+        for name in self.history.field_names:
+            if name.lower() in taken:
+                raise ValueError(f"history field {name!r} has the name of another field or key: rename it")
 
     def _check_value_texts(self) -> None:
         """A text made of other fields belongs to a field that reads the join key they hang on."""
