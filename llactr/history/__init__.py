@@ -30,12 +30,12 @@ states are pure inputs: nothing is changed.
 Serving a request of one user and C candidates, and pushing what happened:
 
 ```python
-definition = HistoryDefinition.load(folder)                     # comes with the bundle
-user = KeyState.from_bytes(definition.user, blob)               # or KeyState.empty(definition.user)
-items = [KeyState.from_bytes(definition.item, b) for b in ...]  # empty for an item without events
+definition = HistoryDefinition.load(folder)                            # comes with the bundle
+user = KeyState.from_bytes(definition, definition.user, blob)          # or KeyState.empty(definition, ...)
+items = [KeyState.from_bytes(definition, definition.item, b) for b in ...]  # empty for an item without events
 x = features(
     definition, user.at(now), KeyStates.stack([i.at(now) for i in items]), key_hashes(item_keys), now
-)                                                               # C x H float32, NaN where there is nothing to say
+)                                                                      # C x H float32, NaN: nothing to say
 
 pushed = push(definition, user, item, Event(user_hash, item_hash, time_us, outcome))
 pushed.counted                                                  # False for a repeated event: nothing to write
@@ -47,10 +47,41 @@ Training, and an empty online store:
 ```python
 x = history_rows(definition, Events.of(users, items, times, outcomes))          # N x H, in the events' order
 for table in snapshots(definition, events, owner="user"): ...   # key, known time, state bytes; joined with `<`
-newest = newest_states(definition, events, owner="user")        # key hash -> KeyState
+for key, state in newest_states(definition, events, owner="user"): ...  # what pushing them all would have left
 ```
 
 Keys travel as 64-bit hashes of their text (`key_hashes`), times as microseconds since 1970 in UTC (int64), outcomes
 and residuals, sums and posteriors as float32; an update computes in float64 and rounds once per event, offline and
 online alike, so that both sides hold the same bits.
 """
+
+from llactr.history.definition import HistoryDefinition, StateLayout
+from llactr.history.events import Event, Events, key_hashes
+from llactr.history.features import features
+from llactr.history.neighbours import Neighbours
+from llactr.history.online import KeyState, Pushed, push
+from llactr.history.passes import history_rows
+from llactr.history.snapshots import newest_states, snapshots
+from llactr.history.states import KeyStates
+from llactr.history.vectors import ItemVectors, both, category_vectors, fit_item_vectors
+
+__all__ = [
+    "Event",
+    "Events",
+    "HistoryDefinition",
+    "ItemVectors",
+    "KeyState",
+    "KeyStates",
+    "Neighbours",
+    "Pushed",
+    "StateLayout",
+    "both",
+    "category_vectors",
+    "features",
+    "fit_item_vectors",
+    "history_rows",
+    "key_hashes",
+    "newest_states",
+    "push",
+    "snapshots",
+]

@@ -9,7 +9,7 @@ Legend: N events, R rows, K keys, H history fields.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from llactr.history.features import item_features, user_features
 from llactr.history.neighbours import Neighbours, NeighbourSums
 from llactr.history.states import KeyStates, fold
 
-__all__ = ["history_rows", "neighbours_before", "residuals_of"]
+__all__ = ["history_rows", "neighbours_before", "residuals_of", "states_at"]
 
 _KEYS_AT_ONCE = 50_000
 _ROWS_AT_ONCE = 8192
@@ -54,24 +54,23 @@ def history_rows(
     found = np.full((len(rows), len(definition.spec.fields)), np.nan, np.float32)
     places = {field.name: at for at, field in enumerate(definition.spec.fields)}
 
-    def of_item(states: KeyStates, at: NDArray[np.int64]) -> None:
-        for name, values in item_features(definition, states, rows.time[at]).items():
-            found[at, places[name]] = values
-
-    _pass(definition, definition.item, events.item, events.user, events, events.outcome, rows.item, rows, of_item)
+    layout = definition.item
+    of_items = states_at(definition, layout, events.item, events.user, events, events.outcome, rows.item, rows.time)
+    for states, at in of_items:
+        for name, column in item_features(definition, states, rows.time[at]).items():
+            found[at, places[name]] = column
     step = _steps(definition, events, rows, neighbour_steps)
     tables = neighbours_before(definition, events, residuals, step.starts) if step.starts else [definition.neighbours]
     definitions = [replace(definition, neighbours=table) for table in tables]
 
-    def of_user(states: KeyStates, at: NDArray[np.int64]) -> None:
+    layout = definition.user
+    for states, at in states_at(definition, layout, events.user, events.item, events, residuals, rows.user, rows.time):
         for number in np.unique(step.of_rows[at]):
             mine = np.flatnonzero(step.of_rows[at] == number)
             chosen = states if len(mine) == len(at) else states.take(mine)
             values = user_features(definitions[number], chosen, rows.item[at[mine]], rows.time[at[mine]])
             for name, column in values.items():
                 found[at[mine], places[name]] = column
-
-    _pass(definition, definition.user, events.user, events.item, events, residuals, rows.user, rows, of_user)
     return found
 
 
@@ -79,11 +78,11 @@ def residuals_of(definition: HistoryDefinition, events: Events) -> NDArray[np.fl
     """(N,) outcome minus the item's smoothed rate by what counted when the event happened; of counted events."""
     found = np.empty(len(events), np.float32)
 
-    def rate(states: KeyStates, at: NDArray[np.int64]) -> None:
+    for states, at in states_at(
+        definition, definition.item, events.item, events.user, events, events.outcome, events.item, events.time
+    ):
         pair = states.sums[:, 0].astype(np.float64)
         found[at] = events.outcome[at] - definition.rate(pair[:, 1], pair[:, 0])
-
-    _pass(definition, definition.item, events.item, events.user, events, events.outcome, events.item, events, rate)
     return found
 
 
@@ -135,7 +134,7 @@ def _steps(definition: HistoryDefinition, events: Events, rows: Events, count: i
     return _Steps([int(cut) for cut in cuts], of_rows)
 
 
-def _pass(
+def states_at(
     definition: HistoryDefinition,
     layout: StateLayout,
     keys: NDArray[np.uint64],
@@ -143,10 +142,9 @@ def _pass(
     events: Events,
     values: NDArray[np.float32],
     row_keys: NDArray[np.uint64],
-    rows: Events,
-    visit: Callable[[KeyStates, NDArray[np.int64]], None],
-) -> None:
-    """Calls `visit(states of R' rows, their places)` until every row was visited once.
+    now: NDArray[np.int64],
+) -> Iterator[tuple[KeyStates, NDArray[np.int64]]]:
+    """States as of the rows' moments, some rows at a time, and which rows these are; every row comes once.
 
     Args:
         definition: of the dataset.
@@ -156,8 +154,7 @@ def _pass(
         events: the events.
         values: (N,) residuals or outcomes.
         row_keys: (R,) keys of rows.
-        rows: rows, whose times are read.
-        visit: what to do with states as of the rows' moments.
+        now: (R,) moments of rows.
     """
     distinct = np.unique(np.concatenate([keys, row_keys]))
     codes, row_codes = np.searchsorted(distinct, keys), np.searchsorted(distinct, row_keys)
@@ -166,7 +163,7 @@ def _pass(
         mine = np.flatnonzero((codes >= start) & (codes < stop))
         asked = np.flatnonzero((row_codes >= start) & (row_codes < stop))
         seen = counts_before(
-            codes[mine] - start, events.time[mine] + layout.delay_us, row_codes[asked] - start, rows.time[asked]
+            codes[mine] - start, events.time[mine] + layout.delay_us, row_codes[asked] - start, now[asked]
         )
         counts = np.bincount(codes[mine] - start, minlength=stop - start)
         busiest = np.argsort(-counts, kind="stable")  # keys with the most events first: those of a rank are a prefix
@@ -183,14 +180,14 @@ def _pass(
         for number in range(len(active) + 1):
             for chunk in range(row_at, int(row_ends[number]), _ROWS_AT_ONCE):
                 at = row_order[chunk : min(chunk + _ROWS_AT_ONCE, int(row_ends[number]))]
-                visit(states.take(position[row_codes[asked[at]] - start]), asked[at])
+                yield states.take(position[row_codes[asked[at]] - start]), asked[at]
             row_at = int(row_ends[number])
             if number == len(active):
                 break
-            now = by_rank[event_at : event_at + int(active[number])]
-            first = states.first(len(now))
-            fold(definition, layout, first, time=events.time[now], other=others[now], value=values[now])
-            event_at += len(now)
+            batch = by_rank[event_at : event_at + int(active[number])]
+            first = states.first(len(batch))
+            fold(definition, layout, first, time=events.time[batch], other=others[batch], value=values[batch])
+            event_at += len(batch)
 
 
 def _ranks(keys: NDArray[np.int64], count: int) -> NDArray[np.int64]:
