@@ -12,6 +12,7 @@ from llactr.ctr.backbones import BACKBONES, BackboneSettings
 __all__ = [
     "BackboneName",
     "EnhancementConfig",
+    "HistoryInputConfig",
     "ModelConfig",
     "Precision",
     "TrainConfig",
@@ -75,6 +76,25 @@ class ValuesConfig(_Settings):
     decay_factor: float = Field(default=10.0, ge=0)  # chosen by docs/results.md, "What was chosen, and how"
 
 
+class HistoryInputConfig(_Settings):
+    """How history fields enter: embedded beside the other fields, or, if `additive`, on the logit alone.
+
+    What is additive and the user's own cannot reorder the candidates of one request.
+    """
+
+    names: tuple[str, ...] = Field(min_length=1)
+    additive: tuple[str, ...] = ()
+    hidden_units: tuple[int, ...] = ()
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _additive_ones_are_there(self) -> HistoryInputConfig:
+        unknown = sorted(set(self.additive) - set(self.names))
+        if unknown:
+            raise ValueError(f"additive history field {unknown[0]!r} is not among the fields {list(self.names)}")
+        return self
+
+
 class ModelConfig(_Settings):
     """A backbone with its sizes, and its enhancement if it has one.
 
@@ -86,6 +106,7 @@ class ModelConfig(_Settings):
     init_std: float = Field(default=0.01, gt=0)
     settings: SerializeAsAny[BackboneSettings]
     enhancement: EnhancementConfig | None = None
+    history: HistoryInputConfig | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -17,6 +17,7 @@ from llactr.ctr.backbones import BACKBONES
 from llactr.ctr.config import ModelConfig
 from llactr.ctr.embedding import FusedEmbedding
 from llactr.ctr.enhancement import Enhancement
+from llactr.ctr.history import HistoryInput
 from llactr.ctr.lookup import Lookup
 from llactr.ctr.values.embedding import ValueEmbedding, ValueTables
 from llactr.errors import InputError
@@ -64,8 +65,12 @@ class CTRModel(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             dim, std = config.embedding_dim, config.init_std
+            self.history: HistoryInput | None = None
+            if config.history is not None:
+                self.history = HistoryInput(config.history, dim=dim, init_std=std)
+            embedded = 0 if self.history is None else self.history.embedded_count
             backbone = BACKBONES[config.backbone]
-            self.backbone = backbone(config.settings, field_count=layout.field_count, dim=dim)
+            self.backbone = backbone(config.settings, field_count=layout.field_count + embedded, dim=dim)
             linear = backbone.linear
             self.embedding = (
                 FusedEmbedding(layout, dim=dim, init_std=std, linear=linear)
@@ -74,6 +79,8 @@ class CTRModel(nn.Module):
             )
             self.enhancement: Enhancement | None = None
             if config.enhancement is not None:
+                if embedded and config.enhancement.fie:
+                    raise InputError("FIE weighs pairs of fields with ids: leave it out, or make all history additive")
                 vectors = _checked_vectors(field_vectors, layout)
                 self.enhancement = Enhancement(config.enhancement, field_vectors=vectors, dim=config.embedding_dim)
 
@@ -86,28 +93,34 @@ class CTRModel(nn.Module):
         """Logits of a batch.
 
         Args:
-            ids: (B, C) int32 or int64, local ids.
+            ids: (B, C) int32 or int64, local ids; (B, C + H) int32 with history, see `llactr.ctr.history`.
             version: (B,) int, position of each row's semantics version among the V; unused when V is 1.
             lookup: the tables to read instead of the whole ones, from `FusedEmbedding.distinct_lookup`.
 
         Returns:
             (B,) float.
         """
-        _, logits = self._logits(self.embedding.lookup(ids) if lookup is None else lookup, ids, self._needed(version))
-        return logits
+        ids, numbers = self.split(ids)
+        lookup = self.embedding.lookup(ids) if lookup is None else lookup
+        return self._logits(lookup, ids, numbers, self._needed(version))[1]
+
+    def split(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Ids (B, C) of rows, and history numbers (B, 2, H) where the model reads them."""
+        return (rows, None) if self.history is None else self.history.split(rows)
 
     def loss(self, ids: Tensor, label: Tensor, version: Tensor | None = None, *, lookup: Lookup | None = None) -> Loss:
         """Mean binary cross-entropy of a batch, and what FRE adds.
 
         Args:
-            ids: (B, C) int, local ids.
+            ids: as in `forward`.
             label: (B,) float, 0 or 1.
             version: (B,) int, as in `forward`.
             lookup: as in `forward`.
         """
         version = self._needed(version)
+        ids, numbers = self.split(ids)
         lookup = self.embedding.lookup(ids) if lookup is None else lookup
-        embedded, logits = self._logits(lookup, ids, version)
+        embedded, logits = self._logits(lookup, ids, numbers, version)
         clicks = functional.binary_cross_entropy_with_logits(logits, label)
         if self.enhancement is None or not self.enhancement.config.fre:
             return Loss(clicks, clicks, None)
@@ -116,14 +129,20 @@ class CTRModel(nn.Module):
         )
         return Loss(clicks + self.enhancement.config.lambda_fre * representation, clicks, representation)
 
-    def _logits(self, lookup: Lookup, ids: Tensor, version: Tensor | None) -> tuple[Tensor | None, Tensor]:
-        """Embeddings (B, F, D), where they were needed, and logits (B,)."""
+    def _logits(
+        self, lookup: Lookup, ids: Tensor, numbers: Tensor | None, version: Tensor | None
+    ) -> tuple[Tensor | None, Tensor]:
+        """Embeddings (B, F, D) of fields with ids, where they were needed, and logits (B,)."""
         pairs = None if self.enhancement is None else self.enhancement.pair_weights(version)
         if self._reads_tables and (lookup.segments is not None or not torch.is_grad_enabled()):
             return None, self.backbone.from_tables(lookup)
         embedded = self.embedding.embed(lookup, ids=ids, field_major=self.backbone.field_major)  # (B, F, D)
         first_order = None if lookup.linear is None else self.embedding.first_order(lookup, ids=ids)
-        return embedded, self.backbone(embedded, first_order=first_order, pairs=pairs)
+        if self.history is None or numbers is None:
+            return embedded, self.backbone(embedded, first_order=first_order, pairs=pairs)
+        everything = torch.cat([embedded, self.history.embed(numbers)], dim=1)  # (B, F + E, D)
+        logits = self.backbone(everything, first_order=first_order, pairs=pairs)
+        return embedded, logits + self.history.logit(numbers)
 
     @property
     def reads_field_major(self) -> bool:
@@ -132,9 +151,10 @@ class CTRModel(nn.Module):
 
     @property
     def _reads_tables(self) -> bool:
-        """Whether the backbone takes tables instead of embeddings: one value a field, and no pair weights."""
+        """Whether the backbone takes tables instead of embeddings: one value a field, no pair weights, no history."""
         weighs_pairs = self.enhancement is not None and self.enhancement.config.fie
-        return self.backbone.reads_tables and not weighs_pairs and not self.embedding.multi_valued
+        takes = self.backbone.reads_tables and not weighs_pairs and not self.embedding.multi_valued
+        return takes and self.history is None
 
     def _needed(self, version: Tensor | None) -> Tensor | None:
         if self.version_count == 1:

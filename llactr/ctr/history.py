@@ -1,0 +1,96 @@
+"""How history fields enter a model: numbers travel behind a row's ids, and act as scaled embeddings or on the logit.
+
+A row is (C + H,) int32: C ids, then the H history numbers, each the bits of a float32, NaN where there is nothing to
+say. So whatever carries, shuffles, shares or stores rows of ids carries history with them.
+
+Letters: B rows, C id slots, H history fields, E those that are embedded, D embedding dim.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from llactr.ctr.backbones.base import perceptron
+from llactr.ctr.config import HistoryInputConfig
+from llactr.errors import DataError
+
+__all__ = ["HistoryInput", "with_history"]
+
+_BOUND = 5.0
+_SMALLEST_STD = 1e-6
+
+
+def with_history(ids: NDArray[np.int32], history: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Rows (N, C + H) int32 of ids (N, C) and history numbers (N, H) float32."""
+    if history.ndim != 2 or len(history) != len(ids):
+        raise DataError(f"{len(ids)} rows of ids came with history of shape {history.shape}: one row each is needed")
+    return np.hstack([ids, np.ascontiguousarray(history, np.float32).view(np.int32)])
+
+
+class HistoryInput(nn.Module):
+    """Standardises history numbers, and turns them into embeddings and a part of the logit.
+
+    A number is standardised by mean and deviation of training rows and kept within 5 deviations; a missing one is 0,
+    and has a vector and a weight of its own. An embedded field's embedding is its vector times its number. Every field
+    has a first-order weight; with `hidden_units` a perceptron over all numbers is added to the logit besides.
+    """
+
+    def __init__(self, config: HistoryInputConfig, *, dim: int, init_std: float) -> None:
+        super().__init__()
+        self.config = config
+        count = len(config.names)
+        embedded = [at for at, name in enumerate(config.names) if name not in config.additive]
+        self.mean: Tensor
+        self.deviation: Tensor
+        self._embedded: Tensor
+        self.register_buffer("mean", torch.zeros(count))
+        self.register_buffer("deviation", torch.ones(count))
+        self.register_buffer("_embedded", torch.tensor(embedded, dtype=torch.long), persistent=False)
+        self.vectors = nn.Parameter(torch.empty(2, len(embedded), dim).normal_(std=init_std))  # of numbers, of missing
+        self.weights = nn.Parameter(torch.zeros(2, count))
+        self.mlp = (
+            perceptron(2 * count, config.hidden_units, output_dim=1, dropout=config.dropout)
+            if config.hidden_units
+            else None
+        )
+
+    @property
+    def count(self) -> int:
+        """H."""
+        return len(self.config.names)
+
+    @property
+    def embedded_count(self) -> int:
+        """E."""
+        return len(self._embedded)
+
+    def fit(self, history: NDArray[np.float32]) -> None:
+        """Takes mean and deviation from training rows (N, H); a field without a number keeps 0 and 1."""
+        for at in range(self.count):
+            values = history[:, at][~np.isnan(history[:, at])].astype(np.float64)
+            if len(values):
+                self.mean[at] = float(values.mean())
+                deviation = float(values.std())
+                self.deviation[at] = deviation if deviation > _SMALLEST_STD else 1.0
+
+    def split(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Ids (B, C), and numbers (B, 2, H): standardised, and 1 where they are missing."""
+        if rows.dtype != torch.int32:
+            raise DataError(f"rows with history have the type {rows.dtype}, expected torch.int32: its bits are numbers")
+        raw = rows[:, -self.count :].contiguous().view(torch.float32)  # (B, H)
+        missing = torch.isnan(raw)
+        scaled = ((raw - self.mean) / self.deviation).clamp(-_BOUND, _BOUND)
+        return rows[:, : -self.count], torch.stack([scaled.masked_fill(missing, 0), missing.to(scaled.dtype)], dim=1)
+
+    def embed(self, numbers: Tensor) -> Tensor:
+        """(B, E, D) embeddings of numbers (B, 2, H)."""
+        chosen = numbers.index_select(2, self._embedded)  # (B, 2, E)
+        return (chosen.unsqueeze(3) * self.vectors).sum(1)
+
+    def logit(self, numbers: Tensor) -> Tensor:
+        """(B,) what numbers (B, 2, H) add to the logit by themselves."""
+        first = (numbers * self.weights).sum((1, 2))
+        return first if self.mlp is None else first + self.mlp(numbers.flatten(1)).squeeze(1)
