@@ -46,7 +46,7 @@ Training, and an empty online store:
 
 ```python
 x = history_rows(definition, Events.of(users, items, times, outcomes))          # N x H, in the events' order
-for table in snapshots(definition, events, owner="user"): ...   # key, known time, state bytes; joined with `<`
+for table in snapshots(definition, events, owner="user"): ...   # key, first moment, state bytes; joined with `<=`
 for key, state in newest_states(definition, events, owner="user"): ...  # what pushing them all would have left
 ```
 
@@ -60,7 +60,7 @@ from llactr.history.events import Event, Events, key_hashes
 from llactr.history.features import features
 from llactr.history.neighbours import Neighbours
 from llactr.history.online import KeyState, Pushed, push
-from llactr.history.passes import history_rows
+from llactr.history.passes import history_rows, with_neighbours
 from llactr.history.snapshots import newest_states, snapshots
 from llactr.history.states import KeyStates
 from llactr.history.vectors import ItemVectors, both, category_vectors, fit_item_vectors
@@ -84,4 +84,5 @@ __all__ = [
     "newest_states",
     "push",
     "snapshots",
+    "with_neighbours",
 ]

@@ -5,18 +5,22 @@ Legend: I items, r rank, d = r + 1.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
-from llactr.errors import SpecError
+from llactr.errors import BundleError, SpecError
 from llactr.history.neighbours import Neighbours
 from llactr.history.vectors import ItemVectors
-from llactr.manifest import content_hash
+from llactr.manifest import content_hash, file_hash
 from llactr.spec.history import HistorySpec, TasteField, WindowField
 
 __all__ = ["TILES", "HistoryDefinition", "StateLayout", "Window", "window_of"]
@@ -25,6 +29,8 @@ TILES = 8
 """Tiles of a window that covers a duration."""
 
 Owner = Literal["user", "item"]
+
+_FACTS, _TENSORS, _FORMAT = "history.json", "history.safetensors", 1
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,48 @@ class HistoryDefinition:
         """Smoothed rates, kept inside (0, 1) so that a residual's sign tells the outcome."""
         strength = self.spec.smoothing
         return np.clip((clicks + strength * self.overall_rate) / (count + strength), 1e-4, 1 - 1e-4)
+
+    def save(self, folder: Path) -> None:
+        """Writes the definition into a folder: `history.json` and `history.safetensors`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors: dict[str, NDArray[Any]] = {}
+        for source, vectors in self.vectors.items():
+            tensors |= {f"items.{source}": vectors.items, f"vectors.{source}": vectors.vectors}
+        table = self.neighbours
+        tensors |= {"neighbours.items": table.items, "neighbours.keys": table.keys, "neighbours.weights": table.weights}
+        save_file(tensors, folder / _TENSORS)
+        facts = {
+            "format": _FORMAT,
+            "spec": self.spec.model_dump(mode="json"),
+            "overall_rate": self.overall_rate,
+            "sources": sorted(self.vectors),
+            "sha256": file_hash(folder / _TENSORS),
+        }
+        (folder / _FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> HistoryDefinition:
+        """The definition that was saved in a folder.
+
+        Raises:
+            BundleError: a file is missing or is not what was written.
+        """
+        try:
+            facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+            if facts["format"] != _FORMAT:
+                raise BundleError(f"{folder / _FACTS} has format {facts['format']!r}, this version reads {_FORMAT}")
+            if file_hash(folder / _TENSORS) != facts["sha256"]:
+                raise BundleError(f"{folder / _TENSORS} is not the file that was saved: restore it, or train again")
+            found = load_file(folder / _TENSORS)
+            vectors = {s: ItemVectors(found[f"items.{s}"], found[f"vectors.{s}"]) for s in facts["sources"]}
+            table = Neighbours(found["neighbours.items"], found["neighbours.keys"], found["neighbours.weights"])
+            return cls(HistorySpec.model_validate(facts["spec"]), float(facts["overall_rate"]), vectors, table)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise BundleError(
+                f"the history definition in {folder} is damaged ({type(error).__name__}: {said}): restore the bundle "
+                "from a copy, or train again"
+            ) from None
 
     def _layout(self, owner: Owner, *, last: int, tastes: dict[str, int]) -> StateLayout:
         asked = [window_of(f) for f in self.spec.fields if isinstance(f, WindowField) and f.owner == owner]

@@ -21,7 +21,7 @@ from llactr.history.features import item_features, user_features
 from llactr.history.neighbours import Neighbours, NeighbourSums
 from llactr.history.states import KeyStates, fold
 
-__all__ = ["history_rows", "neighbours_before", "residuals_of", "states_at"]
+__all__ = ["history_rows", "neighbours_before", "residuals_of", "states_at", "with_neighbours"]
 
 _KEYS_AT_ONCE = 50_000
 _ROWS_AT_ONCE = 8192
@@ -84,6 +84,16 @@ def residuals_of(definition: HistoryDefinition, events: Events) -> NDArray[np.fl
         pair = states.sums[:, 0].astype(np.float64)
         found[at] = events.outcome[at] - definition.rate(pair[:, 1], pair[:, 0])
     return found
+
+
+def with_neighbours(definition: HistoryDefinition, events: Events) -> HistoryDefinition:
+    """The definition with the item-item table of all events: the one that a service reads until it is made anew."""
+    events = events.counted()
+    if not len(events):
+        return definition
+    after = int(events.time.max()) + definition.user.delay_us + 1
+    residuals = residuals_of(definition, events)
+    return replace(definition, neighbours=neighbours_before(definition, events, residuals, [after])[0])
 
 
 def neighbours_before(

@@ -25,9 +25,10 @@ _TIMESTAMP = pa.timestamp("us", "UTC")
 
 
 def snapshots(definition: HistoryDefinition, events: Events, *, owner: Literal["user", "item"]) -> Iterator[pa.Table]:
-    """A state for every key and moment at which an event of it became known.
+    """A state for every key and moment from which one more event of it counts.
 
-    A row's state holds for moments strictly after its `event_timestamp`: join it with `<`.
+    A row's `event_timestamp` is the first moment that its state holds for, a microsecond after an event became known.
+    So an ordinary point-in-time join, which takes a row's own moment in (`<=`), sees what lies strictly before.
 
     Yields:
         `key` uint64, `event_timestamp`, `state` binary; in no order.
@@ -44,7 +45,7 @@ def snapshots(definition: HistoryDefinition, events: Events, *, owner: Literal["
         yield pa.table(
             {
                 "key": pa.array(keys[rows][at]),
-                "event_timestamp": pa.array(known[rows][at]).cast(_TIMESTAMP),
+                "event_timestamp": pa.array(known[rows][at] + 1).cast(_TIMESTAMP),
                 "state": pa.array(encoded, pa.binary()),
             }
         )

@@ -6,6 +6,7 @@
 | view `value_semantics` | dataset, field, value, semantics_version | the vector of a value's text |
 | view `semantics_release` | dataset | the version that is current from a moment on |
 | view `<dataset>__user`, `<dataset>__item` | the entity's join key | the fields of users, of items |
+| view `<dataset>__user_history`, `..item_history` | the entity's join key | the state of a key's history, as bytes |
 | service `<dataset>__ctr` | all of these | what one row of a training set, or one request, needs |
 """
 
@@ -18,10 +19,10 @@ from typing import TypeAlias
 from feast import Entity, FeatureService, FeatureView, FileSource, ValueType
 from feast import Field as Feature
 from feast.data_format import ParquetFormat
-from feast.types import Array, FeastType, Float32, Float64, String, UnixTimestamp
+from feast.types import Array, Bytes, FeastType, Float32, Float64, String, UnixTimestamp
 
 from llactr.errors import InputError, NotReadyError, SpecError
-from llactr.spec import DatasetSpec, Field, NumericField, TimestampPartField, load_spec
+from llactr.spec import DatasetSpec, EntityOwner, Field, NumericField, TimestampPartField, load_spec
 from llactr.store.names import CREATED_TIMESTAMP, PhysicalNames
 from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE, VALUE_SEMANTICS
 from llactr.transforms import EVENT_TIMESTAMP
@@ -135,6 +136,9 @@ def dataset_definitions(workspace: Workspace, spec: DatasetSpec, *, release: Fea
             name=names.view(owner), join_keys=[key], value_type=ValueType.STRING, description=f"{owner} of {spec.name}"
         )
         objects.append(entity)
+        history = workspace.offline_table(spec.name, f"{owner}_history")
+        if spec.history is not None and history.is_dir():  # a view over no file at all cannot be read
+            objects.append(_history_view(spec, names, owner, entity=entity, table=history))
         fields = names.stored_fields(owner)
         if not fields:
             continue
@@ -172,6 +176,21 @@ def dataset_definitions(workspace: Workspace, spec: DatasetSpec, *, release: Fea
         tags={"dataset": spec.name},
     )
     return [*objects, service]
+
+
+def _history_view(
+    spec: DatasetSpec, names: PhysicalNames, owner: EntityOwner, *, entity: Entity, table: Path
+) -> FeatureView:
+    key, stored = names.join_key(owner), spec.entities[owner].join_key
+    return FeatureView(
+        name=names.history_view(owner),
+        description=f"what counts of the past of {spec.name}'s {owner}s from a moment on; see llactr.history",
+        entities=[entity],
+        ttl=FOREVER,
+        schema=[Feature(name=key, dtype=String), Feature(name="state", dtype=Bytes)],
+        source=_source(names.history_view(owner), table, {stored: key} if key != stored else None),
+        tags={"dataset": spec.name},
+    )
 
 
 def _source(name: str, directory: Path, field_mapping: dict[str, str] | None = None) -> FileSource:

@@ -55,6 +55,10 @@ class PhysicalNames:
         """The feature view, and the entity, of a user or an item."""
         return f"{self.spec.identifier}__{owner}"
 
+    def history_view(self, owner: EntityOwner) -> str:
+        """The feature view of the states of users' or items' history."""
+        return f"{self.view(owner)}_history"
+
     def join_key(self, owner: EntityOwner) -> str:
         """The entity's join key as Feast knows it."""
         return _physical(self.spec.entities[owner].join_key, _TAKEN)

@@ -93,7 +93,7 @@ def test_a_snapshot_and_the_function_equal_the_pass() -> None:
 
     def joined(owner: str, key: int, now: int) -> KeyStates:
         layout = getattr(definition, owner)
-        before = [row for row in kept[owner].get(key, []) if row[0] < now]
+        before = [row for row in kept[owner].get(key, []) if row[0] <= now]
         if not before:
             return KeyStates.empty(definition, layout, 1)
         return KeyState.from_bytes(definition, layout, max(before)[1]).folded
