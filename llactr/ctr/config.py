@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from llactr.ctr.backbones import BACKBONES, BackboneSettings
 
@@ -107,6 +116,11 @@ class ModelConfig(_Settings):
     settings: SerializeAsAny[BackboneSettings]
     enhancement: EnhancementConfig | None = None
     history: HistoryInputConfig | None = None
+
+    @model_serializer(mode="wrap")
+    def _history_where_there_is_some(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Models without history are written as ever, so their checkpoints and bundles stay the same."""
+        return {key: value for key, value in dump(self).items() if key != "history" or value is not None}
 
     @model_validator(mode="before")
     @classmethod

@@ -127,6 +127,11 @@ def test_the_same_seed_gives_a_plain_model_the_same_weights_as_before() -> None:
     assert set(CTRModel(plain, LAYOUT).state_dict()) == {"backbone.bias", "embedding.weight", "embedding.linear"}
 
 
+def test_a_configuration_with_history_is_written_and_read_again() -> None:
+    config = model_of(additive=("user_rate",)).config
+    assert ModelConfig.model_validate(config.model_dump(mode="json")) == config
+
+
 def test_history_of_another_length_is_refused() -> None:
     ids, history = rows(4)
     with pytest.raises(DataError, match="one row each"):
