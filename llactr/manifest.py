@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from llactr.atomic import write_text
+
 __all__ = ["MANIFEST", "content_hash", "file_hash", "package_versions", "read_manifest", "write_manifest"]
 
 MANIFEST = "manifest.json"
@@ -59,9 +61,7 @@ def write_manifest(folder: Path, *, step: str, key: str, config: dict[str, Any],
         **facts,
     }
     text = json.dumps(manifest, indent=2, ensure_ascii=False, default=str)
-    draft = folder / f".{MANIFEST}.draft"
-    draft.write_text(text + "\n", encoding="utf-8")
-    draft.replace(folder / MANIFEST)
+    write_text(folder / MANIFEST, text + "\n")
     return manifest
 
 

@@ -19,6 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from llactr.atomic import sweep
 from llactr.errors import StepError
 from llactr.manifest import content_hash, read_manifest, write_manifest
 from llactr.workspace import Workspace
@@ -247,4 +248,5 @@ def exclusive(workspace: Workspace) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+        sweep(workspace.root)  # what a command left that was killed
         yield

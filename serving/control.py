@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
+
+from llactr.atomic import write_text
 
 __all__ = ["Control"]
 
@@ -32,9 +33,7 @@ class Control:
 
     def spread(self, bundle: str) -> None:
         """Has all workers load a bundle that this one has loaded already."""
-        draft = self._file.with_suffix(f".{uuid.uuid4().hex[:8]}")
-        draft.write_text(bundle, encoding="utf-8")
-        draft.replace(self._file)
+        write_text(self._file, bundle)
         os.kill(self.parent, signal.SIGHUP)
 
     @property

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from llactr.atomic import writing_file
 from llactr.errors import SpecError
 from llactr.serving.metrics import Metrics
 from llactr.serving.scorer import Batch, Scored
@@ -167,14 +168,9 @@ class ServedLog:
             try:
                 folder = served_table_path(self._workspace, spec.name)
                 table = pa.concat_tables([_table(record) for record in group])
-                folder.mkdir(parents=True, exist_ok=True)
                 name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}.parquet"
-                draft = folder / f".{name}.draft"
-                try:
+                with writing_file(folder / name) as draft:
                     pq.write_table(table, draft, compression="zstd")
-                    draft.replace(folder / name)
-                finally:
-                    draft.unlink(missing_ok=True)
             except Exception:  # a full disk must not end the thread, nor scoring
                 self._metrics.log_failures.inc()
                 self._metrics.log_dropped.inc(sum(record.batch.rows for record in group))

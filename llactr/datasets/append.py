@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llactr.atomic import publish, scratch
 from llactr.datasets.events import CREATED_TIMESTAMP, EventReader, read_entities
 from llactr.datasets.ingest import BEFORE_FIRST_EVENT, table_files, write_description, write_events
 from llactr.datasets.sources import source_files
@@ -58,7 +56,7 @@ def append_offline_tables(
     if not given:
         raise DataError(f"the folder {data_folder} holds none of the sources {', '.join(map(repr, spec.sources))}")
     dropped = int(manifest["summary"]["dropped"])
-    with _draft(folder) as draft:
+    with scratch(folder / "append") as draft:
         if spec.events in given:
             reader = EventReader(spec, data_folder)
             write_events(reader, draft, known=known["events"])
@@ -101,16 +99,6 @@ def _is_there(spec: DatasetSpec, name: str, data_folder: Path) -> bool:
         return bool(source_files(spec.sources[name], name, data_folder))
     except DataError:
         return False
-
-
-@contextmanager
-def _draft(folder: Path) -> Iterator[Path]:
-    draft = folder / f".append.{uuid.uuid4().hex[:8]}"
-    draft.mkdir()
-    try:
-        yield draft
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _refuse_earlier(folder: Path, base: datetime) -> None:
@@ -157,5 +145,5 @@ def _take_over(draft: Path, folder: Path) -> dict[str, int]:
         table = folder / path.parent.name
         new_rows[table.name] = pq.read_metadata(path).num_rows
         if new_rows[table.name]:
-            path.rename(table / f"part-{len(table_files(table)):05d}-{uuid.uuid4().hex[:8]}.parquet")
+            publish(path, table / f"part-{len(table_files(table)):05d}-{uuid.uuid4().hex[:8]}.parquet")
     return new_rows

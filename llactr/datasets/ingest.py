@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from llactr.atomic import write_text
 from llactr.datasets.events import EventReader, event_schema, read_entities
 from llactr.datasets.sources import source_files
 from llactr.datasets.summary import IngestSummary, summarize
@@ -152,10 +153,7 @@ def _check_labels(summary: IngestSummary, spec: DatasetSpec) -> None:
 def write_description(spec: DatasetSpec, workspace: Workspace, summary: IngestSummary, key: str, **facts: Any) -> None:
     """Writes the dataset's `spec.yaml` and `manifest.json`, each of them atomically."""
     folder = workspace.dataset(spec.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / ".spec.yaml.draft"
-    draft.write_text(dump_spec(spec), encoding="utf-8")
-    draft.replace(folder / "spec.yaml")
+    write_text(folder / "spec.yaml", dump_spec(spec))
     write_manifest(
         folder,
         step=Step.INGEST,

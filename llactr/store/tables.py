@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import uuid
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llactr import atomic
 from llactr.errors import DataError, NotReadyError
 from llactr.workspace import Workspace
 
@@ -77,26 +76,12 @@ def create_tables(workspace: Workspace) -> None:
 def add_file(path: Path, table: pa.Table) -> bool:
     """Adds a file to an offline table, unless there is one of that name.
 
-    The file is written beside its place and then linked to it, so that readers see all of it or nothing, and of two
-    writers of one name exactly one wins.
+    Readers see all of it or nothing, and of two writers of one name exactly one wins.
 
     Returns:
         whether this call added it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        return False
-    draft = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.draft"
-    try:
-        pq.write_table(table, draft)
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    finally:
-        draft.unlink(missing_ok=True)
-    return True
+    return atomic.add_file(path, lambda draft: pq.write_table(table, draft))
 
 
 def read_files(directory: Path, *, schema: pa.Schema | None = None, first_run: str) -> pa.Table:

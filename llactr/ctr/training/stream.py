@@ -11,6 +11,7 @@ should not be alike (events in the order of time are fine).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from llactr.atomic import writing_file
 from llactr.ctr.training.batches import Batch, HeldOut
 from llactr.ctr.training.prefetch import prefetched
 from llactr.errors import DataError
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StreamedRows", "encode_rows", "read_rows", "write_rows"]
 
+_PART = re.compile(r"part-(\d+)\.parquet")
 _COLUMNS = ["ids", "label", "version"]
 
 
@@ -105,9 +108,8 @@ class StreamedRows:
 
 def write_rows(folder: Path, parts: Iterable[HeldOut], *, row_group_rows: int = 50_000) -> None:
     """Writes rows as `StreamedRows` reads them, one file a part; what the folder held stays."""
-    folder.mkdir(parents=True, exist_ok=True)
-    present = len(list(folder.glob("*.parquet")))
-    for number, part in enumerate(parts, start=present):
+    present = [int(found[1]) for file in folder.glob("part-*.parquet") if (found := _PART.fullmatch(file.name))]
+    for number, part in enumerate(parts, start=max(present, default=-1) + 1):
         slots = part.ids.shape[1]
         table = pa.table(
             {
@@ -116,9 +118,8 @@ def write_rows(folder: Path, parts: Iterable[HeldOut], *, row_group_rows: int = 
                 "version": pa.array(part.version),
             }
         )
-        draft = folder / f".part-{number:05d}.draft"
-        pq.write_table(table, draft, row_group_size=row_group_rows, compression="zstd", use_dictionary=False)
-        draft.replace(folder / f"part-{number:05d}.parquet")
+        with writing_file(folder / f"part-{number:05d}.parquet") as draft:
+            pq.write_table(table, draft, row_group_size=row_group_rows, compression="zstd", use_dictionary=False)
 
 
 def encode_rows(tables: Iterable[pa.Table], transform: Transform, versions: Sequence[str]) -> Iterator[HeldOut]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import uuid
 import warnings
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +17,7 @@ from feast.infra.registry.file import FileRegistryStore
 from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 from feast.repo_config import RegistryConfig
 
+from llactr.atomic import writing_file
 from llactr.errors import NotReadyError
 from llactr.workspace import WORKSPACE_VARIABLE, Workspace
 
@@ -111,10 +111,8 @@ class WorkspaceRegistryStore(FileRegistryStore):
     def _write_registry(self, registry_proto: RegistryProto) -> None:
         # Feast truncates the file and writes it in place: a reader meanwhile, or a kill, would see half a registry.
         final = self._filepath
-        self._filepath = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.draft")
         try:
-            super()._write_registry(registry_proto)
-            self._filepath.replace(final)
+            with writing_file(final) as self._filepath:
+                super()._write_registry(registry_proto)
         finally:
-            self._filepath.unlink(missing_ok=True)
             self._filepath = final

@@ -108,6 +108,15 @@ def test_rows_are_read_back_and_folders_grow(tmp_path: Path) -> None:
     assert read_rows(tmp_path).ids[:, 0].tolist() == list(range(8))
 
 
+def test_rows_written_after_a_gap_overwrite_no_part(tmp_path: Path) -> None:
+    for start in (0, 3):
+        write_rows(tmp_path, [numbered(3, start=start)])
+    (tmp_path / "part-00000.parquet").unlink()
+    write_rows(tmp_path, [numbered(2, start=6)])
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["part-00001.parquet", "part-00002.parquet"]
+    assert read_rows(tmp_path).ids[:, 0].tolist() == [3, 4, 5, 6, 7]
+
+
 def test_raw_tables_are_encoded_one_at_a_time(tmp_path: Path) -> None:
     spec = spec_of(field("colour"), field("size"))
     tables = [
