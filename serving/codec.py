@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from feast.protos.feast.types.Value_pb2 import Value
-from feast.type_map import NULL_TIMESTAMP_INT_VALUE
 from numpy.typing import NDArray
 
 from llactr.serving.views import Row, ViewRead
 from llactr.spec import DatasetSpec, MultiValuedField, Owner, TimestampPartField
 from llactr.spec import Field as SpecField
+from llactr.store.feast.messages import Value, decoder
 from llactr.store.raw import raw_values
 from llactr.transforms import OOV, PAD, Transform, raw_type, split_values
 
@@ -188,25 +187,8 @@ def _given(value: Any) -> Any:
 
 def _stored(field: SpecField) -> Callable[[bytes | None], Any]:
     """Decodes a serialized Feast value into the field's raw value; timestamps into microseconds."""
-    kind = raw_type(field)
-    attribute = (
-        "string_val"
-        if pa.types.is_string(kind)
-        else "double_val"
-        if pa.types.is_floating(kind)
-        else "unix_timestamp_val"
-    )
-
-    def decode(stored: bytes | None) -> Any:
-        value = Value.FromString(stored) if stored else None
-        if value is None or not value.HasField(attribute):
-            return None
-        content = getattr(value, attribute)
-        if attribute != "unix_timestamp_val":
-            return content
-        return None if content == NULL_TIMESTAMP_INT_VALUE else content * 1_000_000
-
-    return decode
+    decode = decoder(raw_type(field))
+    return lambda stored: decode(Value.FromString(stored) if stored else None)
 
 
 def floor_hour(moment: datetime) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from llactr.errors import InputError
+from llactr.validation import problems
 
 __all__ = ["ADMIN_KEY_VARIABLE", "API_KEYS_VARIABLE", "ServeConfig", "is_loopback"]
 
@@ -91,10 +92,7 @@ class ServeConfig(BaseModel):
         try:
             return cls(**{"api_keys": keys, "admin_key": admin or None} | given)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            raise InputError(f"{place + ': ' if place else ''}{message}") from None
+            raise InputError(problems(error, cls)) from None
 
     @property
     def host_names(self) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from feast.protos.feast.types.Value_pb2 import Value
 from numpy.typing import NDArray
 
 from llactr.ctr import UnseenValues
@@ -21,6 +20,7 @@ from llactr.serving.metrics import Metrics
 from llactr.serving.readers.base import StoreReader
 from llactr.serving.views import Row, ViewRead, value_view
 from llactr.spec import DatasetSpec
+from llactr.store.feast.messages import Value, vector_of
 from llactr.transforms import OOV
 
 __all__ = ["HeldValues", "PlacedCache", "UnseenScorer"]
@@ -177,9 +177,9 @@ class UnseenScorer:
         """Rows of those values that the store knows; kept from now on."""
         vectors = {}
         for value, row in zip(values, stored, strict=True):
-            vector = Value.FromString(row[0]).float_list_val.val if row is not None and row[0] else None
-            if vector:
-                vectors[value] = np.array(vector, np.float32)
+            vector = vector_of(Value.FromString(row[0])) if row is not None and row[0] else None
+            if vector is not None:
+                vectors[value] = vector
         rows = self._unseen.rows_of({name: vectors}).get(name, {})
         for value, placed in rows.items():
             self.cache.put(name, value, placed, read_at_s=now_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from llactr.columns import DATASET, FIELD, SEMANTICS_VERSION, VALUE, VECTOR
 from llactr.spec import DatasetSpec
 from llactr.store.names import PhysicalNames
 from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE, VALUE_SEMANTICS
@@ -54,8 +55,8 @@ def entity_views(spec: DatasetSpec) -> dict[str, ViewRead]:
 
 def value_view(spec: DatasetSpec, field: str, values_version: str) -> ViewRead:
     """The vectors of one field's values; the row's key is the value."""
-    fixed = (("dataset", spec.name), ("field", field), ("semantics_version", values_version))
-    return ViewRead("value", VALUE_SEMANTICS, "value", ("vector",), fixed=fixed)
+    fixed = ((DATASET, spec.name), (FIELD, field), (SEMANTICS_VERSION, values_version))
+    return ViewRead("value", VALUE_SEMANTICS, VALUE, (VECTOR,), fixed=fixed)
 
 
 def presence_key(spec: DatasetSpec, semantics_version: str | None) -> tuple[str, dict[str, str]]:
@@ -64,9 +65,9 @@ def presence_key(spec: DatasetSpec, semantics_version: str | None) -> tuple[str,
     The first field's vector of the bundle's version, or the dataset's release for a bundle without version.
     """
     if semantics_version is None:
-        return SEMANTICS_RELEASE, {"dataset": spec.name}
+        return SEMANTICS_RELEASE, {DATASET: spec.name}
     return FIELD_SEMANTICS, {
-        "dataset": spec.name,
-        "field": spec.field_names[0],
-        "semantics_version": semantics_version,
+        DATASET: spec.name,
+        FIELD: spec.field_names[0],
+        SEMANTICS_VERSION: semantics_version,
     }

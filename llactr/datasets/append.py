@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llactr.atomic import publish, scratch
-from llactr.datasets.events import CREATED_TIMESTAMP, EventReader, read_entities
+from llactr.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP
+from llactr.datasets.events import EventReader, read_entities
 from llactr.datasets.ingest import BEFORE_FIRST_EVENT, table_files, write_description, write_events
 from llactr.datasets.sources import source_files
 from llactr.datasets.summary import IngestSummary, summarize
@@ -19,7 +20,6 @@ from llactr.errors import DataError, NotReadyError
 from llactr.manifest import file_hash, read_manifest
 from llactr.spec import DatasetSpec, EntityOwner, load_spec
 from llactr.sql import connect, parquet_scan, quote_identifier
-from llactr.transforms import EVENT_TIMESTAMP
 from llactr.workspace import Workspace
 
 __all__ = ["append_offline_tables"]

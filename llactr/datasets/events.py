@@ -11,22 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from llactr.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, LABEL, LABEL_TYPE, TIMESTAMP
 from llactr.datasets.sources import source_batches
 from llactr.errors import DataError
 from llactr.spec import DatasetSpec, EntityOwner, EntitySpec, Field, LabelRule, NumericField, TimestampSpec
-from llactr.transforms import EVENT_TIMESTAMP, normalize, normalize_key, raw_column, raw_type, utc_timestamps
-from llactr.transforms.timestamps import TIMESTAMP
+from llactr.transforms import normalize, normalize_key, raw_column, raw_type, utc_timestamps
 
-__all__ = ["CREATED_TIMESTAMP", "LABEL", "EventReader", "entity_fields", "event_schema", "read_entities"]
-
-LABEL = "label"
-CREATED_TIMESTAMP = "created_timestamp"
+__all__ = ["EventReader", "entity_fields", "event_schema", "read_entities"]
 
 
 def event_schema(spec: DatasetSpec) -> pa.Schema:
     """The events table: the join keys, event_timestamp, label, and the context fields that have a column."""
     columns = {entity.join_key: pa.string() for entity in spec.entities.values()}
-    columns |= {EVENT_TIMESTAMP: TIMESTAMP, LABEL: pa.float32()}
+    columns |= {EVENT_TIMESTAMP: TIMESTAMP, LABEL: LABEL_TYPE}
     return pa.schema({**columns, **{f.name: raw_type(f) for f in _context_fields(spec)}})
 
 
@@ -109,7 +106,7 @@ def apply_label_rule(column: pa.ChunkedArray, rule: LabelRule) -> tuple[pa.Chunk
             f"label column {rule.column!r} is not binary, it holds {', '.join(f'{v:g}' for v in others[:5])}: "
             "give 'above' in the spec's label rule, or list values to leave out in 'drop'"
         )
-    return label.cast(pa.float32()), keep
+    return label.cast(LABEL_TYPE), keep
 
 
 def read_entities(

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from llactr.atomic import write_text
+from llactr.columns import EVENT_TIMESTAMP
 from llactr.datasets.events import EventReader, event_schema, read_entities
 from llactr.datasets.sources import source_files
 from llactr.datasets.summary import IngestSummary, summarize
@@ -20,7 +21,6 @@ from llactr.manifest import content_hash, file_hash, write_manifest
 from llactr.spec import DatasetSpec, dump_spec
 from llactr.sql import connect, parquet_scan, quote_identifier, quote_literal
 from llactr.steps import Step
-from llactr.transforms import EVENT_TIMESTAMP
 from llactr.workspace import Workspace
 
 __all__ = ["ingest_key", "input_hashes", "table_files", "write_offline_tables"]

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from llactr.columns import EVENT_TIMESTAMP, TIMESTAMP
 from llactr.errors import DataError, InputError
 from llactr.spec import DatasetSpec
 from llactr.transforms import raw_column
@@ -72,26 +73,26 @@ def request_table(rows: pa.Table, spec: DatasetSpec) -> pa.Table:
         DataError: a join key or context field is missing, or a column is none of them.
     """
     wanted = [entity.join_key for entity in spec.entities.values()]
-    wanted += [name for name in (raw_column(field) for field in spec.owned_by("context")) if name != "event_timestamp"]
+    wanted += [name for name in (raw_column(field) for field in spec.owned_by("context")) if name != EVENT_TIMESTAMP]
     missing = [name for name in wanted if name not in rows.column_names]
     if missing:
         raise DataError(
             f"the rows have no {missing[0]!r}: expected {', '.join(wanted)}, and event_timestamp if not now"
         )
-    unknown = [name for name in rows.column_names if name not in {*wanted, "event_timestamp"}]
+    unknown = [name for name in rows.column_names if name not in {*wanted, EVENT_TIMESTAMP}]
     if unknown:
         raise DataError(
             f"the rows have a column {unknown[0]!r}, which is not asked for: features of users and items come from the "
             f"online store, give only {', '.join(wanted)} and event_timestamp"
         )
-    if "event_timestamp" in rows.column_names:
-        column = rows["event_timestamp"]
+    if EVENT_TIMESTAMP in rows.column_names:
+        column = rows[EVENT_TIMESTAMP]
         if pa.types.is_string(column.type):
             column = pa.chunked_array([_moments(column.to_pylist())])
-            rows = rows.set_column(rows.column_names.index("event_timestamp"), "event_timestamp", column)
+            rows = rows.set_column(rows.column_names.index(EVENT_TIMESTAMP), EVENT_TIMESTAMP, column)
         return rows
-    now = pa.array([datetime.now(UTC)] * rows.num_rows, pa.timestamp("us", "UTC"))
-    return rows.append_column("event_timestamp", now)
+    now = pa.array([datetime.now(UTC)] * rows.num_rows, TIMESTAMP)
+    return rows.append_column(EVENT_TIMESTAMP, now)
 
 
 def _moments(texts: list[str | None]) -> pa.Array:
@@ -106,4 +107,4 @@ def _moments(texts: list[str | None]) -> pa.Array:
                 f"event_timestamp {text!r} is no time with a zone: give one such as 1998-04-20T12:00:00+00:00"
             )
         moments.append(moment)
-    return pa.array(moments, pa.timestamp("us", "UTC"))
+    return pa.array(moments, TIMESTAMP)

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from llactr.datasets.events import LABEL
+from llactr.columns import EVENT_TIMESTAMP, LABEL
 from llactr.spec import DatasetSpec, Field, MultiValuedField, TimestampPartField
 from llactr.sql import connect, parquet_scan, quote_identifier
 from llactr.steps import StepResult
-from llactr.transforms import EVENT_TIMESTAMP, FIRST, fit_vocabulary, raw_column, split_values
+from llactr.transforms import FIRST, fit_vocabulary, raw_column, split_values
 
 __all__ = ["FieldSummary", "IngestSummary", "summarize"]
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from llactr.columns import LABEL
 from llactr.ctr import Bundle, TrainingSet, UnseenValues, predict
 from llactr.ctr.find import find_bundle
 from llactr.ctr.scoring import score_online
@@ -188,7 +189,7 @@ def _compared(
 ) -> CheckSummary:
     spec = dataset_spec(workspace, dataset)
     chosen = chosen_rows(training_set, rows)
-    requests = events_table(workspace, spec).take(pa.array(chosen)).drop_columns(["label"])
+    requests = events_table(workspace, spec).take(pa.array(chosen)).drop_columns([LABEL])
     reader = OnlineReader(workspace, spec)
     bundle.check_vectors(reader.field_vectors(bundle.version))
     ids, scores, placed = score_online(bundle, reader, reader.features(requests))

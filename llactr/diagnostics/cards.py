@@ -7,6 +7,7 @@ import glob
 import numpy as np
 from pydantic import TypeAdapter
 
+from llactr.columns import EVENT_TIMESTAMP
 from llactr.ctr import TrainingSet
 from llactr.ctr.search.tune import TuneSummary
 from llactr.datasets import RECIPES
@@ -116,7 +117,7 @@ def _splits(workspace: Workspace, spec: DatasetSpec, outcomes: Outcomes) -> tupl
     if outcomes.join is None:
         return ()
     data = TrainingSet.load(outcomes.join.folder).data
-    times = events_table(workspace, spec)["event_timestamp"]
+    times = events_table(workspace, spec)[EVENT_TIMESTAMP]
     cards = []
     for name in ("train", "validation", "test"):
         rows = getattr(data.split, name)

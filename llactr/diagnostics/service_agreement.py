@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from llactr.columns import EVENT_TIMESTAMP
 from llactr.ctr import Bundle
 from llactr.ctr.find import find_bundle
 from llactr.ctr.training.join import join
@@ -23,7 +24,7 @@ from llactr.spec import DatasetSpec
 from llactr.steps import Job
 from llactr.store import events_table
 from llactr.store.ingested import dataset_spec
-from llactr.transforms import EVENT_TIMESTAMP, raw_column
+from llactr.transforms import raw_column
 
 __all__ = ["check_service", "request_rows", "sentence"]
 

@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from llactr.columns import EVENT_TIMESTAMP, TIMESTAMP
 from llactr.ctr import Bundle, predict
 from llactr.diagnostics.agreement import placed_offline
 from llactr.errors import DataError, InputError, NotReadyError
 from llactr.spec import DatasetSpec
 from llactr.store.ingested import dataset_spec
 from llactr.store.moments import features_as_of
-from llactr.transforms import EVENT_TIMESTAMP
 from llactr.workspace import Workspace
 
 __all__ = ["measure_skew"]
@@ -91,7 +91,7 @@ def _read_log(workspace: Workspace, dataset: str, since: datetime | None, limit:
         try:
             piece = pq.read_table(path, partitioning=None)
             if since is not None:
-                piece = piece.filter(pc.greater_equal(piece[_SERVED_AT], pa.scalar(since, pa.timestamp("us", "UTC"))))
+                piece = piece.filter(pc.greater_equal(piece[_SERVED_AT], pa.scalar(since, TIMESTAMP)))
         except (pa.ArrowException, OSError, KeyError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DataError(f"the served-feature log's file {path} cannot be read ({reason}): remove it") from None

@@ -10,7 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from llactr.errors import SpecError
-from llactr.spec.model import FIELD_KINDS, DatasetSpec
+from llactr.spec.model import DatasetSpec
+from llactr.validation import problems
 
 __all__ = ["dump_spec", "load_spec"]
 
@@ -37,7 +38,8 @@ def load_spec(path: str | Path) -> DatasetSpec:
     try:
         return DatasetSpec.model_validate(content)
     except ValidationError as error:
-        raise SpecError(f"the dataset spec {path} is not valid: {_first_problem(error, content)}") from None
+        said = problems(error, DatasetSpec, content, named={"fields": "field"})
+        raise SpecError(f"the dataset spec {path} is not valid: {said}") from None
 
 
 def dump_spec(spec: DatasetSpec) -> str:
@@ -56,36 +58,3 @@ class _UniqueKeys(yaml.SafeLoader):
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
-
-
-def _first_problem(error: ValidationError, content: dict[str, Any]) -> str:
-    problem = error.errors()[0]
-    kind, context = problem["type"], problem.get("ctx", {})
-    message = problem["msg"].removeprefix("Value error, ")
-    if kind == "missing":
-        message = "is missing"
-    elif kind == "union_tag_invalid":
-        message = f"unknown kind {context['tag']!r}, expected one of {context['expected_tags']}"
-    elif kind == "union_tag_not_found":
-        message = f"has no 'kind', expected one of {', '.join(map(repr, FIELD_KINDS))}"
-    elif kind == "string_pattern_mismatch":
-        message = f"is {problem['input']!r}: use lower-case letters, digits, '-' and '_', at most 63 of them"
-    elif not kind.startswith("value_error"):
-        message = f"is {problem['input']!r}: {message[:1].lower()}{message[1:]}"
-    rest = error.error_count() - 1
-    place = _place(problem["loc"], content)
-    colon = "" if message.startswith(("is ", "has ")) or not place else ":"
-    return f"{place}{colon} {message}".strip() + (f" (and {rest} more)" if rest else "")
-
-
-def _place(location: tuple[int | str, ...], content: dict[str, Any]) -> str:
-    """Where in the spec, with a field's name instead of its number and without pydantic's union tags."""
-    parts: list[str] = []
-    if len(location) > 1 and location[0] == "fields" and isinstance(location[1], int):
-        field = content["fields"][location[1]]
-        name = field.get("name") if isinstance(field, dict) else None
-        parts.append(f"field {name!r}" if name else f"field number {location[1] + 1}")
-        location = tuple(part for part in location[2:] if part not in FIELD_KINDS)
-    if location:
-        parts.append(repr(".".join(str(part) for part in location)))
-    return ", ".join(parts)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
+
+from llactr.columns import RESERVED
 
 __all__ = [
     "FIELD_KINDS",
@@ -33,8 +34,6 @@ NullRule = Literal["own_id", "oov", "refuse"]
 
 FIELD_KINDS = ("categorical", "numeric", "timestamp_part", "multi_valued")
 
-_RESERVED = {"event_timestamp", "created_timestamp", "label", "semantics_version", "dataset", "split"}
-
 
 def _usable_name(name: str) -> str:
     if not name.isprintable() or name != name.strip() or not name or len(name) > 100:
@@ -50,18 +49,6 @@ Name = Annotated[str, AfterValidator(_usable_name)]
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, content: Any) -> Any:
-        """Refuses an unknown key with the one that was probably meant."""
-        known = list(cls.model_fields)
-        for key in content if isinstance(content, dict) else ():
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, 1)
-                meant = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-                raise ValueError(f"unknown key {key!r}, {meant}")
-        return content
 
 
 class SourceSpec(_Model):
@@ -309,5 +296,5 @@ class DatasetSpec(_Model):
                     f"field {field.name!r} has the name of {owner}'s join key {key!r} but is not it: rename it"
                 )
         for name in [*self.field_names, *(entity.join_key for entity in self.entities.values())]:
-            if name.lower() in _RESERVED:
+            if name.lower() in RESERVED:
                 raise ValueError(f"{name!r} is a reserved name: rename the field and keep 'source_column', or the key")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from llactr.columns import CREATED_TIMESTAMP, DATASET, EVENT_TIMESTAMP, SEMANTICS_VERSION
 from llactr.errors import InputError, NotReadyError
 from llactr.manifest import MANIFEST
 from llactr.store.tables import SEMANTICS_RELEASE, SEMANTICS_SCHEMAS, add_file, read_files, vectors_path
@@ -58,7 +59,7 @@ def release(workspace: Workspace, dataset: str, version: str, *, effective_from:
             return past[-1].effective_from
         moment = max(start, past[-1].effective_from + _TICK) if past else start
         # Created when it takes effect: a release is backdated on purpose, so a cut-off by creation must not hide it.
-        row = {"dataset": dataset, "semantics_version": version, "event_timestamp": moment, "created_timestamp": moment}
+        row = {DATASET: dataset, SEMANTICS_VERSION: version, EVENT_TIMESTAMP: moment, CREATED_TIMESTAMP: moment}
         table = pa.Table.from_pylist([row], schema=SEMANTICS_SCHEMAS[SEMANTICS_RELEASE])
         # The number is taken by the file's name: another process that releases at this moment makes us look again.
         name = f"{dataset}@{len(past) + 1:06d}.parquet"
@@ -73,9 +74,7 @@ def releases(workspace: Workspace, dataset: str) -> list[Release]:
         return []
     table = read_files(directory, schema=SEMANTICS_SCHEMAS[SEMANTICS_RELEASE], first_run="llactr encode")
     found = [
-        Release(row["semantics_version"], row["event_timestamp"])
-        for row in table.to_pylist()
-        if row["dataset"] == dataset
+        Release(row[SEMANTICS_VERSION], row[EVENT_TIMESTAMP]) for row in table.to_pylist() if row[DATASET] == dataset
     ]
     return sorted(found, key=lambda one: one.effective_from)
 

@@ -9,6 +9,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llactr import atomic
+from llactr.columns import (
+    CREATED_TIMESTAMP,
+    DATASET,
+    DESCRIPTION,
+    ENCODER,
+    EVENT_TIMESTAMP,
+    FIELD,
+    KEY,
+    SEMANTICS_VERSION,
+    TEXT,
+    TIMESTAMP,
+    VALUE,
+    VECTOR,
+    VECTOR_TYPE,
+)
 from llactr.errors import DataError, NotReadyError
 from llactr.workspace import Workspace
 
@@ -27,40 +42,39 @@ __all__ = [
 FIELD_SEMANTICS = "field_semantics"
 SEMANTICS_RELEASE = "semantics_release"
 VALUE_SEMANTICS = "value_semantics"
-_TIMESTAMP = pa.timestamp("us", "UTC")
 
 SEMANTICS_SCHEMAS = {
     FIELD_SEMANTICS: pa.schema(
         {
-            "dataset": pa.string(),
-            "field": pa.string(),
-            "semantics_version": pa.string(),
-            "vector": pa.list_(pa.float32()),
-            "description": pa.string(),
-            "encoder": pa.string(),
-            "event_timestamp": _TIMESTAMP,
-            "created_timestamp": _TIMESTAMP,
+            DATASET: KEY,
+            FIELD: KEY,
+            SEMANTICS_VERSION: KEY,
+            VECTOR: VECTOR_TYPE,
+            DESCRIPTION: KEY,
+            ENCODER: KEY,
+            EVENT_TIMESTAMP: TIMESTAMP,
+            CREATED_TIMESTAMP: TIMESTAMP,
         }
     ),
     SEMANTICS_RELEASE: pa.schema(
         {
-            "dataset": pa.string(),
-            "semantics_version": pa.string(),
-            "event_timestamp": _TIMESTAMP,
-            "created_timestamp": _TIMESTAMP,
+            DATASET: KEY,
+            SEMANTICS_VERSION: KEY,
+            EVENT_TIMESTAMP: TIMESTAMP,
+            CREATED_TIMESTAMP: TIMESTAMP,
         }
     ),
     VALUE_SEMANTICS: pa.schema(
         {
-            "dataset": pa.string(),
-            "field": pa.string(),
-            "value": pa.string(),
-            "semantics_version": pa.string(),
-            "vector": pa.list_(pa.float32()),
-            "text": pa.string(),
-            "encoder": pa.string(),
-            "event_timestamp": _TIMESTAMP,
-            "created_timestamp": _TIMESTAMP,
+            DATASET: KEY,
+            FIELD: KEY,
+            VALUE: KEY,
+            SEMANTICS_VERSION: KEY,
+            VECTOR: VECTOR_TYPE,
+            TEXT: KEY,
+            ENCODER: KEY,
+            EVENT_TIMESTAMP: TIMESTAMP,
+            CREATED_TIMESTAMP: TIMESTAMP,
         }
     ),
 }

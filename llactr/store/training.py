@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureStore
 
+from llactr.columns import DATASET, EVENT_TIMESTAMP, LABEL, SEMANTICS_VERSION, TIMESTAMP
 from llactr.errors import NotReadyError, StoreError
 from llactr.spec import DatasetSpec
 from llactr.store.feast.failures import store_failures
@@ -28,12 +29,11 @@ from llactr.store.feast.open import open_store
 from llactr.store.names import ROW_ID, PhysicalNames
 from llactr.store.raw import raw_values
 from llactr.store.tables import SEMANTICS_RELEASE, read_files
-from llactr.transforms import EVENT_TIMESTAMP, raw_column
+from llactr.transforms import raw_column
 from llactr.workspace import Workspace
 
-__all__ = ["SEMANTICS_VERSION", "events_table", "point_in_time_features", "training_rows"]
+__all__ = ["events_table", "point_in_time_features", "training_rows"]
 
-SEMANTICS_VERSION = "semantics_version"
 _CHUNK_ROWS = 250_000
 
 
@@ -78,7 +78,7 @@ def training_rows(
     for entity in spec.entities.values():
         columns[entity.join_key] = events[entity.join_key]
     columns[EVENT_TIMESTAMP] = events[EVENT_TIMESTAMP]
-    columns["label"] = events["label"]
+    columns[LABEL] = events[LABEL]
     for field in spec.fields:
         if field.owner == "context":
             source = events[raw_column(field)]
@@ -119,8 +119,8 @@ def point_in_time_features(
     entities = pd.DataFrame({ROW_ID: np.arange(events.num_rows, dtype=np.int64)})
     for owner, entity in spec.entities.items():
         entities[names.join_key(owner)] = events[entity.join_key].to_pandas()
-    entities["dataset"] = spec.name
-    entities[EVENT_TIMESTAMP] = events[EVENT_TIMESTAMP].cast(pa.timestamp("us", "UTC")).to_pandas()
+    entities[DATASET] = spec.name
+    entities[EVENT_TIMESTAMP] = events[EVENT_TIMESTAMP].cast(TIMESTAMP).to_pandas()
 
     # Only views whose spec knows when a row was created are cut off at the event: see the top of this file.
     refs: dict[bool, list[str]] = {True: [], False: []}

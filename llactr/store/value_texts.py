@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llactr.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from llactr.datasets import table_files
 from llactr.semantics.texts import value_texts
 from llactr.spec import DatasetSpec
@@ -20,5 +21,5 @@ def read_texts(workspace: Workspace, spec: DatasetSpec) -> dict[str, dict[str, s
         folder = workspace.offline_table(spec.name, owner)
         if table_files(folder):
             table = read_files(folder, first_run="llactr ingest")
-            entities[str(owner)] = table.sort_by([("event_timestamp", "ascending"), ("created_timestamp", "ascending")])
+            entities[str(owner)] = table.sort_by([(EVENT_TIMESTAMP, "ascending"), (CREATED_TIMESTAMP, "ascending")])
     return value_texts(spec, events, entities)

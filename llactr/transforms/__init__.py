@@ -1,7 +1,8 @@
 """Raw value -> id, once for training and serving; and the chronological split."""
 
+from llactr.columns import EVENT_TIMESTAMP
 from llactr.transforms.layout import FIRST, NULL, OOV, PAD, FieldLayout
-from llactr.transforms.raw import EVENT_TIMESTAMP, normalize, normalize_key, normalize_table, raw_column, raw_type
+from llactr.transforms.raw import normalize, normalize_key, normalize_table, raw_column, raw_type
 from llactr.transforms.split import SplitRanges, chronological_split
 from llactr.transforms.timestamps import utc_timestamps
 from llactr.transforms.transform import Transform

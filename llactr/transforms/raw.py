@@ -9,13 +9,13 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from llactr.columns import EVENT_TIMESTAMP, TIMESTAMP
 from llactr.errors import DataError
 from llactr.spec import DatasetSpec, Field, MultiValuedField, NumericField, TimestampPartField, TimestampSpec
-from llactr.transforms.timestamps import TIMESTAMP, utc_timestamps
+from llactr.transforms.timestamps import utc_timestamps
 
-__all__ = ["EVENT_TIMESTAMP", "normalize", "normalize_key", "normalize_table", "raw_column", "raw_type"]
+__all__ = ["normalize", "normalize_key", "normalize_table", "raw_column", "raw_type"]
 
-EVENT_TIMESTAMP = "event_timestamp"
 _MAX_EXACT = 2.0**53
 
 

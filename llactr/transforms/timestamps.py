@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from llactr.columns import TIMESTAMP
 from llactr.errors import DataError
 from llactr.spec import TimestampSpec
 
-__all__ = ["EARLIEST", "LATEST", "TIMESTAMP", "utc_timestamps"]
+__all__ = ["EARLIEST", "LATEST", "utc_timestamps"]
 
-TIMESTAMP = pa.timestamp("us", "UTC")
 EARLIEST, LATEST = np.datetime64("1900-01-01", "us"), np.datetime64("2200-01-01", "us")
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 

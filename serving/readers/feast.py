@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Self
 
 from feast import FeatureStore, FeatureView
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 
+from llactr.columns import ENCODER, SEMANTICS_VERSION
 from llactr.serving.readers.base import READERS, StoreAwayError
 from llactr.serving.views import Row, ViewRead
+from llactr.store.feast.messages import Value, entity_key
 
 __all__ = ["FeastReader"]
 
@@ -88,7 +88,7 @@ class FeastReader:
         began = time.thread_time()
         try:
             view, key = self._presence
-            if self._online_read(view, [key], ["semantics_version"] if len(key) == 1 else ["encoder"])[0] is None:
+            if self._online_read(view, [key], [SEMANTICS_VERSION] if len(key) == 1 else [ENCODER])[0] is None:
                 raise StoreAwayError(f"the online store has no {view} {key}: run 'llactr materialize'")
             return [
                 self._online_read(entry.view, [entry.entity_key(value) for value in keys], list(entry.features))
@@ -107,10 +107,7 @@ class FeastReader:
         view = self._views.get(name)
         if view is None:
             view = self._views[name] = self._store.get_feature_view(name)
-        entity_keys = [
-            EntityKey(join_keys=list(key), entity_values=[Value(string_val=value) for value in key.values()])
-            for key in keys
-        ]
+        entity_keys = [entity_key(key) for key in keys]
         found = self._store.provider.online_read(self._store.config, view, entity_keys, list(features))
         return [_row(time, values, features) for time, values in found]
 

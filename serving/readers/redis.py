@@ -20,13 +20,12 @@ from typing import Any, Self
 from feast import FeatureStore
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.helpers import _mmh3
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 
 from llactr.serving.readers.base import READERS, StoreAwayError, has_plain_names
 from llactr.serving.resp import Reply, ReplyParser, ServerError, pack
 from llactr.serving.views import Row, ViewRead
+from llactr.store.feast.messages import entity_key
 
 __all__ = ["RedisReader"]
 
@@ -182,7 +181,7 @@ class RedisReader:
     def _layout(self, view: ViewRead) -> tuple[bytes, bytes, bytes, int]:
         """What a view's commands have in common: head, key up to its value's size, rest, size of key and project."""
         # Feast sorts the join keys: the one that varies comes last.
-        empty = serialize_entity_key(_entity_key(view.entity_key("")), self._serialization)
+        empty = serialize_entity_key(entity_key(view.entity_key("")), self._serialization)
         prefix = empty[: -_SIZE.size]
         names = [*(_mmh3(f"{view.view}:{feature}") for feature in view.features), f"_ts:{view.view}".encode()]
         tail = self._project + b"\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(name), name) for name in names)
@@ -192,7 +191,7 @@ class RedisReader:
         return layout
 
     def _entity_key(self, key: dict[str, str]) -> bytes:
-        return serialize_entity_key(_entity_key(key), self._serialization) + self._project
+        return serialize_entity_key(entity_key(key), self._serialization) + self._project
 
     def _away(self, error: object) -> StoreAwayError:
         reason = str(error) or type(error).__name__
@@ -256,10 +255,6 @@ class _Wire(asyncio.Protocol):
             _, future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(error)
-
-
-def _entity_key(key: dict[str, str]) -> EntityKey:
-    return EntityKey(join_keys=list(key), entity_values=[Value(string_val=value) for value in key.values()])
 
 
 def _tls(options: dict[str, Any]) -> ssl.SSLContext:

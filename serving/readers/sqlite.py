@@ -12,13 +12,12 @@ from typing import Self, TypeVar
 
 from feast import FeatureStore
 from feast.infra.key_encoding_utils import serialize_entity_key
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 
 from llactr.serving.readers.base import READERS, StoreAwayError, has_plain_names
 from llactr.serving.views import Row, ViewRead
 from llactr.sql import quote_identifier
+from llactr.store.feast.messages import entity_key
 from llactr.store.feast.sqlite import WorkspaceSqliteOnlineStore
 
 __all__ = ["SqliteReader"]
@@ -179,6 +178,5 @@ class SqliteReader:
         return quote_identifier(f"{self._project}_{view}")
 
     def _entity_key(self, key: dict[str, str]) -> bytes:
-        values = [Value(string_val=value) for value in key.values()]
-        encoded: bytes = serialize_entity_key(EntityKey(join_keys=list(key), entity_values=values), self._serialization)
+        encoded: bytes = serialize_entity_key(entity_key(key), self._serialization)
         return encoded

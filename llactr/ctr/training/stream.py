@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from llactr.atomic import writing_file
+from llactr.columns import LABEL, SEMANTICS_VERSION
 from llactr.ctr.training.batches import Batch, HeldOut
 from llactr.ctr.training.prefetch import prefetched
 from llactr.errors import DataError
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["StreamedRows", "encode_rows", "read_rows", "write_rows"]
 
 _PART = re.compile(r"part-(\d+)\.parquet")
-_COLUMNS = ["ids", "label", "version"]
+_COLUMNS = ["ids", LABEL, "version"]
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def write_rows(folder: Path, parts: Iterable[HeldOut], *, row_group_rows: int = 
         table = pa.table(
             {
                 "ids": pa.FixedSizeListArray.from_arrays(pa.array(part.ids.reshape(-1)), slots),
-                "label": pa.array(part.label),
+                LABEL: pa.array(part.label),
                 "version": pa.array(part.version),
             }
         )
@@ -136,13 +137,13 @@ def encode_rows(tables: Iterable[pa.Table], transform: Transform, versions: Sequ
     for table in tables:
         codes = np.zeros(table.num_rows, np.int32)
         if versions:
-            column = table["semantics_version"].cast(pa.string())
+            column = table[SEMANTICS_VERSION].cast(pa.string())
             found = pc.index_in(column, value_set=pa.array(versions, pa.string()))
             if found.null_count:
                 other = column.filter(found.is_null())[0].as_py()
                 raise DataError(f"a row has the semantics version {other!r}, expected one of {list(versions)}")
             codes = found.combine_chunks().to_numpy().astype(np.int32)
-        yield HeldOut(transform.ids(table), table["label"].to_numpy().astype(np.float32), codes)
+        yield HeldOut(transform.ids(table), table[LABEL].to_numpy().astype(np.float32), codes)
 
 
 def read_rows(folder: Path) -> HeldOut:
@@ -192,7 +193,7 @@ def _read(groups: list[_RowGroup], order: NDArray[np.int64] | None) -> HeldOut:
             )
         target = place[at : at + group.rows]
         columns.ids[target] = ids.flatten().to_numpy().reshape(group.rows, -1)
-        columns.label[target] = table["label"].to_numpy()
+        columns.label[target] = table[LABEL].to_numpy()
         columns.version[target] = table["version"].to_numpy()
         at += group.rows
     assert columns is not None

@@ -24,9 +24,10 @@ from llactr.ctr.training.batches import Batch, HeldOut, MemoryRows, TrainingRows
 from llactr.ctr.training.checkpoint import Checkpoint, Checkpoints, StopRequest
 from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.training.data import CTRData
-from llactr.ctr.training.device import on_device, pick_device
+from llactr.ctr.training.device import on_device
 from llactr.ctr.training.parallel import Processes
 from llactr.ctr.training.step import TrainingStep
+from llactr.device import pick_device
 from llactr.errors import StepError
 from llactr.manifest import content_hash
 

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
+from llactr.columns import LABEL, SEMANTICS_VERSION
 from llactr.ctr.training.data import CTRData, Split
 from llactr.ctr.values.embedding import ValueTables
 from llactr.ctr.values.unseen_rows import UnseenRows, find_unseen
@@ -72,13 +73,13 @@ class TrainingSet:
             split = dataclasses.replace(split, train=train_rows)
         training = rows.slice(0, len(split.train)) if train_rows is None else rows.take(pa.array(train_rows))
         transform = Transform.fit(spec, training)
-        versions = rows["semantics_version"].combine_chunks()
+        versions = rows[SEMANTICS_VERSION].combine_chunks()
         if not pa.types.is_dictionary(versions.type):
             versions = versions.dictionary_encode()
         ids = transform.ids(rows)
         data = CTRData(
             ids=ids,
-            label=rows["label"].to_numpy().astype(np.float32),
+            label=rows[LABEL].to_numpy().astype(np.float32),
             version=versions.indices.to_numpy(zero_copy_only=False).astype(np.int32),
             split=split,
         )
