@@ -11,7 +11,16 @@ from typing import Any
 
 from llactr.atomic import write_text
 
-__all__ = ["MANIFEST", "content_hash", "file_hash", "package_versions", "read_manifest", "write_manifest"]
+__all__ = [
+    "MANIFEST",
+    "content_hash",
+    "file_hash",
+    "manifest_of",
+    "manifest_text",
+    "package_versions",
+    "read_manifest",
+    "write_manifest",
+]
 
 MANIFEST = "manifest.json"
 _PACKAGES = (
@@ -43,7 +52,7 @@ def package_versions() -> dict[str, str]:
 
 
 def write_manifest(folder: Path, *, step: str, key: str, config: dict[str, Any], **facts: Any) -> dict[str, Any]:
-    """Writes `manifest.json` into a folder and returns it.
+    """Writes `manifest.json` into a folder and returns it; see `manifest_of`.
 
     Args:
         folder: the artifact's folder, usually still a draft.
@@ -52,7 +61,26 @@ def write_manifest(folder: Path, *, step: str, key: str, config: dict[str, Any],
         config: the resolved configuration.
         facts: inputs (name -> hash), outputs, metrics, seeds, seconds: anything JSON can hold.
     """
-    manifest = {
+    manifest = manifest_of(step=step, key=key, config=config, **facts)
+    write_text(folder / MANIFEST, manifest_text(manifest))
+    return manifest
+
+
+def manifest_text(manifest: dict[str, Any]) -> str:
+    """A manifest as its file holds it."""
+    return json.dumps(manifest, indent=2, ensure_ascii=False, default=str) + "\n"
+
+
+def manifest_of(*, step: str, key: str, config: dict[str, Any], **facts: Any) -> dict[str, Any]:
+    """A manifest: what is given, when it was made, and the versions of packages that results depend on.
+
+    Args:
+        step: the job's name.
+        key: content hash of everything that the artifact depends on; equal keys mean equal artifacts.
+        config: the resolved configuration.
+        facts: inputs (name -> hash), outputs, metrics, seeds, seconds: anything JSON can hold.
+    """
+    return {
         "step": step,
         "key": key,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -60,9 +88,6 @@ def write_manifest(folder: Path, *, step: str, key: str, config: dict[str, Any],
         "packages": package_versions(),
         **facts,
     }
-    text = json.dumps(manifest, indent=2, ensure_ascii=False, default=str)
-    write_text(folder / MANIFEST, text + "\n")
-    return manifest
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from llactr.atomic import sweep
 from llactr.errors import StepError
 from llactr.manifest import content_hash, read_manifest, write_manifest
+from llactr.pending import settle
 from llactr.workspace import Workspace
 
 __all__ = [
@@ -248,5 +249,6 @@ def exclusive(workspace: Workspace) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        sweep(workspace.root)  # what a command left that was killed
+        settle(workspace.root)  # what a command left that was killed: its announced changes, then its drafts
+        sweep(workspace.root)
         yield

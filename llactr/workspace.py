@@ -32,8 +32,11 @@ class Workspace:
     def offline_table(self, name: str, table: str) -> Path:
         """A dataset's offline table: a directory of Parquet files that grows by new files.
 
-        `table` is `events`, `user` or `item`.
+        `table` is `events`, `user` or `item`, or `served`: the log of the service, which is no ingest's to replace and
+        therefore lies apart.
         """
+        if table == "served":
+            return self.root / "served" / name
         return atomic.standing(self.root / "offline" / name) / table
 
     def semantics_table(self, table: str) -> Path:

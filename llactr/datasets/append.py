@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llactr.atomic import publish, scratch
+from llactr.atomic import scratch
 from llactr.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from llactr.datasets.events import EventReader, read_entities
-from llactr.datasets.ingest import BEFORE_FIRST_EVENT, table_files, write_description, write_events
-from llactr.datasets.sources import source_files
+from llactr.datasets.ingest import BEFORE_FIRST_EVENT, announce_description, write_events
+from llactr.datasets.sources import source_files, table_files
 from llactr.datasets.summary import IngestSummary, summarize
 from llactr.errors import DataError, NotReadyError
 from llactr.manifest import file_hash, read_manifest
+from llactr.pending import finish
 from llactr.spec import DatasetSpec, EntityOwner, load_spec
 from llactr.sql import connect, parquet_scan, quote_identifier
 from llactr.workspace import Workspace
@@ -74,13 +74,19 @@ def append_offline_tables(
                 rows = _new_rows(spec, owner, rows, known[owner])
                 (draft / owner).mkdir()
                 pq.write_table(rows, draft / owner / "part.parquet", compression="zstd")
-        new_rows = _take_over(draft, folder)
-    tables = {name: table_files(folder / name) for name in known}
-    added = {str(path): file_hash(path) for files in given.values() for path in files}
-    summary = summarize(spec, tables, dropped=dropped, new_rows=new_rows, inputs=manifest["inputs"])
-    if any(new_rows.values()):
-        history = [*manifest.get("appended", []), {"inputs": added, "new_rows": new_rows}]
-        write_description(spec, workspace, summary, manifest["key"], appended=history)
+        moves, new_rows = _moves(draft, folder)
+        tables = {
+            name: [*files, *(draft for draft, place in moves.items() if place.parent.name == name)]
+            for name, files in known.items()
+        }
+        added = {str(path): file_hash(path) for files in given.values() for path in files}
+        summary = summarize(spec, tables, dropped=dropped, new_rows=new_rows, inputs=manifest["inputs"])
+        if any(new_rows.values()):
+            history = [*manifest.get("appended", []), {"inputs": added, "new_rows": new_rows}]
+            placed = {path: path for files in known.values() for path in files}
+            placed |= {place: draft for draft, place in moves.items()}
+            announce_description(spec, workspace, summary, manifest["key"], placed, moves=moves, appended=history)
+            finish(workspace.dataset(spec.name), root=workspace.root)
     return summary
 
 
@@ -138,12 +144,12 @@ def _new_rows(spec: DatasetSpec, owner: EntityOwner, rows: pa.Table, known: list
     return found
 
 
-def _take_over(draft: Path, folder: Path) -> dict[str, int]:
-    """Moves the draft's parts beside the old ones, under names that sort behind them; how many rows each brought."""
-    new_rows = {}
+def _moves(draft: Path, folder: Path) -> tuple[dict[Path, Path], dict[str, int]]:
+    """The draft's parts -> their places beside the old ones, which sort behind them; and how many rows each brings."""
+    moves, new_rows = {}, {}
     for path in sorted(draft.glob("*/*.parquet")):
         table = folder / path.parent.name
         new_rows[table.name] = pq.read_metadata(path).num_rows
         if new_rows[table.name]:
-            publish(path, table / f"part-{len(table_files(table)):05d}-{uuid.uuid4().hex[:8]}.parquet")
-    return new_rows
+            moves[path] = table / f"part-{len(table_files(table)):05d}-{file_hash(path)[:8]}.parquet"
+    return moves, new_rows

@@ -16,7 +16,7 @@ from llactr.errors import DataError
 from llactr.spec import DatasetSpec, SourceSpec
 from llactr.sql import connect, quote_identifier
 
-__all__ = ["read_source", "source_batches", "source_files"]
+__all__ = ["read_source", "source_batches", "source_files", "table_files"]
 
 _BATCH_ROWS = 1 << 18
 
@@ -155,3 +155,8 @@ def _wanted(names: list[str], place: str, columns: Mapping[str, pa.DataType] | N
         if names.count(name) > 1:
             raise DataError(f"{place} has the column {name!r} twice: rename one of them")
     return list(columns if columns is not None else names)
+
+
+def table_files(folder: Path) -> list[Path]:
+    """The Parquet files of an offline table, in the order in which they came."""
+    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))

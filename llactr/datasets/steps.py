@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llactr.datasets.append import append_offline_tables
 from llactr.datasets.base import fetch
-from llactr.datasets.ingest import ingest_key, write_offline_tables
+from llactr.datasets.ingest import ingest_key, tables_stand, write_offline_tables
 from llactr.datasets.summary import IngestSummary
 from llactr.spec import DatasetSpec
 from llactr.steps import Job, Step, StepOutcome
@@ -29,8 +29,8 @@ def ingest_dataset(
     with job.measured(Step.INGEST, IngestSummary, dataset=spec.name, folder=job.workspace.dataset(spec.name)) as step:
         if spec.recipe:
             folder = fetch(spec.recipe, folder=data_folder, cache=job.workspace.root / "downloads")
-        if not step.unchanged(ingest_key(spec, folder)):
-            summary = write_offline_tables(spec, job.workspace, folder)
+        if not (tables_stand(job.workspace, spec.name) and step.unchanged(ingest_key(spec, folder))):
+            summary = write_offline_tables(spec, job.workspace, folder, drop_appended=job.force)
             step.done(summary, f"{summary.rows:,} rows, {summary.positives:.1%} positive")
     return step.outcome
 
