@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from llactr.jobs.cli.console import speak_plainly
 from llactr.jobs.cli.data import apply, ingest, materialize
 from llactr.jobs.cli.evaluation import diagnose, evaluate
 from llactr.jobs.cli.semantics import encode, finetune
@@ -31,6 +32,7 @@ for _command in (
 
 def main() -> None:
     """The console script `llactr`."""
+    speak_plainly()
     try:
         app()
     except KeyboardInterrupt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -15,6 +14,7 @@ from llactr.errors import InputError, LlactrError, NotReadyError
 from llactr.extras import naming_extras
 from llactr.jobs.cli.console import Terminal
 from llactr.steps import Job, exclusive
+from llactr.system import interrupted, system_failure
 from llactr.workspace import Workspace
 
 __all__ = [
@@ -54,7 +54,10 @@ def execute(
     writes: bool = True,
     threads: int = 0,
 ) -> None:
-    """Runs a command's body: prints its result, turns errors into one sentence and an exit code."""
+    """Runs a command's body: prints its result, turns errors into one sentence and an exit code.
+
+    Codes: 0; 1 where the step or the machine failed; 2 where the input is at fault; 130 after an interrupt.
+    """
     os.environ.setdefault(
         "OMP_WAIT_POLICY", "PASSIVE"
     )  # before torch is imported: spinning threads starve a busy machine
@@ -64,11 +67,15 @@ def execute(
     try:
         with naming_extras(), exclusive(job.workspace) if writes else nullcontext():
             content, text = body(job)
-    except LlactrError as error:
-        if as_json:
-            print(json.dumps({"error": str(error), "kind": type(error).__name__}, ensure_ascii=False))
-        terminal.note(f"llactr: {error}")
-        raise typer.Exit(error.exit_code) from None
+    except BaseException as error:
+        if interrupted(error):
+            terminal.note("llactr: interrupted; nothing was left half-written")
+            raise typer.Exit(130) from None
+        said = error if isinstance(error, LlactrError) else system_failure(error)
+        if said is None:
+            raise
+        terminal.failure(said)
+        raise typer.Exit(said.exit_code) from None
     terminal.result(content, text)
 
 

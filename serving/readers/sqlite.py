@@ -18,7 +18,7 @@ from llactr.serving.readers.base import READERS, StoreAwayError, has_plain_names
 from llactr.serving.views import Row, ViewRead
 from llactr.sql import quote_identifier
 from llactr.store.feast.messages import entity_key
-from llactr.store.feast.sqlite import WorkspaceSqliteOnlineStore
+from llactr.store.feast.sqlite import WorkspaceSqliteOnlineStore, reading_only
 
 __all__ = ["SqliteReader"]
 
@@ -155,9 +155,8 @@ class SqliteReader:
         state = self._path.stat()
         if self._connection is None or self._file != (state.st_dev, state.st_ino):
             self._disconnect()
-            self._connection = sqlite3.connect(
-                f"{self._path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=self._timeout_s / 2
-            )
+            place = reading_only(self._path) or f"{self._path.absolute().as_uri()}?mode=rw"
+            self._connection = sqlite3.connect(place, uri=True, isolation_level=None, timeout=self._timeout_s / 2)
             self._connection.execute("PRAGMA query_only = ON")
             self._file = (state.st_dev, state.st_ino)
         return self._connection
