@@ -22,6 +22,7 @@ def problems(
     *,
     prefix: str = "",
     named: Mapping[str, str] | None = None,
+    quoted: bool = True,
 ) -> str:
     """All problems, each with its place, joined by `; `.
 
@@ -30,13 +31,14 @@ def problems(
         model: what was expected: an unknown key is answered with the one that was probably meant.
         content: what was validated, to name list entries by their `name` instead of their number.
         prefix: where the content stands in what the user wrote, such as `training`.
+        quoted: write places in quotes, as parts of a sentence; else as `place: what is wrong`, as for flags.
         named: lists whose entries have a `name` -> what an entry is called: `{"fields": "field"}`.
 
     Returns:
         such as `field 'age', 'kind': is missing; 'split.train' is 2: input should be less than 1`.
     """
     found = [
-        _problem(dict(one), model, content or {}, prefix=prefix, named=named or {})
+        _problem(dict(one), model, content or {}, prefix=prefix, named=named or {}, quoted=quoted)
         for one in error.errors(include_url=False)
     ]
     found = list(dict.fromkeys(found))
@@ -45,13 +47,20 @@ def problems(
 
 
 def _problem(
-    one: dict[str, Any], model: type[BaseModel], content: Mapping[str, Any], *, prefix: str, named: Mapping[str, str]
+    one: dict[str, Any],
+    model: type[BaseModel],
+    content: Mapping[str, Any],
+    *,
+    prefix: str,
+    named: Mapping[str, str],
+    quoted: bool,
 ) -> str:
     kind, location, context = one["type"], one["loc"], one.get("ctx", {})
     message = one["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
         message = _unknown(str(location[-1]), _keys(model, location[:-1]))
-        location = location[:-1]
+        if quoted:
+            location = location[:-1]
     elif kind == "missing":
         message = "is missing"
     elif kind == "union_tag_invalid":
@@ -64,7 +73,9 @@ def _problem(
     elif not kind.startswith("value_error"):
         message = f"is {_short(one['input'])}: {message[:1].lower()}{message[1:]}"
     place = _place(_written(model, location), content, prefix=prefix, named=named)
-    colon = "" if message.startswith(("is ", "has ")) or not place else ":"
+    if not quoted:
+        place = place.replace("'", "")
+    colon = "" if (quoted and message.startswith(("is ", "has "))) or not place else ":"
     return f"{place}{colon} {message}".strip()
 
 

@@ -92,7 +92,7 @@ class ServeConfig(BaseModel):
         try:
             return cls(**{"api_keys": keys, "admin_key": admin or None} | given)
         except ValidationError as error:
-            raise InputError(problems(error, cls)) from None
+            raise InputError(problems(error, cls, quoted=False)) from None
 
     @property
     def host_names(self) -> tuple[str, ...]:
