@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,14 +17,18 @@ __all__ = [
     "MANIFEST",
     "content_hash",
     "file_hash",
+    "hash_once",
+    "is_sealed",
     "manifest_of",
     "manifest_text",
     "package_versions",
     "read_manifest",
+    "sealed",
     "write_manifest",
 ]
 
 MANIFEST = "manifest.json"
+_SEAL = "sha256_of_the_rest"
 _PACKAGES = (
     "llactr", "torch", "feast", "duckdb", "pyarrow", "transformers", "sentence-transformers", "peft",
     "faiss-cpu", "faiss-gpu",
@@ -38,6 +44,27 @@ def file_hash(path: Path) -> str:
     """sha256 of a file's bytes, read in pieces; 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """JSON-like content with its own hash beside it, so that `is_sealed` sees a bit that was flipped on the disk."""
+    return {**content, _SEAL: content_hash(json.loads(json.dumps(content)))}
+
+
+def is_sealed(content: Mapping[str, Any]) -> bool:
+    """Whether content is as it was sealed; content without a seal was written before there were any, and passes."""
+    return _SEAL not in content or content[_SEAL] == content_hash({k: v for k, v in content.items() if k != _SEAL})
+
+
+@functools.lru_cache(maxsize=4096)
+def _hash_once(path: str, _size: int, _mtime_ns: int) -> str:
+    return file_hash(Path(path))
+
+
+def hash_once(path: Path) -> str:
+    """`file_hash`, computed once per process for a file that does not change."""
+    status = path.stat()
+    return _hash_once(str(path.resolve()), status.st_size, status.st_mtime_ns)
 
 
 def package_versions() -> dict[str, str]:

@@ -71,7 +71,8 @@ def _problem(
     elif kind == "string_pattern_mismatch":
         message = f"is {one['input']!r}: use lower-case letters, digits, '-' and '_', at most 63 of them"
     elif not kind.startswith("value_error"):
-        message = f"is {_short(one['input'])}: {message[:1].lower()}{message[1:]}"
+        reason = f"{message[:1].lower()}{message[1:]}"
+        message = f"is {_short(one['input'])}: {reason}" if quoted else f"{reason}, given {_short(one['input'])}"
     place = _place(_written(model, location), content, prefix=prefix, named=named)
     if not quoted:
         place = place.replace("'", "")

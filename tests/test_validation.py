@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from llactr.jobs.config import load_config
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llactr.errors import InputError, SpecError
+from llactr.lifecycle.config import load_config
 from llactr.spec import load_spec
 from llactr.validation import problems
 
@@ -109,9 +109,9 @@ def test_unknown_keys_of_a_configuration_are_answered_with_what_was_meant(tmp_pa
     with pytest.raises(InputError) as caught:
         load_config(path)
     for part in (
-        "'train': unknown key 'bakbone', did you mean 'backbone'?",
-        "'train.seed' is 'x': input should be a valid integer",
-        "'semantics.finetune': unknown key 'epoch', did you mean 'epochs'?",
-        "unknown key 'vales', did you mean 'values'?",
+        "train.bakbone: unknown key 'bakbone', did you mean 'backbone'?",
+        "train.seed: input should be a valid integer, unable to parse string as an integer, given 'x'",
+        "semantics.finetune.epoch: unknown key 'epoch', did you mean 'epochs'?",
+        "vales: unknown key 'vales', did you mean 'values'?",
     ):
         assert part in str(caught.value)

@@ -29,7 +29,7 @@ from llactr.ctr.model import CTRModel, predict
 from llactr.ctr.values.projections import ValueProjections, folded
 from llactr.ctr.values.unseen import UnseenValues
 from llactr.errors import BundleError, DataError
-from llactr.manifest import file_hash
+from llactr.manifest import file_hash, is_sealed, sealed
 from llactr.semantics import FieldVectors
 from llactr.spec import DatasetSpec
 from llactr.transforms import Transform
@@ -152,7 +152,7 @@ class Bundle:
             "metrics": self.metrics,
             "files": {str(path.relative_to(folder)): file_hash(path) for path in _files(folder)},
         }
-        text = json.dumps(facts, indent=2, ensure_ascii=False)
+        text = json.dumps(sealed(facts), indent=2, ensure_ascii=False)
         (folder / _FACTS).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
@@ -197,6 +197,8 @@ def _facts(folder: Path) -> dict[str, Any]:
             raise BundleError(
                 f"the bundle {folder} has format {facts['format']!r}, this version reads {_FORMAT}: run 'llactr train'"
             )
+        if not is_sealed(facts):
+            raise BundleError(_damaged(folder, f"{_FACTS} is not the file that was saved"))
         return dict(facts)
     except FileNotFoundError:
         raise BundleError(

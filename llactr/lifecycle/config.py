@@ -55,7 +55,9 @@ def load_config(path: Path | None, **flags: dict[str, Any]) -> RunConfig:
         return RunConfig.model_validate(content)
     except ValidationError as error:
         source = f"{path}: " if path else ""
-        raise InputError(f"the configuration is not valid: {source}{problems(error, RunConfig)}") from None
+        raise InputError(
+            f"the configuration is not valid: {source}{problems(error, RunConfig, quoted=False)}"
+        ) from None
 
 
 def _check_backbones(content: dict[str, Any]) -> None:

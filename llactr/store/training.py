@@ -164,5 +164,5 @@ def _refuse_rows_without_release(versions: pa.ChunkedArray, times: pa.ChunkedArr
     first = pc.min(times.filter(versions.is_null())).as_py()
     raise NotReadyError(
         f"{versions.null_count} of {len(versions)} events of {spec.name!r} lie before the first release, the earliest "
-        f"at {first.isoformat()}: the first release must be effective from that moment or before"
+        f"at {first.isoformat()}: run 'llactr encode', which lets the release begin with the data"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from llactr.atomic import publish, scratch
 from llactr.columns import (
     CREATED_TIMESTAMP,
     DATASET,
@@ -26,16 +26,18 @@ from llactr.columns import (
     VECTOR,
 )
 from llactr.errors import DataError, NotReadyError
+from llactr.manifest import file_hash, hash_once
 from llactr.semantics.values import FieldValueVectors, ValueVectors
 from llactr.spec import DatasetSpec
 from llactr.store.feast.failures import store_failures
 from llactr.store.feast.open import open_store
 from llactr.store.names import ROW_ID
-from llactr.store.tables import SEMANTICS_SCHEMAS, VALUE_SEMANTICS, add_file, value_files, vectors_path
+from llactr.store.tables import SEMANTICS_SCHEMAS, VALUE_SEMANTICS, value_files, vectors_path
 from llactr.workspace import Workspace
 
-__all__ = ["find_value_vectors", "read_value_vectors", "stored_texts", "write_value_vectors"]
+__all__ = ["check_value_files", "find_value_vectors", "read_value_vectors", "stored_texts", "write_value_vectors"]
 
+_DIGITS = 16
 _END_OF_TIME = pd.Timestamp("2200-01-01", tz="UTC").as_unit("us")
 
 
@@ -89,10 +91,29 @@ def write_value_vectors(
     }
     table = pa.table(columns, schema=SEMANTICS_SCHEMAS[VALUE_SEMANTICS])
     vectors_path(workspace, dataset, version)  # refuses what is no version
-    name = f"{dataset}@{version}@{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}.parquet"
-    path = workspace.semantics_table(VALUE_SEMANTICS) / name
-    add_file(path, table)
+    with scratch(workspace.semantics_table(VALUE_SEMANTICS) / f"{dataset}@{version}") as work:
+        pq.write_table(table, work / "part.parquet")
+        name = f"{dataset}@{version}@{now:%Y%m%dT%H%M%S%f}-{file_hash(work / 'part.parquet')[:_DIGITS]}.parquet"
+        path = workspace.semantics_table(VALUE_SEMANTICS) / name
+        publish(work / "part.parquet", path)
     return path
+
+
+def check_value_files(workspace: Workspace, dataset: str, version: str) -> list[Path]:
+    """The files of a version's vectors, each compared with the hash in its name, once per process.
+
+    Raises:
+        DataError: one is not the file that was written.
+    """
+    files = value_files(workspace, dataset, version)
+    for path in files:
+        digest = path.stem.rpartition("-")[2]
+        if len(digest) == _DIGITS and not hash_once(path).startswith(digest):
+            raise DataError(
+                f"the offline table's file {path} is not the file that was written: remove it and run "
+                "'llactr encode --values --force', or restore it from a copy"
+            )
+    return files
 
 
 def stored_texts(workspace: Workspace, dataset: str, version: str) -> dict[tuple[str, str], str]:
@@ -180,6 +201,7 @@ def _stored(
     workspace: Workspace, spec: DatasetSpec, version: str, values: Mapping[str, Sequence[str]], config: Path | None
 ) -> pa.Table:
     """Field, value, vector and encoder of those values that have a vector, in the order in which they were asked."""
+    check_value_files(workspace, spec.name, version)
     wanted = [(field, value) for field, some in values.items() for value in some]
     entities = pd.DataFrame(
         {

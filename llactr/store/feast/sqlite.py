@@ -27,6 +27,7 @@ from llactr.store.feast.registry import quiet_known_warnings, repository_workspa
 
 __all__ = ["WorkspaceSqliteOnlineStore", "WorkspaceSqliteOnlineStoreConfig", "reading_only"]
 
+_TYPES = sqlite3.PARSE_DECLTYPES | sqlite3.PARSE_COLNAMES  # as Feast's own connections have them
 _UPSERT = (
     "INSERT INTO {table} (entity_key, feature_name, value, value_text, event_ts, created_ts) VALUES (?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value, value_text = excluded.value_text, "
@@ -68,7 +69,7 @@ class WorkspaceSqliteOnlineStore(SqliteOnlineStore):
             path = Path(self._get_db_path(config))
             reading = reading_only(path)
             if reading is not None:
-                connection = sqlite3.connect(reading, uri=True, check_same_thread=False)
+                connection = sqlite3.connect(reading, uri=True, detect_types=_TYPES, check_same_thread=False)
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 connection = stock._initialize_conn(str(path))
