@@ -80,6 +80,8 @@ def append_offline_tables(
             for name, files in known.items()
         }
         added = {str(path): file_hash(path) for files in given.values() for path in files}
+        if not any(new_rows.values()):
+            dropped = int(manifest["summary"]["dropped"])  # the same rows again: their drops are counted already
         summary = summarize(spec, tables, dropped=dropped, new_rows=new_rows, inputs=manifest["inputs"])
         if any(new_rows.values()):
             history = [*manifest.get("appended", []), {"inputs": added, "new_rows": new_rows}]
