@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from llactr.ctr.training.batches import Batch, HeldOut
 from llactr.ctr.training.prefetch import prefetched
 from llactr.errors import DataError
+from llactr.manifest import content_hash, file_hash
 
 if TYPE_CHECKING:
     from llactr.transforms import Transform
@@ -63,6 +65,12 @@ class StreamedRows:
     def row_count(self) -> int:
         """Rows of an epoch."""
         return sum(group.rows for group in self._groups)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Content hash of the files and the validation rows; reads the files once."""
+        files = list(dict.fromkeys(group.file for group in self._groups))
+        return content_hash([self.held_out.fingerprint(), [[file.name, file_hash(file)] for file in files]])
 
     def batches(self, *, seed: int, epoch: int, batch_size: int, start: int = 0) -> Iterator[Batch]:
         """See `TrainingRows.batches`. Windows before the one that `start` lies in are not read."""
@@ -104,10 +112,11 @@ class StreamedRows:
 
 
 def write_rows(folder: Path, parts: Iterable[HeldOut], *, row_group_rows: int = 50_000) -> None:
-    """Writes rows as `StreamedRows` reads them, one file a part; what the folder held stays."""
+    """Writes rows as `StreamedRows` reads them, one file a part; what the folder held stays, and comes first."""
     folder.mkdir(parents=True, exist_ok=True)
-    present = len(list(folder.glob("*.parquet")))
-    for number, part in enumerate(parts, start=present):
+    # Past the highest number, not the count: files may have been taken out in between.
+    numbers = [int(file.stem[5:]) for file in folder.glob("part-*.parquet") if file.stem[5:].isdigit()]
+    for number, part in enumerate(parts, start=max(numbers, default=-1) + 1):
         slots = part.ids.shape[1]
         table = pa.table(
             {
