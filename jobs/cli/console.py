@@ -30,7 +30,7 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """A line on stderr."""
-        self._err.print(text, markup=False)
+        self._err.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
     def step(self, name: str) -> Iterator[Advance]:
@@ -58,7 +58,7 @@ class Terminal:
             yield advance
         seconds = time.perf_counter() - started
         self._err.print(f"[green]✓[/] {name:<12} {seconds:7.1f} s  ", end="")
-        self._err.print(last_note, markup=False, style="dim")
+        self._err.print(last_note, markup=False, style="dim", soft_wrap=True)
 
     def result(self, content: dict[str, Any], text: str | None = None) -> None:
         """Prints the result: one JSON object on stdout with `--json`, else `text` (or the object, readable)."""

@@ -13,13 +13,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llactr.datasets.cautions import UnmatchedKeys, unmatched_keys
 from llactr.datasets.events import CREATED_TIMESTAMP, EventReader, read_entities
-from llactr.datasets.ingest import BEFORE_FIRST_EVENT, table_files, write_description, write_events
+from llactr.datasets.ingest import (
+    BEFORE_FIRST_EVENT,
+    refuse_unmatched,
+    table_files,
+    write_description,
+    write_events,
+)
 from llactr.datasets.sources import source_files
 from llactr.datasets.summary import IngestSummary, summarize
 from llactr.errors import DataError, NotReadyError
 from llactr.manifest import file_hash, read_manifest
-from llactr.spec import DatasetSpec, EntityOwner, load_spec
+from llactr.spec import DatasetSpec, EntityOwner, load_spec, spec_difference
 from llactr.sql import connect, parquet_scan, quote_identifier
 from llactr.transforms import EVENT_TIMESTAMP
 from llactr.workspace import Workspace
@@ -28,7 +35,12 @@ __all__ = ["append_offline_tables"]
 
 
 def append_offline_tables(
-    spec: DatasetSpec, workspace: Workspace, data_folder: Path, *, written: datetime | None = None
+    spec: DatasetSpec,
+    workspace: Workspace,
+    data_folder: Path,
+    *,
+    written: datetime | None = None,
+    allow_unmatched: bool = False,
 ) -> IngestSummary:
     """Adds what a data folder holds to the offline tables of a dataset, as new part files.
 
@@ -40,6 +52,8 @@ def append_offline_tables(
         workspace: where the dataset is.
         data_folder: holds at least one of the spec's sources; those that it lacks get no new rows.
         written: created timestamp (UTC) of entity rows that do not say it themselves; by default now.
+        allow_unmatched: go on although no new event finds its user's or item's row, because the keys are spelled
+            otherwise.
 
     Raises:
         NotReadyError: the dataset has not been ingested.
@@ -76,10 +90,15 @@ def append_offline_tables(
                 rows = _new_rows(spec, owner, rows, known[owner])
                 (draft / owner).mkdir()
                 pq.write_table(rows, draft / owner / "part.parquet", compression="zstd")
+        doubts = _unmatched(spec, draft, known)
+        if not allow_unmatched:
+            refuse_unmatched(one for one in doubts.values() if one.spelling)
         new_rows = _take_over(draft, folder)
     tables = {name: table_files(folder / name) for name in known}
     added = {str(path): file_hash(path) for files in given.values() for path in files}
     summary = summarize(spec, tables, dropped=dropped, new_rows=new_rows, inputs=manifest["inputs"])
+    said = [f"of the new rows, {one.sentence}" for one in doubts.values()]
+    summary = summary.model_copy(update={"warnings": (*said, *summary.warnings)})
     if any(new_rows.values()):
         history = [*manifest.get("appended", []), {"inputs": added, "new_rows": new_rows}]
         write_description(spec, workspace, summary, manifest["key"], appended=history)
@@ -91,8 +110,12 @@ def _manifest(spec: DatasetSpec, workspace: Workspace) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if manifest is None:
         raise NotReadyError(f"dataset {spec.name!r} is not in this workspace: run 'llactr ingest' first")
-    if load_spec(folder / "spec.yaml") != spec:
-        raise DataError(f"dataset {spec.name!r} was ingested with another spec: ingest it again, without appending")
+    known = load_spec(folder / "spec.yaml")
+    if known != spec:
+        raise DataError(
+            f"dataset {spec.name!r} was ingested with another spec ({spec_difference(known, spec)}): append with the "
+            "spec it has, or ingest it again, without appending"
+        )
     return manifest
 
 
@@ -101,6 +124,16 @@ def _is_there(spec: DatasetSpec, name: str, data_folder: Path) -> bool:
         return bool(source_files(spec.sources[name], name, data_folder))
     except DataError:
         return False
+
+
+def _unmatched(spec: DatasetSpec, draft: Path, known: dict[str, list[Path]]) -> dict[str, UnmatchedKeys]:
+    """The new events that find no row in an entity's table, its new rows included."""
+    new = {name: table_files(draft / name) for name in known}
+    if not new["events"] or not pq.read_metadata(new["events"][0]).num_rows:
+        return {}
+    return unmatched_keys(
+        spec, {**{name: [*files, *new[name]] for name, files in known.items()}, "events": new["events"]}
+    )
 
 
 @contextmanager

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from llactr.datasets.cautions import UnmatchedKeys
 from llactr.datasets.events import EventReader, event_schema, read_entities
 from llactr.datasets.sources import source_files
 from llactr.datasets.summary import IngestSummary, summarize
@@ -53,7 +54,9 @@ def table_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
 
 
-def write_offline_tables(spec: DatasetSpec, workspace: Workspace, data_folder: Path) -> IngestSummary:
+def write_offline_tables(
+    spec: DatasetSpec, workspace: Workspace, data_folder: Path, *, allow_unmatched: bool = False
+) -> IngestSummary:
     """Reads a spec's sources, checks them, and writes the offline tables `events`, `user` and `item`.
 
     What was there before is replaced once the new tables are complete; when something is wrong it stays untouched.
@@ -63,12 +66,13 @@ def write_offline_tables(spec: DatasetSpec, workspace: Workspace, data_folder: P
         spec: the dataset's spec.
         workspace: where the tables go.
         data_folder: the folder that the spec's source paths are relative to.
+        allow_unmatched: go on although no event at all finds its user's or item's row.
 
     Returns:
         what was written, in figures; it is in the dataset's manifest as well.
 
     Raises:
-        DataError: a source is missing or does not fit the spec.
+        DataError: a source is missing or does not fit the spec, or no event finds a row in an entity's table.
     """
     _check_identifier(spec, workspace)
     inputs = input_hashes(spec, data_folder)
@@ -88,6 +92,8 @@ def write_offline_tables(spec: DatasetSpec, workspace: Workspace, data_folder: P
         new_rows = {name: sum(pq.read_metadata(path).num_rows for path in files) for name, files in tables.items()}
         summary = summarize(spec, tables, dropped=reader.dropped, new_rows=new_rows, inputs=inputs)
         _check_labels(summary, spec)
+        if not allow_unmatched:
+            refuse_unmatched(summary.unmatched_keys.values())
     write_description(spec, workspace, summary, key)
     return summary
 
@@ -147,6 +153,13 @@ def _check_labels(summary: IngestSummary, spec: DatasetSpec) -> None:
             f"all {summary.rows} labels are {summary.positives:g}: a model needs both, "
             f"check the label rule of column {spec.label.column!r}"
         )
+
+
+def refuse_unmatched(found: Iterable[UnmatchedKeys]) -> None:
+    """Raises DataError for an entity of which no event finds a row."""
+    for one in found:
+        if one.rows == one.of:
+            raise DataError(f"{one.sentence}, or say --allow-unmatched to go on without these features")
 
 
 def write_description(spec: DatasetSpec, workspace: Workspace, summary: IngestSummary, key: str, **facts: Any) -> None:
