@@ -85,7 +85,7 @@ def cell_numbers(column: pa.ChunkedArray | pa.Array, name: str, place: str) -> p
     except ValueError as error:
         raise DataError(
             f"{place} cannot be read as csv (column {name!r} holds {str(error)!r}, which is no number): write a number "
-            "there, or say in the spec that the column holds text"
+            "there, or say in the spec that the column holds text: a categorical field, a label that 'equals' a value"
         ) from None
 
 

@@ -87,6 +87,8 @@ def source_batches(
             reason = str(error).strip().splitlines()[0]
             if source.format == "csv" and source.quote is None and '"' in reason:
                 reason += '; if the file quotes nothing, say quote: "" for this source in the spec'
+            if "UTF8" in reason:
+                reason += "; write the file as UTF-8"
             raise DataError(
                 f"{place} cannot be read as {source.format} ({reason}): check that {path} is whole, or write it again"
             ) from None

@@ -160,3 +160,9 @@ def test_a_column_that_is_text_and_number_keeps_its_zeros(ingest: Callable[..., 
     found = ingest([row.replace("tv", "007") for row in ROWS], fields=[*fields, size])
     assert set(found["device"].to_pylist()) == {"007"}
     assert set(found["size"].to_pylist()) == {7.0}
+
+
+def test_text_of_another_encoding_is_named(ingest: Callable[..., pa.Table]) -> None:
+    content = "\n".join([HEADER, *ROWS, "1,a,5,500,Mépris"]).encode("latin-1")
+    with pytest.raises(DataError, match="invalid UTF8 data; write the file as UTF-8"):
+        ingest(content)
