@@ -17,12 +17,11 @@ from llactr.serving.cache import ItemCache
 from llactr.serving.codec import OwnerCodec, floor_hour
 from llactr.serving.metrics import Metrics
 from llactr.serving.readers.base import StoreReader
-from llactr.serving.schemas import as_text
 from llactr.serving.unseen import HeldValues, UnseenScorer
 from llactr.serving.views import Row, ViewRead, entity_views
 from llactr.spec import DatasetSpec, TimestampPartField
 from llactr.spec import Field as SpecField
-from llactr.transforms import OOV, Transform
+from llactr.transforms import OOV, Transform, scalar_text
 
 __all__ = ["Batch", "Scored", "Scorer"]
 
@@ -300,4 +299,4 @@ def _context_raw(field: SpecField, moment: datetime, context: Mapping[str, Any])
     if isinstance(field, TimestampPartField):
         return moment if field.source_column is None else context.get(field.name)
     value = context.get(field.name)
-    return value if field.kind == "numeric" or value is None else as_text(value)
+    return value if field.kind == "numeric" or value is None else scalar_text(value)

@@ -79,7 +79,7 @@ class Terminal:
             yield advance
         seconds = time.perf_counter() - started
         self._err.print(f"[green]✓[/] {name:<12} {seconds:7.1f} s  ", end="")
-        self._err.print(last_note, markup=False, style="dim")
+        self._err.print(last_note, markup=False, style="dim", soft_wrap=True)
 
     def failure(self, error: LlactrError) -> None:
         """An error: a sentence on stderr, and with `--json` an object on stdout."""

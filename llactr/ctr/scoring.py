@@ -28,6 +28,7 @@ class ScoredRows(BaseModel):
         bundle: the id of the bundle that scored.
         semantics_version: the version that it is pinned to.
         unseen_values_placed: distinct values that training never saw and that were placed by their vectors.
+        out_of_vocabulary: field -> rows that hold a value of it that training never saw.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,7 +37,14 @@ class ScoredRows(BaseModel):
     semantics_version: str
     rows: int
     unseen_values_placed: int
+    out_of_vocabulary: dict[str, int] = {}
     scores: tuple[float, ...]
+
+    @property
+    def doubts(self) -> str:
+        """Which fields hold values that training never saw, in a sentence; empty for none."""
+        said = [f"{name} in {count:,} of {self.rows:,} rows" for name, count in self.out_of_vocabulary.items()]
+        return f"values that training never saw: {', '.join(said)}" if said else ""
 
 
 def score_rows(workspace: Workspace, dataset: str, rows: pa.Table, *, bundle: str | None = None) -> ScoredRows:
@@ -60,12 +68,13 @@ def score_rows(workspace: Workspace, dataset: str, rows: pa.Table, *, bundle: st
     requests = request_table(rows, spec)
     reader = OnlineReader(workspace, spec)
     loaded.check_vectors(reader.field_vectors(loaded.version))
-    _, scores, placed = score_online(loaded, reader, reader.features(requests))
+    ids, scores, placed = score_online(loaded, reader, reader.features(requests))
     return ScoredRows(
         bundle=folder.name,
         semantics_version=loaded.version,
         rows=len(scores),
         unseen_values_placed=placed,
+        out_of_vocabulary=loaded.transform.out_of_vocabulary(ids),
         scores=tuple(round(float(score), 7) for score in scores),
     )
 

@@ -11,14 +11,15 @@ import pyarrow.parquet as pq
 
 from llactr.atomic import scratch
 from llactr.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP
+from llactr.datasets.cautions import UnmatchedKeys, unmatched_keys
 from llactr.datasets.events import EventReader, read_entities
-from llactr.datasets.ingest import BEFORE_FIRST_EVENT, announce_description, write_events
+from llactr.datasets.ingest import BEFORE_FIRST_EVENT, announce_description, refuse_unmatched, write_events
 from llactr.datasets.sources import source_files, table_files
 from llactr.datasets.summary import IngestSummary, summarize
 from llactr.errors import DataError, NotReadyError
 from llactr.manifest import file_hash, read_manifest
 from llactr.pending import finish
-from llactr.spec import DatasetSpec, EntityOwner, load_spec
+from llactr.spec import DatasetSpec, EntityOwner, load_spec, spec_difference
 from llactr.sql import connect, parquet_scan, quote_identifier
 from llactr.workspace import Workspace
 
@@ -26,7 +27,12 @@ __all__ = ["append_offline_tables"]
 
 
 def append_offline_tables(
-    spec: DatasetSpec, workspace: Workspace, data_folder: Path, *, written: datetime | None = None
+    spec: DatasetSpec,
+    workspace: Workspace,
+    data_folder: Path,
+    *,
+    written: datetime | None = None,
+    allow_unmatched: bool = False,
 ) -> IngestSummary:
     """Adds what a data folder holds to the offline tables of a dataset, as new part files.
 
@@ -38,6 +44,8 @@ def append_offline_tables(
         workspace: where the dataset is.
         data_folder: holds at least one of the spec's sources; those that it lacks get no new rows.
         written: created timestamp (UTC) of entity rows that do not say it themselves; by default now.
+        allow_unmatched: go on although no new event finds its user's or item's row, because the keys are spelled
+            otherwise.
 
     Raises:
         NotReadyError: the dataset has not been ingested.
@@ -74,6 +82,9 @@ def append_offline_tables(
                 rows = _new_rows(spec, owner, rows, known[owner])
                 (draft / owner).mkdir()
                 pq.write_table(rows, draft / owner / "part.parquet", compression="zstd")
+        doubts = _unmatched(spec, draft, known)
+        if not allow_unmatched:
+            refuse_unmatched(one for one in doubts.values() if one.spelling)
         moves, new_rows = _moves(draft, folder)
         tables = {
             name: [*files, *(draft for draft, place in moves.items() if place.parent.name == name)]
@@ -83,6 +94,8 @@ def append_offline_tables(
         if not any(new_rows.values()):
             dropped = int(manifest["summary"]["dropped"])  # the same rows again: their drops are counted already
         summary = summarize(spec, tables, dropped=dropped, new_rows=new_rows, inputs=manifest["inputs"])
+        said = [f"of the new rows, {one.sentence}" for one in doubts.values()]
+        summary = summary.model_copy(update={"warnings": (*said, *summary.warnings)})
         if any(new_rows.values()):
             history = [*manifest.get("appended", []), {"inputs": added, "new_rows": new_rows}]
             placed = {path: path for files in known.values() for path in files}
@@ -97,8 +110,12 @@ def _manifest(spec: DatasetSpec, workspace: Workspace) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if manifest is None:
         raise NotReadyError(f"dataset {spec.name!r} is not in this workspace: run 'llactr ingest' first")
-    if load_spec(folder / "spec.yaml") != spec:
-        raise DataError(f"dataset {spec.name!r} was ingested with another spec: ingest it again, without appending")
+    known = load_spec(folder / "spec.yaml")
+    if known != spec:
+        raise DataError(
+            f"dataset {spec.name!r} was ingested with another spec ({spec_difference(known, spec)}): append with the "
+            "spec it has, or ingest it again, without appending"
+        )
     return manifest
 
 
@@ -107,6 +124,16 @@ def _is_there(spec: DatasetSpec, name: str, data_folder: Path) -> bool:
         return bool(source_files(spec.sources[name], name, data_folder))
     except DataError:
         return False
+
+
+def _unmatched(spec: DatasetSpec, draft: Path, known: dict[str, list[Path]]) -> dict[str, UnmatchedKeys]:
+    """The new events that find no row in an entity's table, its new rows included."""
+    new = {name: table_files(draft / name) for name in known}
+    if not new["events"] or not pq.read_metadata(new["events"][0]).num_rows:
+        return {}
+    return unmatched_keys(
+        spec, {**{name: [*files, *new[name]] for name, files in known.items()}, "events": new["events"]}
+    )
 
 
 def _refuse_earlier(folder: Path, base: datetime) -> None:

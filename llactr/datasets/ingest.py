@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from llactr.columns import EVENT_TIMESTAMP
 from llactr.datasets.appended import appended_to
+from llactr.datasets.cautions import UnmatchedKeys
 from llactr.datasets.events import EventReader, event_schema, read_entities
 from llactr.datasets.sources import source_files, table_files
 from llactr.datasets.summary import IngestSummary, summarize
@@ -51,7 +52,12 @@ def ingest_key(spec: DatasetSpec, data_folder: Path) -> str:
 
 
 def write_offline_tables(
-    spec: DatasetSpec, workspace: Workspace, data_folder: Path, *, drop_appended: bool = False
+    spec: DatasetSpec,
+    workspace: Workspace,
+    data_folder: Path,
+    *,
+    drop_appended: bool = False,
+    allow_unmatched: bool = False,
 ) -> IngestSummary:
     """Reads a spec's sources, checks them, and writes the offline tables `events`, `user` and `item`.
 
@@ -66,12 +72,14 @@ def write_offline_tables(
         workspace: where the tables go.
         data_folder: the folder that the spec's source paths are relative to.
         drop_appended: let go of appended rows that the sources do not hold.
+        allow_unmatched: go on although no event at all finds its user's or item's row.
 
     Returns:
         what was written, in figures; it is in the dataset's manifest as well.
 
     Raises:
-        DataError: a source is missing or does not fit the spec, or appended rows would be lost.
+        DataError: a source is missing or does not fit the spec, appended rows would be lost, or no event finds a row in
+            an entity's table.
     """
     _check_identifier(spec, workspace)
     inputs = input_hashes(spec, data_folder)
@@ -95,6 +103,8 @@ def write_offline_tables(
         new_rows = {name: sum(pq.read_metadata(path).num_rows for path in files) for name, files in tables.items()}
         summary = summarize(spec, tables, dropped=reader.dropped, new_rows=new_rows, inputs=inputs)
         _check_labels(summary, spec)
+        if not allow_unmatched:
+            refuse_unmatched(summary.unmatched_keys.values())
         if appended and not drop_appended:
             appended.refuse_loss(tables)
         placed = {target / path.relative_to(draft): path for files in tables.values() for path in files}
@@ -158,6 +168,13 @@ def _check_labels(summary: IngestSummary, spec: DatasetSpec) -> None:
             f"all {summary.rows} labels are {summary.positives:g}: a model needs both, "
             f"check the label rule of column {spec.label.column!r}"
         )
+
+
+def refuse_unmatched(found: Iterable[UnmatchedKeys]) -> None:
+    """Raises DataError for an entity of which no event finds a row."""
+    for one in found:
+        if one.rows == one.of:
+            raise DataError(f"{one.sentence}, or say --allow-unmatched to go on without these features")
 
 
 def announce_description(

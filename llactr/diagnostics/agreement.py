@@ -19,6 +19,8 @@ from llactr.ctr.find import find_bundle
 from llactr.ctr.scoring import score_online
 from llactr.ctr.training.join import join
 from llactr.ctr.values.unseen_rows import UnseenRows
+from llactr.datasets import table_files
+from llactr.datasets.cautions import rows_ahead
 from llactr.errors import ConsistencyError
 from llactr.manifest import read_manifest
 from llactr.spec import DatasetSpec
@@ -178,10 +180,18 @@ def check_online(job: Job, dataset: str, *, bundle: str | None, rows: int) -> St
         work=work,
     )
     if not outcome.result.holds:
-        raise ConsistencyError(
-            f"online and offline disagree: {outcome.result.sentence}: run 'llactr materialize', then check again"
-        )
+        raise ConsistencyError(f"online and offline disagree: {outcome.result.sentence}: {_mend(job, dataset)}")
     return outcome
+
+
+def _mend(job: Job, dataset: str) -> str:
+    """What to do when both paths disagree: rows that lie after now do not come online by materializing."""
+    owners = dataset_spec(job.workspace, dataset).entities
+    ahead = rows_ahead({owner: table_files(job.workspace.offline_table(dataset, owner)) for owner in owners})
+    if not ahead:
+        return "run 'llactr materialize', then check again"
+    late = ", ".join(f"{count:,} {owner} rows" for owner, count in ahead.items())
+    return f"{late} lie after now, and come online only then: check the timestamps in the spec and the data"
 
 
 def _compared(

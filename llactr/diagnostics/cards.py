@@ -101,7 +101,7 @@ def data_card(workspace: Workspace, spec: DatasetSpec, outcomes: Outcomes) -> Da
     return DataCard(
         description=spec.description,
         credit=RECIPES[spec.recipe].credit if spec.recipe else "",
-        label=f"{rule.column} > {rule.above:g}" if rule.above is not None else rule.column,
+        label=rule.words,
         rows=made.rows,
         positives=round(made.positives * made.rows),
         users=made.users,
@@ -109,6 +109,7 @@ def data_card(workspace: Workspace, spec: DatasetSpec, outcomes: Outcomes) -> Da
         dropped_rows=made.dropped,
         splits=_splits(workspace, spec, outcomes),
         fields=tuple(FieldCard(**one.model_dump(include=set(FieldCard.model_fields))) for one in made.fields),
+        warnings=made.warnings,
         **span,
     )
 

@@ -64,6 +64,10 @@ def check_service(job: Job, dataset: str, *, url: str, rows: int = 1000, api_key
     _, training_set = join(job, dataset)
     chosen = chosen_rows(training_set, rows)
     events = events_table(job.workspace, spec).take(pa.array(chosen))
+    sent = _sendable(events, spec)
+    if not sent.any():
+        raise InputError(f"all {len(chosen)} test rows hold infinite numbers, which no request can say: mend the data")
+    chosen, events = chosen[sent], events.filter(pa.array(sent))
     ids, scores = _served(f"{url.rstrip('/')}/v1/predict", events, spec, folder.name, key)
     offline = offline_scores(job.workspace, spec, bundle, training_set, chosen)
     other, gap = difference(ids, scores, offline)
@@ -72,6 +76,7 @@ def check_service(job: Job, dataset: str, *, url: str, rows: int = 1000, api_key
         "bundle": folder.name,
         "semantics_version": served["semantics_version"],
         "rows": len(chosen),
+        "rows_not_sent": int((~sent).sum()),
         "rows_with_other_ids": other,
         "max_score_difference": gap,
         "rows_with_placed_values": offline.rows_with_placed,
@@ -90,8 +95,22 @@ def sentence(found: dict[str, Any]) -> str:
     return (
         f"{found['url']} = offline on {found['rows']:,} test rows: {found['rows_with_other_ids']} with other ids, "
         f"scores within {found['max_score_difference']:.1e} (tolerance {found['tolerance']:.0e})"
-        f"{placed_note(found['rows_with_placed_values'])}"
+        f"{placed_note(found['rows_with_placed_values'])}{_not_sent(found['rows_not_sent'])}"
     )
+
+
+def _sendable(events: pa.Table, spec: DatasetSpec) -> NDArray[np.bool_]:
+    """(N,) which events have no infinite number, which JSON cannot carry."""
+    sent = np.ones(events.num_rows, np.bool_)
+    for field in spec.owned_by("context"):
+        column = events[raw_column(field)]
+        if pa.types.is_floating(column.type):
+            sent &= ~np.isinf(column.to_numpy())
+    return sent
+
+
+def _not_sent(rows: int) -> str:
+    return f"; {rows:,} more hold infinite numbers, which no request can say, and were not sent" if rows else ""
 
 
 def _served(

@@ -1,7 +1,7 @@
 """The dataset spec: what the tables are, what a click is, and what each field means."""
 
 from llactr.spec.find import find_spec
-from llactr.spec.load import dump_spec, load_spec
+from llactr.spec.load import dump_spec, load_spec, spec_difference
 from llactr.spec.model import (
     CategoricalField,
     DatasetSpec,
@@ -35,4 +35,5 @@ __all__ = [
     "dump_spec",
     "find_spec",
     "load_spec",
+    "spec_difference",
 ]

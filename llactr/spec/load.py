@@ -13,7 +13,7 @@ from llactr.errors import SpecError
 from llactr.spec.model import DatasetSpec
 from llactr.validation import problems
 
-__all__ = ["dump_spec", "load_spec"]
+__all__ = ["dump_spec", "load_spec", "spec_difference"]
 
 
 def load_spec(path: str | Path) -> DatasetSpec:
@@ -46,6 +46,31 @@ def dump_spec(spec: DatasetSpec) -> str:
     """The spec as YAML with every setting spelled out; loading it gives an equal spec."""
     content = spec.model_dump(mode="json")
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+
+
+def spec_difference(old: DatasetSpec, new: DatasetSpec) -> str:
+    """What differs between two specs, setting by setting: "label.above 3.0 -> 4.0"; the first five, and a count."""
+    before, after = ({**_leaves(spec.model_dump(mode="json"))} for spec in (old, new))
+    places = [place for place in (before | after) if before.get(place, _ABSENT) != after.get(place, _ABSENT)]
+    said = [f"{place} {before.get(place, _ABSENT)} -> {after.get(place, _ABSENT)}" for place in places[:5]]
+    return ", ".join(said) + (f" and {len(places) - 5} more" if len(places) > 5 else "")
+
+
+_ABSENT = "absent"
+
+
+def _leaves(content: Any, place: str = "") -> dict[str, str]:
+    """Dotted place -> value of everything in a tree; a field's place has its name, not its number."""
+    if isinstance(content, dict):
+        items = [(str(key), value) for key, value in content.items()]
+    elif isinstance(content, list) and any(isinstance(one, dict) for one in content):
+        items = [(str(one.get("name", number)), one) for number, one in enumerate(content)]
+    else:
+        return {place: "none" if content is None else str(content)}
+    found: dict[str, str] = {}
+    for key, value in items:
+        found |= _leaves(value, f"{place}.{key}" if place else key)
+    return found
 
 
 class _UniqueKeys(yaml.SafeLoader):

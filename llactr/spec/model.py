@@ -55,13 +55,16 @@ class SourceSpec(_Model):
     """Where a table is read from.
 
     `path` is a file, or a folder or glob of Parquet files, relative to the data folder (by default the spec's own
-    folder). For `duckdb` it is the database file and `table` the table's name.
+    folder). For `duckdb` it is the database file and `table` the table's name. `separator` and `quote` are for `csv`,
+    plain or compressed: `quote` is the character around cells that hold separators or line ends, `""` where the file
+    quotes nothing; by default it is `"`, and a cell that swallows what looks like whole lines is refused.
     """
 
     path: str
     format: Literal["parquet", "csv", "duckdb"]
     table: str | None = None
     separator: str = ","
+    quote: str | None = None
 
     @model_validator(mode="after")
     def _settings_go_with_the_format(self) -> SourceSpec:
@@ -69,6 +72,10 @@ class SourceSpec(_Model):
             raise ValueError("'table' is needed for format duckdb, and for no other")
         if len(self.separator) != 1 or not self.separator.isascii():
             raise ValueError(f'\'separator\' is {self.separator!r}, expected one character, such as "," or "\\t"')
+        if self.quote is not None and self.quote != "" and (len(self.quote) != 1 or not self.quote.isascii()):
+            raise ValueError(f"'quote' is {self.quote!r}, expected one character, or \"\" where nothing is quoted")
+        if self.quote is not None and self.format != "csv":
+            raise ValueError("'quote' is for format csv, and for no other")
         return self
 
 
@@ -92,11 +99,32 @@ class TimestampSpec(_Model):
 
 
 class LabelRule(_Model):
-    """What a click is: the column itself (0 or 1), or `column > above` with the values in `drop` left out."""
+    """What a click is.
+
+    The column itself (0 or 1, true or false); `column > above`; or, of any column, its being `equals`, a text or number
+    as it stands in the source. Rows whose value is listed in `drop` are left out.
+    """
 
     column: str
     above: float | None = None
-    drop: tuple[float, ...] = ()
+    equals: bool | int | float | str | None = None
+    drop: tuple[float | str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The rule in short: `stars > 3`."""
+        if self.equals is not None:
+            return f"{self.column} = {self.equals}"
+        return self.column if self.above is None else f"{self.column} > {self.above:g}"
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> LabelRule:
+        if self.equals is not None and self.above is not None:
+            raise ValueError("'above' is for numbers and 'equals' for one value: give one of them")
+        texts = [value for value in self.drop if isinstance(value, str)]
+        if texts and self.equals is None:
+            raise ValueError(f"'drop' lists the text {texts[0]!r}, and only a rule with 'equals' reads text")
+        return self
 
 
 class EntitySpec(_Model):

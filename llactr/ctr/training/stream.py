@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from llactr.columns import LABEL, SEMANTICS_VERSION
 from llactr.ctr.training.batches import Batch, HeldOut
 from llactr.ctr.training.prefetch import prefetched
 from llactr.errors import DataError
+from llactr.manifest import content_hash, file_hash
 
 if TYPE_CHECKING:
     from llactr.transforms import Transform
@@ -67,6 +69,12 @@ class StreamedRows:
     def row_count(self) -> int:
         """Rows of an epoch."""
         return sum(group.rows for group in self._groups)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Content hash of the files and the validation rows; reads the files once."""
+        files = list(dict.fromkeys(group.file for group in self._groups))
+        return content_hash([self.held_out.fingerprint(), [[file.name, file_hash(file)] for file in files]])
 
     def batches(self, *, seed: int, epoch: int, batch_size: int, start: int = 0) -> Iterator[Batch]:
         """See `TrainingRows.batches`. Windows before the one that `start` lies in are not read."""

@@ -272,7 +272,7 @@ class _Run:
                 "model": self.model.config.model_dump(mode="json"),
                 "training": self.config.model_dump(mode="json", exclude={"max_epochs", "patience", "device"}),
                 "layout": [layout.names, layout.vocab_sizes, layout.slots],
-                "rows": self.rows.row_count,
+                "rows": self.rows.fingerprint,
                 "cold_share": 0 if self.cold is None else self.cold.share,
                 "processes": [self.processes.rank, self.processes.count],
             }

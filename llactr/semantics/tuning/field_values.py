@@ -26,7 +26,8 @@ def value_text(field: Field, value: str) -> str:
 
     Args:
         field: the field.
-        value: the value as vocabularies hold it; weekday `0` is Monday, month `1` is January.
+        value: the value as text; of a weekday its number from Monday, `0`, of a month its number, from January, `1`.
+            (Vocabularies hold the names already.)
     """
     if isinstance(field, TimestampPartField) and field.part == "weekday":
         return _WEEKDAYS[int(value)]

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import Field as Setting
+
 from llactr.datasets import table_files
+from llactr.datasets.cautions import rows_ahead
 from llactr.errors import NotReadyError
 from llactr.manifest import content_hash
 from llactr.steps import Advance, Job, Result, Step, StepOutcome, StepResult
@@ -24,10 +27,19 @@ class ApplySummary(StepResult):
 
 
 class MaterializeSummary(StepResult):
-    """The datasets loaded, and the seconds of each feature view."""
+    """The datasets loaded, and the seconds of each feature view.
+
+    `rows_after_now` are, by dataset and entity, rows that are not brought online before their time.
+    """
 
     datasets: tuple[str, ...]
     views: dict[str, float]
+    rows_after_now: dict[str, dict[str, int]] = Setting(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        """All of it in a sentence, without its full stop."""
+        return f"online: {', '.join(self.views)}{_said(self.rows_after_now)}"
 
 
 def apply_datasets(job: Job) -> StepOutcome[ApplySummary]:
@@ -64,10 +76,25 @@ def materialize_datasets(job: Job) -> StepOutcome[MaterializeSummary]:
             advance(done, total, view)
 
         views = materialize(job.workspace, progress=shown)
-        advance(len(views), len(views), f"{len(views)} feature views online")
-        return MaterializeSummary(datasets=tuple(names), views={view.name: round(view.seconds, 3) for view in views})
+        ahead = {name: rows for name in names if (rows := _ahead(job, name))}
+        advance(len(views), len(views), f"{len(views)} feature views online{_said(ahead)}")
+        return MaterializeSummary(
+            datasets=tuple(names),
+            views={view.name: round(view.seconds, 3) for view in views},
+            rows_after_now=ahead,
+        )
 
     return _shared_step(job, Step.MATERIALIZE, names, inputs=inputs, result=MaterializeSummary, work=work)
+
+
+def _ahead(job: Job, dataset: str) -> dict[str, int]:
+    owners = dataset_spec(job.workspace, dataset).entities
+    return rows_ahead({owner: table_files(job.workspace.offline_table(dataset, owner)) for owner in owners})
+
+
+def _said(ahead: dict[str, dict[str, int]]) -> str:
+    rows = [f"{count:,} {owner} rows of {name}" for name, some in ahead.items() for owner, count in some.items()]
+    return f"; not online, as they lie after now: {', '.join(rows)}" if rows else ""
 
 
 def _shared_step(

@@ -169,3 +169,22 @@ def test_a_prefetching_thread_ends_with_its_iterator() -> None:
     assert next(iterator) == 0
     iterator.close()  # type: ignore[attr-defined]
     assert "llactr-prefetch" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_part_after_a_gap_overwrites_nothing(tmp_path: Path) -> None:
+    """Files were numbered by how many there are: with the first one gone, the last one was written over."""
+    folder_of(tmp_path, sizes=(2, 3))
+    (tmp_path / "part-00000.parquet").unlink()
+    write_rows(tmp_path, [numbered(2, start=5)])
+    assert read_rows(tmp_path).ids[:, 0].tolist() == [2, 3, 4, 5, 6]
+
+
+def test_the_fingerprint_of_rows_on_disk_is_their_content(tmp_path: Path) -> None:
+    held = numbered(3, start=0)
+    write_rows(tmp_path, [numbered(4, start=0)])
+    fingerprint = StreamedRows(tmp_path, held).fingerprint
+    assert StreamedRows(tmp_path, held).fingerprint == fingerprint
+    assert StreamedRows(tmp_path, numbered(3, start=1)).fingerprint != fingerprint
+    (tmp_path / "part-00000.parquet").unlink()
+    write_rows(tmp_path, [numbered(4, start=1)])
+    assert StreamedRows(tmp_path, held).fingerprint != fingerprint
