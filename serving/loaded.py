@@ -20,9 +20,8 @@ from llactr.diagnostics import Similarity
 from llactr.errors import BundleError, NotReadyError
 from llactr.semantics import FieldVectors
 from llactr.serving.config import ServeConfig
-from llactr.serving.marked import MarkedReader
+from llactr.serving.marked import MarkedReader, open_reader
 from llactr.serving.metrics import Metrics
-from llactr.serving.readers.base import open_reader
 from llactr.serving.schemas import RequestSchemas
 from llactr.serving.scorer import Batch, Scorer
 from llactr.spec import DatasetSpec

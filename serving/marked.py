@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -19,14 +20,16 @@ from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from llactr.serving.readers.base import LostRowsError, StoreAwayError, StoreReader
+from llactr.serving.readers.base import READERS, LostRowsError, StoreAwayError, StoreReader
 from llactr.serving.views import Row, ViewRead, entity_views, mark_view, presence_view
 from llactr.spec import DatasetSpec
+from llactr.store.feast.open import open_store
 from llactr.store.keysets import fingerprints
 from llactr.store.marks import Mark, parse_prints, part_key, parts_digest
 from llactr.store.tables import FIELD_SEMANTICS
+from llactr.workspace import Workspace
 
-__all__ = ["Fill", "MarkedReader", "Reading"]
+__all__ = ["Fill", "MarkedReader", "Reading", "open_reader"]
 
 _LOG = logging.getLogger(__name__)
 _CONTENT, _KEYS, _PRINTS = mark_view("content"), mark_view("keys"), mark_view("prints")
@@ -229,3 +232,25 @@ class MarkedReader:
                 f"{lost} of {len(present)} sampled rows of {view.view!r} are gone from the online store: "
                 "run 'llactr materialize'" + (f" ({self.raw.drops})" if self.raw.drops else "")
             )
+
+
+def open_reader(
+    workspace: Workspace,
+    spec: DatasetSpec,
+    *,
+    semantics_version: str | None,
+    feast_config: Path | None = None,
+    timeout_s: float = 1.0,
+    spent: Callable[[float], None] = lambda _: None,
+) -> MarkedReader:
+    """A reader of what is whole, over the fastest one for the configured online store; it is not connected yet.
+
+    `spent` is told its CPU seconds.
+
+    A single Redis and SQLite are read in their published layouts, past Feast's per-value objects; everything else, such
+    as a Redis cluster, through Feast's `online_read`.
+    """
+    store = open_store(workspace, config=feast_config)
+    reader = next((one for _, one in READERS.working() if one.reads(store)), READERS["feast"])
+    raw = reader.of(store, timeout_s=timeout_s, spent=spent)
+    return MarkedReader(raw, spec, semantics_version=semantics_version)

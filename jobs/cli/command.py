@@ -80,7 +80,7 @@ def _log_file(workspace: Workspace) -> Iterator[None]:
     """What is logged goes into the workspace's `llactr.log` too, and how the command ended; none without workspace."""
     log = logging.getLogger("llactr")
     try:
-        if not workspace.root.is_dir():
+        if not os.access(workspace.root, os.W_OK | os.X_OK):  # not there, or read-only
             yield
             return
         handler = RotatingFileHandler(

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Protocol, Self
 
 from feast import FeatureStore
 
 from llactr.errors import StoreError
 from llactr.registry import Registry
 from llactr.serving.views import Row, ViewRead
-from llactr.spec import DatasetSpec
-from llactr.store.feast.open import open_store
-from llactr.workspace import Workspace
 
-if TYPE_CHECKING:
-    from llactr.serving.marked import MarkedReader
-
-__all__ = ["READERS", "LostRowsError", "StoreAwayError", "StoreReader", "has_plain_names", "open_reader"]
+__all__ = ["READERS", "LostRowsError", "StoreAwayError", "StoreReader", "has_plain_names"]
 
 
 class StoreAwayError(StoreError):
@@ -113,30 +106,6 @@ READERS: Registry[type[StoreReader]] = Registry(
     check=_check,
 )
 """Name -> class. The first that reads the configured store is taken, `feast` when there is none."""
-
-
-def open_reader(
-    workspace: Workspace,
-    spec: DatasetSpec,
-    *,
-    semantics_version: str | None,
-    feast_config: Path | None = None,
-    timeout_s: float = 1.0,
-    spent: Callable[[float], None] = lambda _: None,
-) -> MarkedReader:
-    """A reader of what is whole, over the fastest one for the configured online store; it is not connected yet.
-
-    `spent` is told its CPU seconds.
-
-    A single Redis and SQLite are read in their published layouts, past Feast's per-value objects; everything else, such
-    as a Redis cluster, through Feast's `online_read`.
-    """
-    from llactr.serving.marked import MarkedReader
-
-    store = open_store(workspace, config=feast_config)
-    reader = next((one for _, one in READERS.working() if one.reads(store)), READERS["feast"])
-    raw = reader.of(store, timeout_s=timeout_s, spent=spent)
-    return MarkedReader(raw, spec, semantics_version=semantics_version)
 
 
 def has_plain_names(store: FeatureStore) -> bool:

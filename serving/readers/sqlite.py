@@ -19,7 +19,7 @@ from feast.repo_config import RepoConfig
 from llactr.serving.readers.base import READERS, StoreAwayError, has_plain_names
 from llactr.serving.views import Row, ViewRead
 from llactr.sql import quote_identifier
-from llactr.store.feast.sqlite import WorkspaceSqliteOnlineStore
+from llactr.store.feast.sqlite import WorkspaceSqliteOnlineStore, is_read_only
 
 __all__ = ["SqliteReader"]
 
@@ -153,7 +153,10 @@ class SqliteReader:
         if self._connection is None or self._file != (state.st_dev, state.st_ino):
             self._disconnect()
             self._connection = sqlite3.connect(
-                f"{self._path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=self._timeout_s / 2
+                f"{self._path.absolute().as_uri()}?{'immutable=1' if is_read_only(self._path) else 'mode=rw'}",
+                uri=True,
+                isolation_level=None,
+                timeout=self._timeout_s / 2,
             )
             self._connection.execute("PRAGMA query_only = ON")
             self._file = (state.st_dev, state.st_ino)

@@ -16,8 +16,8 @@ from llactr.diagnostics.agreement import chosen_rows, offline_scores
 from llactr.diagnostics.service_agreement import request_rows
 from llactr.jobs import skew
 from llactr.jobs.cli.console import Terminal
-from llactr.serving.marked import MarkedReader
-from llactr.serving.readers.base import StoreAwayError, StoreReader, open_reader
+from llactr.serving.marked import MarkedReader, open_reader
+from llactr.serving.readers.base import StoreAwayError, StoreReader
 from llactr.serving.readers.feast import FeastReader
 from llactr.serving.unseen import PlacedCache
 from llactr.serving.views import Row, value_view

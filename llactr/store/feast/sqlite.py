@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 import weakref
@@ -65,13 +66,16 @@ class WorkspaceSqliteOnlineStore(SqliteOnlineStore):
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             path = Path(self._get_db_path(config))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            connection = stock._initialize_conn(str(path))
+            read_only = is_read_only(path)
+            if not read_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            connection = _connect_read_only(path) if read_only else stock._initialize_conn(str(path))
             with self._lock:
                 self._connections.append(connection)
-            connection.execute("PRAGMA busy_timeout = 10000")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
+            if not read_only:
+                connection.execute("PRAGMA busy_timeout = 10000")
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
             self._local.connection = connection
         return connection
 
@@ -128,6 +132,20 @@ class WorkspaceSqliteOnlineStore(SqliteOnlineStore):
         super().teardown(config, tables, entities)
         for suffix in ("-wal", "-shm"):
             Path(self._get_db_path(config) + suffix).unlink(missing_ok=True)
+
+
+def is_read_only(path: Path) -> bool:
+    """Whether a database lies where nothing can be written, so that it can only be read as it is."""
+    return path.is_file() and not (os.access(path.parent, os.W_OK) and os.access(path, os.W_OK))
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?immutable=1",
+        uri=True,
+        check_same_thread=False,
+        detect_types=sqlite3.PARSE_DECLTYPES | sqlite3.PARSE_COLNAMES,
+    )
 
 
 def _close_all(connections: list[sqlite3.Connection]) -> None:

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from llactr.serving.readers.base import StoreAwayError, open_reader
+from llactr.serving.marked import open_reader
+from llactr.serving.readers.base import StoreAwayError
 from llactr.serving.views import entity_views
 from llactr.workspace import Workspace
 from tests.serving.serving_process import Redis

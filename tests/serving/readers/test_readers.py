@@ -15,8 +15,8 @@ from feast import FeatureStore, RepoConfig
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
-from llactr.serving.marked import MarkedReader
-from llactr.serving.readers.base import StoreAwayError, StoreReader, open_reader
+from llactr.serving.marked import MarkedReader, open_reader
+from llactr.serving.readers.base import StoreAwayError, StoreReader
 from llactr.serving.readers.feast import FeastReader
 from llactr.serving.readers.redis import RedisReader
 from llactr.serving.readers.sqlite import SqliteReader
