@@ -9,6 +9,7 @@ Letters: N rows, S slots of a field, C' slots of an owner.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +28,8 @@ from llactr.transforms import OOV, PAD, Transform, raw_type, split_values
 __all__ = ["FieldCodec", "OwnerCodec", "floor_hour"]
 
 _MEMO_LIMIT = 100_000
+_MEMO_BYTES = 16_000_000
+"""Of one field's values, as text; a memo that is full starts anew."""
 _HOUR_US = 3_600_000_000
 
 
@@ -77,9 +80,12 @@ class FieldCodec:
 
     def _learn(self, values: Sequence[Hashable]) -> None:
         new = [value for value in dict.fromkeys(values) if value not in self._memo]
-        if len(self._memo) + len(new) > _MEMO_LIMIT:
+        size = sum(map(_size, new))
+        if len(self._memo) + len(new) > _MEMO_LIMIT or self._bytes + size > _MEMO_BYTES:
             self._forget()
             new = list(dict.fromkeys(values))
+            size = sum(map(_size, new))
+        self._bytes += size
         decoded = [self._decode(value) for value in new]
         rows = np.full((len(new), self._slots), PAD, np.int32)
         if self.field.nulls == "refuse":
@@ -106,6 +112,7 @@ class FieldCodec:
         return value is None or value != value
 
     def _forget(self) -> None:
+        self._bytes = 0
         self._memo: dict[Hashable, int] = {}
         self._table = np.empty((64, self._slots), np.int32)
         self._raws: list[Any] = []
@@ -179,6 +186,11 @@ class OwnerCodec:
     def _column(self, position: int, keys: Sequence[str], rows: Sequence[Row]) -> Sequence[Hashable]:
         place = self._places[position]
         return keys if place is None else [None if row is None else row[place] for row in rows]
+
+
+def _size(value: Hashable) -> int:
+    """Bytes that a value takes, about, with what the memo makes of it: the text twice, and an entry."""
+    return 2 * sys.getsizeof(value) + 100
 
 
 def _given(value: Any) -> Any:

@@ -191,12 +191,23 @@ class Comparison(BaseModel):
     scores: list[float]
 
 
+class MaterializationRead(BaseModel):
+    """Of which materialization the features are."""
+
+    run: str = Field(description="the run that ended last; several, joined by +, where views were run one by one")
+    mixed: bool = Field(description="another run was under way: rows may be of either")
+
+
+_MATERIALIZATION = Field(default=None, description="null for a row of context alone")
+
+
 class RankResponse(_Answer):
     """Scores of the candidates: `items[i]` has click probability `scores[i]`."""
 
     items: list[str]
     scores: list[float]
     cold: ColdStarts
+    materialization: MaterializationRead | None = _MATERIALIZATION
     unseen: UnseenCounts | None = _UNSEEN
     ids: list[list[int]] | None = None
     features: dict[str, list[Any]] | None = None
@@ -209,6 +220,7 @@ class PredictResponse(_Answer):
 
     scores: list[float]
     cold: ColdStarts
+    materialization: MaterializationRead | None = _MATERIALIZATION
     unseen: UnseenCounts | None = _UNSEEN
     ids: list[list[int]] | None = None
     features: dict[str, list[Any]] | None = None
@@ -274,7 +286,7 @@ class SimilarResponse(BaseModel):
 
 
 class ReloadRequest(_Request):
-    """Which bundle to load; without an id, the one that the service was started with, looked up again."""
+    """Which bundle to load; without an id, the one trained last, whatever was named before."""
 
     bundle: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")] | None = None
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +44,7 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="YAML with the sections semantics, values, train and evaluate; flags win over it."),
 ]
+_LOG_BYTES = 5_000_000
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 takes all cores.")]
 
 
@@ -65,7 +68,7 @@ def execute(
     terminal = Terminal(as_json=as_json)
     job = Job(workspace=Workspace.at(workspace), terminal=terminal, force=force)
     try:
-        with naming_extras(), exclusive(job.workspace) if writes else nullcontext():
+        with naming_extras(), _log_file(job.workspace), exclusive(job.workspace) if writes else nullcontext():
             content, text = body(job)
     except BaseException as error:
         if interrupted(error):
@@ -77,6 +80,35 @@ def execute(
         terminal.failure(said)
         raise typer.Exit(said.exit_code) from None
     terminal.result(content, text)
+
+
+@contextmanager
+def _log_file(workspace: Workspace) -> Iterator[None]:
+    """What is logged goes into the workspace's `llactr.log` too, and how the command ended; none without workspace."""
+    log = logging.getLogger("llactr")
+    try:
+        if not os.access(workspace.root, os.W_OK | os.X_OK):  # not there, or read-only
+            yield
+            return
+        handler = RotatingFileHandler(
+            workspace.root / "llactr.log", maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8", delay=True
+        )
+    except OSError:  # a folder that cannot be read or written
+        yield
+        return
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    except LlactrError as error:
+        log.error("%s: %s", type(error).__name__, error)
+        raise
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        handler.close()
 
 
 def check_spec(name: str) -> None:

@@ -172,12 +172,24 @@ class Bundle:
             vectors = FieldVectors.load(folder / _VECTORS)
             transform = Transform.load(folder / _TRANSFORM)
             model = _model(config, transform, vectors)
-            model.load_state_dict(load_file(folder / _WEIGHTS))
+            weights = load_file(folder / _WEIGHTS)
+            _refuse_not_finite(weights, folder)
+            model.load_state_dict(weights)
             values = ValueProjections.load(folder / _VALUES) if facts.get("values_version") else None
         except (OSError, KeyError, AttributeError, RuntimeError, SafetensorError, ValidationError, DataError) as error:
             said = " ".join(str(error).split())[:200]
             raise BundleError(_damaged(folder, f"{type(error).__name__}: {said}")) from None
         return cls(spec, transform, model.eval(), vectors, facts["metrics"], values)
+
+
+def _refuse_not_finite(weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """One NaN among a million embeddings passes any warm-up, and is the score of whoever asks for it."""
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            count = int((~torch.isfinite(tensor)).sum())
+            raise BundleError(
+                f"the bundle {folder} has {count} weights in {name!r} that are not finite: run 'llactr train' again"
+            )
 
 
 def _model(config: ModelConfig, transform: Transform, vectors: FieldVectors) -> CTRModel:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from llactr.ctr.bundle import Bundle
 from llactr.ctr.find import find_bundle
 from llactr.ctr.model import predict
+from llactr.ctr.request_ids import request_ids
 from llactr.datasets.rows import request_table
 from llactr.store import OnlineReader
 from llactr.store.ingested import dataset_spec
@@ -67,6 +68,7 @@ def score_rows(workspace: Workspace, dataset: str, rows: pa.Table, *, bundle: st
     loaded = Bundle.load(folder)
     requests = request_table(rows, spec)
     reader = OnlineReader(workspace, spec)
+    reader.require_whole()
     loaded.check_vectors(reader.field_vectors(loaded.version))
     ids, scores, placed = score_online(loaded, reader, reader.features(requests))
     return ScoredRows(
@@ -83,7 +85,7 @@ def score_online(
     loaded: Bundle, reader: OnlineReader, features: pa.Table
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], int]:
     """Ids (N, C) and scores (N,) of raw rows, and how many values that training never saw were placed by vectors."""
-    ids = loaded.transform.ids(features)
+    ids = request_ids(loaded.transform, loaded.spec, features)
     unseen = loaded.unseen_values()
     if unseen is None:
         return ids, predict(loaded.model, ids), 0

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from llactr.columns import EVENT_TIMESTAMP, TIMESTAMP
 from llactr.ctr import Bundle, predict
+from llactr.ctr.request_ids import request_ids
 from llactr.diagnostics.agreement import placed_offline
 from llactr.errors import DataError, InputError, NotReadyError
 from llactr.spec import DatasetSpec
@@ -145,7 +146,7 @@ def _rescored(
     for field in bundle.spec.fields:
         if field.owner != "context" and field.name not in table.column_names:  # another name for the join key
             table = table.append_column(field.name, rows[bundle.spec.entities[field.owner].join_key])
-    ids = bundle.transform.ids(table)
+    ids = request_ids(bundle.transform, bundle.spec, table)
     served_ids = np.asarray(rows["served_ids"].combine_chunks().flatten()).reshape(rows.num_rows, -1)
     unseen = bundle.unseen_values()
     if unseen is None:

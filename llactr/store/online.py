@@ -34,6 +34,7 @@ from llactr.store.feast.failures import store_failures
 from llactr.store.feast.messages import EntityKey, Value, decoder, entity_key, text_of, vector_of
 from llactr.store.feast.open import open_store
 from llactr.store.field_vectors import assemble_field_vectors
+from llactr.store.marks import Marks
 from llactr.store.names import PhysicalNames
 from llactr.store.raw import raw_values
 from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE, VALUE_SEMANTICS
@@ -116,6 +117,21 @@ class OnlineReader:
                 source = columns[self.spec.entities[field.owner].join_key]
             columns[raw_column(field)] = raw_values(source, field)
         return pa.table(columns)
+
+    def require_whole(self) -> None:
+        """Checks that all views of the dataset were brought online whole; `features` of one that was not has nulls.
+
+        Raises:
+            NotReadyError: one was never filled, or its first filling has not ended.
+            StoreError: the store did not answer.
+        """
+        views = [*(view.name for view in self._views.values()), FIELD_SEMANTICS]
+        with store_failures("reading what is online", then="run 'llactr materialize'"):
+            self._online()
+            marks = Marks(self._store.config, self._store.provider.online_store).read(views)
+        for name, mark in marks.items():
+            if mark is None or not mark.run:
+                raise NotReadyError(f"{name!r} is not online as a whole: run 'llactr materialize' first")
 
     def current_release(self) -> str | None:
         """The version released last, as materialized; None before the first release."""

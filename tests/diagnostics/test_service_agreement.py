@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from llactr.diagnostics.service_agreement import _sendable, sentence
+from llactr.diagnostics.service_agreement import finite_rows, sentence
 from tests.specs import field, spec_of
 
 
@@ -12,7 +12,7 @@ def test_rows_with_infinite_numbers_are_not_sent_and_that_is_said() -> None:
     """inf_nan: infinity in the test rows was sent as `Infinity`, and the service answered that it is not JSON."""
     spec = spec_of(field("wait", kind="numeric"), field("device"), field("person", "user"))
     events = pa.table({"wait": [1.0, float("inf"), None, float("-inf")], "device": ["a", "b", None, "d"]})
-    assert _sendable(events, spec).tolist() == [True, False, True, False]
+    assert finite_rows(events, spec).tolist() == [True, False, True, False]
     found = {
         "url": "http://x", "rows": 2, "rows_not_sent": 2, "rows_with_other_ids": 0, "max_score_difference": 0.0,
         "tolerance": 1e-6, "rows_with_placed_values": 0,

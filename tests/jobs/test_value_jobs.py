@@ -162,7 +162,7 @@ def test_the_check_places_new_items_on_both_paths(tmp_path: Path) -> None:
     assert "12 of them hold new values" in predict.describe_check(checked)
     bundle = Bundle.load(trained.folder)
     _, training_set = join(job, "tiny")
-    offline = offline_scores(job.workspace, bundle.spec, bundle, training_set, chosen_rows(training_set, 1000))
+    offline = offline_scores(job.workspace, bundle.spec, bundle, chosen_rows(training_set, 1000))
     report = diagnose.run(job, "tiny", device="cpu")
     page = (report.folder / "report.html").read_text()
     assert f"12 of the {facts['rows']} test rows that were compared online and offline hold such values" in page

@@ -120,6 +120,14 @@ class WorkspaceSqliteOnlineStore(SqliteOnlineStore):
         if progress:
             progress(len(data))
 
+    def delete_rows(self, config: RepoConfig, table: FeatureView, keys: list[EntityKeyProto]) -> None:
+        """Deletes a view's rows of some keys, in one transaction."""
+        version = config.entity_key_serialization_version
+        name = stock._table_id(config.project, table, config.registry.enable_online_feature_view_versioning)
+        encoded = [(serialize_entity_key(key, entity_key_serialization_version=version),) for key in keys]
+        with self._get_conn(config) as connection:
+            connection.executemany(f"DELETE FROM {quote_identifier(name)} WHERE entity_key = ?", encoded)
+
     def teardown(self, config: RepoConfig, tables: Any, entities: Any) -> None:
         """Removes the database."""
         _close_all(self._connections)
