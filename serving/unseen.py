@@ -21,7 +21,7 @@ from llactr.serving.marked import MarkedReader
 from llactr.serving.metrics import Metrics
 from llactr.serving.views import Row, ViewRead, value_view
 from llactr.spec import DatasetSpec
-from llactr.store.feast.messages import Value
+from llactr.store.feast.messages import Value, vector_of
 from llactr.transforms import OOV
 
 __all__ = ["HeldValues", "PlacedCache", "UnseenScorer"]

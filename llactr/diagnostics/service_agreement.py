@@ -97,7 +97,11 @@ def sentence(found: dict[str, Any]) -> str:
         f"{found['url']} = offline on {found['rows']:,} test rows: {found['rows_with_other_ids']} with other ids, "
         f"scores within {found['max_score_difference']:.1e} (tolerance {found['tolerance']:.0e})"
         f"{placed_note(found['rows_with_placed_values'])}"
-        + (f"; {found['rows_not_sent']:,} rows with infinite numbers were not sent" if found["rows_not_sent"] else "")
+        + (
+            f"; {found['rows_not_sent']:,} more hold infinite numbers, which no request can say, and were not sent"
+            if found["rows_not_sent"]
+            else ""
+        )
     )
 
 
