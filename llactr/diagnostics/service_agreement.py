@@ -96,13 +96,12 @@ def sentence(found: dict[str, Any]) -> str:
     return (
         f"{found['url']} = offline on {found['rows']:,} test rows: {found['rows_with_other_ids']} with other ids, "
         f"scores within {found['max_score_difference']:.1e} (tolerance {found['tolerance']:.0e})"
-        f"{placed_note(found['rows_with_placed_values'])}"
-        + (
-            f"; {found['rows_not_sent']:,} more hold infinite numbers, which no request can say, and were not sent"
-            if found["rows_not_sent"]
-            else ""
-        )
+        f"{placed_note(found['rows_with_placed_values'])}{_not_sent(found['rows_not_sent'])}"
     )
+
+
+def _not_sent(rows: int) -> str:
+    return f"; {rows:,} more hold infinite numbers, which no request can say, and were not sent" if rows else ""
 
 
 def _served(
