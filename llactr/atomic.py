@@ -78,10 +78,19 @@ def writing_folder(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def scratch(beside: Path) -> Iterator[Path]:
-    """A fresh folder, named and locked like the draft of `beside`, that is gone when the block ends."""
+    """A fresh folder, named and locked like the draft of `beside`, that is gone when the block ends.
+
+    So are the parent folders that were made for it, unless something was put into them.
+    """
+    made = [folder for folder in (beside.parent, *beside.parent.parents) if not folder.exists()]
     _sweep_beside(beside)
-    with _draft(beside, folder=True) as (draft, _):
-        yield draft
+    try:
+        with _draft(beside, folder=True) as (draft, _):
+            yield draft
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):  # not empty: something was kept
+                folder.rmdir()
 
 
 def write_text(target: Path, text: str) -> None:
