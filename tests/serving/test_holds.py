@@ -65,34 +65,38 @@ def test_a_request_under_way_keeps_its_bundles_store_over_a_reload(workspace: Wo
         assert asgi.runner.run(work())
 
 
+class Opened:
+    """A loaded bundle of some dataset that counts how often its reader is closed."""
+
+    def __init__(self, name: str) -> None:
+        self.spec = spec_of(name=name)
+        self.id = name
+        self.reader = self
+        self.closed = 0
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
 def test_a_comparison_of_another_dataset_does_not_leak_readers(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """At every probe a reader was opened that nobody closed."""
     from llactr.serving import service as module
 
-    opened: list[Any] = []
-    load = module.load_bundle
+    opened: list[Opened] = []
 
-    async def counted(*arguments: Any, **named: Any) -> Any:
-        loaded = await load(*arguments, **named)
-        close = loaded.reader.close
-        opened.append(closed := [False])
+    async def load(*_: Any, **__: Any) -> Any:
+        opened.append(Opened("shop" if len(opened) % 2 == 0 else "other"))
+        return opened[-1]
 
-        async def noted() -> None:
-            closed[0] = True
-            await close()
-
-        loaded.reader.close = noted
-        if len(opened) % 2 == 0:  # the second one of each pair is the comparison
-            monkeypatch.setattr(type(loaded), "spec", property(lambda self: spec_of(name="other")), raising=False)
-        return loaded
-
-    monkeypatch.setattr(module, "load_bundle", counted)
-    original = module.LoadedBundle.spec
-    with pytest.raises(BundleError), started(workspace, compare_bundle="second"):
-        pass
-    monkeypatch.setattr(module.LoadedBundle, "spec", original)
-    assert opened == [[True]] or all(closed[0] for closed in opened)
+    monkeypatch.setattr(module, "load_bundle", load)
+    config = ServeConfig.of(environment={}, workspace=workspace.root, compare_bundle="second")
+    service = module.Service(config)
+    for _ in range(3):
+        with pytest.raises(BundleError, match="bundles to compare must be of one dataset"):
+            asyncio.run(service._load_both(workspace.artifact("bundles", "first")))
+    assert [one.closed for one in opened] == [1] * 6
 
 
 @pytest.mark.parametrize("stored", [b"\xff\xff\xff", Value(string_val="x").SerializeToString(), "short", "nan"])

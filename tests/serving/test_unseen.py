@@ -213,13 +213,13 @@ class CountedReads:
     def __init__(self, asgi: Asgi, monkeypatch: pytest.MonkeyPatch) -> None:
         self.views: list[list[str]] = []
         reader = asgi.service.main.reader
-        read = reader.read
+        read = reader.reading
 
         async def counted(wanted):
             self.views.append([view.view for view, _ in wanted])
             return await read(wanted)
 
-        monkeypatch.setattr(reader, "read", counted)
+        monkeypatch.setattr(reader, "reading", counted)
 
 
 def test_one_batch_reads_all_vectors_and_none_is_read_without_need(
