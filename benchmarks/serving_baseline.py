@@ -21,10 +21,11 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from llactr.columns import EVENT_TIMESTAMP
 from llactr.ctr import Bundle
 from llactr.store import open_store
 from llactr.store.names import PhysicalNames
-from llactr.transforms import EVENT_TIMESTAMP, normalize_table
+from llactr.transforms import normalize_table
 from llactr.workspace import Workspace
 
 __all__ = ["create_app"]

@@ -7,6 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from llactr.atomic import write_text
 from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.result import EvaluationResult
 from llactr.evaluation.step import evaluate
@@ -46,7 +47,6 @@ def describe(outcome: StepOutcome[EvaluationResult], *, slices: bool = True) -> 
 
 
 def _write(path: Path, outcome: StepOutcome[EvaluationResult]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     kept = {name: part for name, part in outcome.result.as_json().items() if name != "curves"}
     content = {"command": shlex.join(["llactr", *sys.argv[1:]]), "key": outcome.key, **kept}
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=1) + "\n")

@@ -9,18 +9,25 @@ from llactr.datasets.steps import append_to_dataset, ingest_dataset
 from llactr.errors import InputError
 from llactr.spec import find_spec, load_spec
 from llactr.steps import Job, StepOutcome
-from llactr.store.ingested import dataset_spec
 
 __all__ = ["append", "describe", "run"]
 
 
-def run(job: Job, spec_name: str, *, data_folder: Path | None = None) -> StepOutcome[IngestSummary]:
-    """Ingests the dataset of a spec; its files are those in `data_folder`, else the recipe's, else beside the spec."""
+def run(
+    job: Job, spec_name: str, *, data_folder: Path | None = None, allow_unmatched: bool = False
+) -> StepOutcome[IngestSummary]:
+    """Ingests the dataset of a spec; its files are those in `data_folder`, else the recipe's, else beside the spec.
+
+    With `allow_unmatched` it goes on although no event finds its user's or item's row.
+    """
     path = find_spec(spec_name)
-    return ingest_dataset(job, load_spec(path), data_folder=data_folder, beside=path.parent)
+    spec = load_spec(path)
+    return ingest_dataset(job, spec, data_folder=data_folder, beside=path.parent, allow_unmatched=allow_unmatched)
 
 
-def append(job: Job, spec_name: str, *, data_folder: Path | None) -> StepOutcome[IngestSummary]:
+def append(
+    job: Job, spec_name: str, *, data_folder: Path | None, allow_unmatched: bool = False
+) -> StepOutcome[IngestSummary]:
     """Adds what a folder holds to the tables of an ingested dataset: new items, users, events, corrections.
 
     Raises:
@@ -31,13 +38,14 @@ def append(job: Job, spec_name: str, *, data_folder: Path | None) -> StepOutcome
     if data_folder is None:
         raise InputError("--append needs --data FOLDER, which holds at least one of the spec's sources")
     spec = load_spec(find_spec(spec_name))
-    return append_to_dataset(job, dataset_spec(job.workspace, spec.name), data_folder)
+    return append_to_dataset(job, spec, data_folder, allow_unmatched=allow_unmatched)
 
 
 def describe(outcome: StepOutcome[IngestSummary]) -> str:
-    """The outcome in a sentence."""
+    """The outcome in a sentence, and its warnings, a line each."""
     made = outcome.result
+    warnings = "".join(f"\nwarning: {text}" for text in made.warnings)
     return (
         f"{made.dataset}: {made.rows:,} rows ({made.dropped:,} dropped by the label rule), "
-        f"{made.users or 0:,} users, {made.items or 0:,} items, {made.positives:.1%} positive"
+        f"{made.users or 0:,} users, {made.items or 0:,} items, {made.positives:.1%} positive{warnings}"
     )

@@ -25,4 +25,4 @@ def describe_apply(outcome: StepOutcome[ApplySummary]) -> str:
 
 def describe_materialize(outcome: StepOutcome[MaterializeSummary]) -> str:
     """The outcome in a sentence."""
-    return f"online: {', '.join(outcome.result.views)}"
+    return f"online: {', '.join(outcome.result.views)}{outcome.result.told}"

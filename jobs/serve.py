@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,9 @@ def run(config: ServeConfig) -> None:
     Raises:
         InputError: the configuration, the address or the bundle cannot be used.
     """
+    if threading.current_thread() is threading.main_thread():
+        # Until there is a bundle to replace, SIGHUP has nothing to say; its default would end the process.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from llactr.serving.server import configure_logging, listen, serve
     from llactr.serving.workers import supervise
 

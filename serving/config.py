@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from llactr.errors import InputError
+from llactr.validation import problems
 
 __all__ = ["ADMIN_KEY_VARIABLE", "API_KEYS_VARIABLE", "ServeConfig", "is_loopback"]
 
@@ -25,7 +26,8 @@ class ServeConfig(BaseModel):
     Attributes:
         workspace: the workspace's folder.
         dataset: whose bundle to serve; the only ingested one by default.
-        bundle: a bundle's id or path (`llactr.ctr.find`); the one trained last by default, looked up at every reload.
+        bundle: a bundle's id or path (`llactr.ctr.find`); the one trained last by default. A
+            reload without an id loads the one trained last, whatever is named here.
         compare_bundle: a second bundle, scored beside the first when a request asks for it.
         feast_config: a feature_store.yaml; by default what `$FEAST_FS_YAML_FILE_PATH` names, else the repository's.
         cache_ttl_s: how long an item's features may be reused without asking the store; 0 switches the cache off.
@@ -91,10 +93,7 @@ class ServeConfig(BaseModel):
         try:
             return cls(**{"api_keys": keys, "admin_key": admin or None} | given)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            raise InputError(f"{place + ': ' if place else ''}{message}") from None
+            raise InputError(problems(error, cls, quoted=False)) from None
 
     @property
     def host_names(self) -> tuple[str, ...]:

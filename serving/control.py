@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Control"]
+from llactr.atomic import write_text
+
+__all__ = ["NEWEST", "Control"]
+
+NEWEST = "*"
+"""The bundle trained last; no bundle is called so."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Control:
     parent: int
 
     def target(self) -> str | None:
-        """The bundle asked for last by /v1/admin/reload; None when there was none."""
+        """The bundle asked for last by /v1/admin/reload, `NEWEST` after a SIGHUP from outside; None before either."""
         try:
             return self._file.read_text(encoding="utf-8") or None
         except OSError:
@@ -32,10 +36,23 @@ class Control:
 
     def spread(self, bundle: str) -> None:
         """Has all workers load a bundle that this one has loaded already."""
-        draft = self._file.with_suffix(f".{uuid.uuid4().hex[:8]}")
-        draft.write_text(bundle, encoding="utf-8")
-        draft.replace(self._file)
+        self._write(bundle)
+        self._asked.touch()
         os.kill(self.parent, signal.SIGHUP)
+
+    def hangup(self) -> None:
+        """Called by the parent when it is sent SIGHUP: by a worker, for the bundle that it spread, or from outside."""
+        if self._asked.exists():
+            self._asked.unlink()
+        else:
+            self._write(NEWEST)
+
+    def _write(self, target: str) -> None:
+        write_text(self._file, target)
+
+    @property
+    def _asked(self) -> Path:
+        return self.folder / "asked"
 
     @property
     def _file(self) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +20,7 @@ from llactr.diagnostics import similarity
 from llactr.errors import LlactrError
 from llactr.serving.loaded import LoadedBundle, bundle_created
 from llactr.serving.problems import Problem
-from llactr.serving.readers.base import StoreAwayError
+from llactr.serving.readers.base import LostRowsError, StoreAwayError
 from llactr.serving.schemas import (
     ColdStarts,
     ComparedBundle,
@@ -40,7 +42,11 @@ _NUMPY = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 async def rank(service: Service, request: Request) -> Response:
     """POST /v1/rank."""
-    loaded = service.main
+    with service.in_use() as loaded:
+        return await _rank(service, loaded, request)
+
+
+async def _rank(service: Service, loaded: LoadedBundle, request: Request) -> Response:
     if loaded.schemas.rank is None:
         raise Problem(404, "not-found", f"dataset {loaded.spec.name!r} has no items to rank: use /v1/predict")
     body = await read_json(request, service.config.max_body_bytes)
@@ -62,7 +68,11 @@ async def rank(service: Service, request: Request) -> Response:
 
 async def predict(service: Service, request: Request) -> Response:
     """POST /v1/predict."""
-    loaded = service.main
+    with service.in_use() as loaded:
+        return await _predict(service, loaded, request)
+
+
+async def _predict(service: Service, loaded: LoadedBundle, request: Request) -> Response:
     body = await read_json(request, service.config.max_body_bytes)
     with service.metrics.stage("json_in"):
         asked: Any = validated(loaded.schemas.predict, body)
@@ -184,7 +194,35 @@ async def read_json(request: Request, limit: int, *, may_be_empty: bool = False)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        _refuse_infinities(body)
         raise Problem(400, "not-json", f"the body is not JSON: {error}") from None
+
+
+def _refuse_infinities(body: bytes) -> None:
+    """400 that names the numbers which are none, where they are all that keeps a body from being JSON."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return
+    places: list[str] = []
+    waiting: list[tuple[str, Any]] = [("", content)]
+    while waiting:
+        pointer, value = waiting.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            places.append(pointer)
+        elif isinstance(value, dict):
+            waiting += [(f"{pointer}/{_escaped(key)}", one) for key, one in value.items()]
+        elif isinstance(value, list):
+            waiting += [(f"{pointer}/{index}", one) for index, one in enumerate(value)]
+    if places:
+        reason = "expected a finite number, or null: JSON has no infinity and no NaN"
+        errors = [{"pointer": place[:300], "reason": reason} for place in sorted(places)]
+        detail = f"the body is not JSON: {errors[0]['pointer']}: {reason}"
+        raise Problem(400, "not-json", detail, errors=errors[:_MAX_ERRORS])
+
+
+def _escaped(part: str) -> str:
+    return part.replace("~", "~0").replace("/", "~1")
 
 
 def validated(model: type[BaseModel], content: Any) -> BaseModel:
@@ -208,7 +246,7 @@ def invalid(found: Sequence[Mapping[str, Any]], *, prefix: str = "") -> Problem:
             ["bool"],
         ):
             path = path[:-1]
-        pointer = prefix + "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+        pointer = prefix + "".join("/" + _escaped(part) for part in path)
         reason = entry["msg"].removeprefix("Value error, ")
         places[pointer] = f"{places[pointer]}; or: {reason}" if pointer in places else reason
     errors = [{"pointer": pointer[:300], "reason": reason[:300]} for pointer, reason in places.items()]
@@ -236,6 +274,9 @@ async def _score(
     try:
         scored = await loaded.scorer.score(batch, with_features=keep or asked.return_features)
         compared = (second, await second.scorer.score(batch)) if second is not None else None
+    except LostRowsError as error:
+        service.metrics.lost.labels(error.owner).inc(error.rows)
+        raise Problem.unavailable(str(error), kind="rows-lost") from None
     except StoreAwayError as error:
         raise service.store_failed(error) from None
     service.metrics.rows.observe(batch.rows)
@@ -275,6 +316,8 @@ def _common(
         "cold": ColdStarts(**scored.cold).model_dump(),
         "scores": np.ascontiguousarray(scored.scores if order is None else scored.scores[order]),
     }
+    if scored.fill is not None:
+        content["materialization"] = {"run": scored.fill.run, "mixed": scored.fill.mixed}
     if loaded.scorer.places_unseen:
         content["unseen"] = scored.unseen.counts() if scored.unseen is not None else {"placed": {}, "cold": {}}
     if asked.return_ids:

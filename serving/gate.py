@@ -78,7 +78,7 @@ class Gate:
 
         admitted = False
         try:
-            self._access.check(path, scope["headers"])
+            self._access.check(path, scope["headers"], address=(scope.get("client") or ("",))[0])
             if scoring:
                 if self._under_way >= self._limit:
                     self._metrics.shed.inc()

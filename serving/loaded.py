@@ -20,8 +20,8 @@ from llactr.diagnostics import Similarity
 from llactr.errors import BundleError, NotReadyError
 from llactr.semantics import FieldVectors
 from llactr.serving.config import ServeConfig
+from llactr.serving.marked import MarkedReader, open_reader
 from llactr.serving.metrics import Metrics
-from llactr.serving.readers.base import StoreReader, open_reader
 from llactr.serving.schemas import RequestSchemas
 from llactr.serving.scorer import Batch, Scorer
 from llactr.spec import DatasetSpec
@@ -32,6 +32,30 @@ from llactr.workspace import Workspace
 __all__ = ["LoadedBundle", "bundle_created", "bundle_folder", "load_bundle", "scoring"]
 
 _EXAMPLES = 200
+
+
+class UnderWay:
+    """A number of requests, and the moment when it is zero."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def begin(self) -> None:
+        """One more."""
+        self._count += 1
+        self._none.clear()
+
+    def end(self) -> None:
+        """One less."""
+        self._count -= 1
+        if not self._count:
+            self._none.set()
+
+    async def ended(self) -> None:
+        """Waits until there are none."""
+        await self._none.wait()
 
 
 @dataclass(frozen=True)
@@ -48,6 +72,7 @@ class LoadedBundle:
         reader: its connection to the store.
         schemas: request models of its spec.
         release: the version released last, as the online store had it when this was loaded.
+        requests: how many are under way with it.
         similarities: how alike the fields are, centered or not; filled when first asked for.
     """
 
@@ -57,11 +82,12 @@ class LoadedBundle:
     vectors: FieldVectors
     score: Callable[[NDArray[np.int32]], NDArray[np.float32]]
     scorer: Scorer
-    reader: StoreReader
+    reader: MarkedReader
     schemas: RequestSchemas
     release: str | None
     loaded_at: datetime
     similarities: dict[bool, Similarity] = field(default_factory=dict)
+    requests: UnderWay = field(default_factory=lambda: UnderWay())
 
     @property
     def spec(self) -> DatasetSpec:

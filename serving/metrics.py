@@ -52,6 +52,18 @@ class Metrics:
             ["field", "outcome"],
             registry=registry,
         )
+        self.damaged = Counter(
+            "llactr_damaged_vectors",
+            "Value vectors that the store returned damaged; their values were scored as cold",
+            ["field"],
+            registry=registry,
+        )
+        self.lost = Counter(
+            "llactr_lost_rows",
+            "Rows that were materialized and are gone from the store; requests for them are refused",
+            ["owner"],
+            registry=registry,
+        )
         self.cache_hits = Counter("llactr_item_cache_hits", "Items found in the cache", registry=registry)
         self.cache_misses = Counter("llactr_item_cache_misses", "Items read from the store", registry=registry)
         self.cache_age = Histogram(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
-import pyarrow as pa
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -22,7 +23,7 @@ from pydantic import (
 
 from llactr.spec import DatasetSpec, MultiValuedField, NumericField, TimestampPartField
 from llactr.spec import Field as SpecField
-from llactr.transforms import normalize_key
+from llactr.transforms import split_values
 
 __all__ = [
     "FieldInfo",
@@ -34,7 +35,6 @@ __all__ = [
     "RequestSchemas",
     "SimilarField",
     "SimilarResponse",
-    "as_text",
 ]
 
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?([Zz]|[+-]\d{2}:\d{2})")
@@ -144,18 +144,19 @@ def _context_entry(field: SpecField) -> tuple[Any, Any]:
     else:
         kind = _Category
     if field.nulls == "refuse":
+        if kind is _Text or kind is _Category:
+            kind = Annotated[kind, AfterValidator(partial(_some_value, field))]
         return kind, Field(alias=field.name, description=field.description)
     return kind | None, Field(default=None, alias=field.name, description=field.description)
 
 
-def as_text(value: str | int | float | bool | None) -> str | None:
-    """A key or category in the one spelling that ingest gives it."""
-    if value is None or type(value) is str:
-        return value
-    if type(value) is int:
-        return str(value)
-    text: str | None = normalize_key(pa.array([value]), "request")[0].as_py()
-    return text
+def _some_value(field: SpecField, value: object) -> object:
+    """An empty text is no value, and neither is a list of values without any."""
+    if isinstance(value, str):
+        held = split_values(value, field.separator) if isinstance(field, MultiValuedField) else value
+        if not held:
+            raise ValueError("expected a value: the spec says 'nulls: refuse'")
+    return value
 
 
 class _Answer(BaseModel):
@@ -190,12 +191,23 @@ class Comparison(BaseModel):
     scores: list[float]
 
 
+class MaterializationRead(BaseModel):
+    """Of which materialization the features are."""
+
+    run: str = Field(description="the run that ended last; several, joined by +, where views were run one by one")
+    mixed: bool = Field(description="another run was under way: rows may be of either")
+
+
+_MATERIALIZATION = Field(default=None, description="null for a row of context alone")
+
+
 class RankResponse(_Answer):
     """Scores of the candidates: `items[i]` has click probability `scores[i]`."""
 
     items: list[str]
     scores: list[float]
     cold: ColdStarts
+    materialization: MaterializationRead | None = _MATERIALIZATION
     unseen: UnseenCounts | None = _UNSEEN
     ids: list[list[int]] | None = None
     features: dict[str, list[Any]] | None = None
@@ -208,6 +220,7 @@ class PredictResponse(_Answer):
 
     scores: list[float]
     cold: ColdStarts
+    materialization: MaterializationRead | None = _MATERIALIZATION
     unseen: UnseenCounts | None = _UNSEEN
     ids: list[list[int]] | None = None
     features: dict[str, list[Any]] | None = None
@@ -273,7 +286,7 @@ class SimilarResponse(BaseModel):
 
 
 class ReloadRequest(_Request):
-    """Which bundle to load; without an id, the one that the service was started with, looked up again."""
+    """Which bundle to load; without an id, the one trained last, whatever was named before."""
 
     bundle: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")] | None = None
 

@@ -9,20 +9,21 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from llactr.ctr import UnseenValues
 from llactr.serving.batching import MicroBatcher
 from llactr.serving.cache import ItemCache
 from llactr.serving.codec import OwnerCodec, floor_hour
+from llactr.serving.marked import Fill, MarkedReader
 from llactr.serving.metrics import Metrics
-from llactr.serving.readers.base import StoreReader
-from llactr.serving.schemas import as_text
+from llactr.serving.readers.base import LostRowsError
 from llactr.serving.unseen import HeldValues, UnseenScorer
 from llactr.serving.views import Row, ViewRead, entity_views
 from llactr.spec import DatasetSpec, TimestampPartField
 from llactr.spec import Field as SpecField
-from llactr.transforms import OOV, Transform
+from llactr.transforms import OOV, Transform, scalar_text
 
 __all__ = ["Batch", "Scored", "Scorer"]
 
@@ -78,6 +79,7 @@ class Scored:
         unseen: values of text fields that training never saw; None where there are none.
         features: owner or "context" -> field -> raw values, one per key or context; None unless asked for.
         read_s: wall clock (Unix seconds) at which the oldest of the features was read.
+        fill: of which materialization they are; None where nothing of the store was needed yet.
     """
 
     ids: NDArray[np.int32]
@@ -86,6 +88,7 @@ class Scored:
     features: dict[str, dict[str, list[Any]]] | None
     read_s: float
     unseen: HeldValues | None = None
+    fill: Fill | None = None
 
 
 class Scorer:
@@ -105,7 +108,7 @@ class Scorer:
         transform: Transform,
         *,
         score: Callable[[NDArray[np.int32]], NDArray[np.float32]],
-        reader: StoreReader,
+        reader: MarkedReader,
         metrics: Metrics,
         cache_ttl_s: float,
         cache_items: int,
@@ -129,6 +132,7 @@ class Scorer:
                 spec, unseen, reader=reader, metrics=metrics, cache_ttl_s=cache_ttl_s, cache_values=cache_items
             )
         )
+        self._fill: Fill | None = None
         item_width = self._codecs["item"].width if "item" in self._codecs else 0
         self.cache = ItemCache(
             capacity=cache_items, ttl_s=cache_ttl_s if "item" in self._views else 0, width=item_width
@@ -138,7 +142,8 @@ class Scorer:
         """Scores a batch.
 
         Raises:
-            StoreAwayError: the store does not answer.
+            StoreAwayError: the store does not answer, or is not whole.
+            LostRowsError: a row that was materialized is gone.
         """
         began, now_s = time.thread_time(), time.monotonic()
         wall_s = time.time()
@@ -146,8 +151,14 @@ class Scorer:
         wanted = self._wanted(batch, misses)
         spent = time.thread_time() - began
         self._metrics.spent("transform", spent)
+        fill = self._fill
         if wanted:
-            found = await self._reader.read(wanted)
+            reading = await self._reader.reading(wanted)
+            found, fill = reading.rows, reading.fill
+            if fill != self._fill:
+                self._start_fill(fill)
+                if misses is not None and len(misses) < len(rows["item"]):
+                    return await self.score(batch, with_features=with_features)  # those cached are of another one
             for (view, _), read in zip(wanted, found, strict=True):
                 if view.owner == "item" and misses is not None:
                     for position, row in zip(misses, read, strict=True):
@@ -155,7 +166,12 @@ class Scorer:
                 else:
                     rows[view.owner] = read
         began = time.thread_time()
-        ids = self._ids(batch, rows, item_ids, misses, now_s)
+        try:
+            ids = self._ids(batch, rows, item_ids, misses, now_s)
+        except DecodeError as error:
+            raise LostRowsError(
+                f"a row of the online store is damaged ({error}): run 'llactr materialize --force'", owner="any", rows=1
+            ) from None
         cold = self._count_cold(batch, rows, ids)
         unseen = self._unseen if self._unseen is not None and self._unseen.among(ids) else None
         self._metrics.spent("transform", time.thread_time() - began)
@@ -167,7 +183,15 @@ class Scorer:
             scores = unseen.score(ids, held)
         self._metrics.scored.inc(len(scores))
         features = self._features(batch, rows) if with_features else None
-        return Scored(ids=ids, scores=scores, cold=cold, features=features, read_s=wall_s - age_s, unseen=held)
+        read_s = wall_s - age_s
+        return Scored(ids=ids, scores=scores, cold=cold, features=features, read_s=read_s, unseen=held, fill=fill)
+
+    def _start_fill(self, fill: Fill) -> None:
+        """From now on rows are of another materialization: what is cached is not used beside them."""
+        self._fill = fill
+        self.cache.clear()
+        if self._unseen is not None:
+            self._unseen.cache.clear()
 
     @property
     def places_unseen(self) -> bool:
@@ -178,6 +202,9 @@ class Scorer:
         """Takes over what another scorer has cached, through this one's transform; returns how many items."""
         if "item" not in self._views or other._views.get("item") != self._views["item"] or not len(other.cache):
             return 0
+        if self._fill is not None and self._fill != other._fill:
+            return 0
+        self._fill = other._fill
         keys, rows, read_at = other.cache.entries()
         ids = self._codecs["item"].entity_ids(keys, rows)
         for position, key in enumerate(keys):  # each with its own age
@@ -300,4 +327,4 @@ def _context_raw(field: SpecField, moment: datetime, context: Mapping[str, Any])
     if isinstance(field, TimestampPartField):
         return moment if field.source_column is None else context.get(field.name)
     value = context.get(field.name)
-    return value if field.kind == "numeric" or value is None else as_text(value)
+    return value if field.kind == "numeric" or value is None else scalar_text(value)

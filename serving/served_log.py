@@ -22,25 +22,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from llactr.atomic import writing_file
+from llactr.columns import EVENT_TIMESTAMP, SEMANTICS_VERSION, TIMESTAMP
 from llactr.errors import SpecError
 from llactr.serving.metrics import Metrics
 from llactr.serving.scorer import Batch, Scored
 from llactr.spec import DatasetSpec
-from llactr.transforms import EVENT_TIMESTAMP, raw_column, raw_type
+from llactr.transforms import raw_column, raw_type
 from llactr.workspace import Workspace
 
 __all__ = ["SERVED", "ServedLog", "served_schema", "served_table_path"]
 
 _LOG = logging.getLogger(__name__)
-_TIMESTAMP = pa.timestamp("us", "UTC")
 
 SERVED = {
     "served_request": pa.string(),
-    "served_at": _TIMESTAMP,
+    "served_at": TIMESTAMP,
     "served_bundle": pa.string(),
     "served_score": pa.float32(),
     "served_ids": pa.list_(pa.int32()),
-    "semantics_version": pa.string(),
+    SEMANTICS_VERSION: pa.string(),
 }
 """Columns beside keys, event timestamp and fields. `served_at` is when the oldest of the features was read."""
 
@@ -57,7 +58,7 @@ def served_schema(spec: DatasetSpec) -> pa.Schema:
         SpecError: a field has the name of one of the log's own columns.
     """
     columns: dict[str, pa.DataType] = {entity.join_key: pa.string() for entity in spec.entities.values()}
-    columns[EVENT_TIMESTAMP] = _TIMESTAMP
+    columns[EVENT_TIMESTAMP] = TIMESTAMP
     for field in spec.fields:
         if field.name in SERVED:
             raise SpecError(
@@ -167,14 +168,9 @@ class ServedLog:
             try:
                 folder = served_table_path(self._workspace, spec.name)
                 table = pa.concat_tables([_table(record) for record in group])
-                folder.mkdir(parents=True, exist_ok=True)
                 name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}.parquet"
-                draft = folder / f".{name}.draft"
-                try:
+                with writing_file(folder / name) as draft:
                     pq.write_table(table, draft, compression="zstd")
-                    draft.replace(folder / name)
-                finally:
-                    draft.unlink(missing_ok=True)
             except Exception:  # a full disk must not end the thread, nor scoring
                 self._metrics.log_failures.inc()
                 self._metrics.log_dropped.inc(sum(record.batch.rows for record in group))
@@ -202,7 +198,7 @@ def _table(record: _Record) -> pa.Table:
     width = scored.ids.shape[1]
     offsets = np.arange(count + 1, dtype=np.int32) * width
     columns["served_ids"] = pa.ListArray.from_arrays(pa.array(offsets), pa.array(scored.ids.ravel(), pa.int32()))
-    columns["semantics_version"] = [record.semantics_version] * count
+    columns[SEMANTICS_VERSION] = [record.semantics_version] * count
     return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema=schema)
 
 

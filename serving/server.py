@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 import uvicorn
 
+from llactr.serving.access import Access
 from llactr.serving.app import create_service_app
 from llactr.serving.config import ServeConfig
 from llactr.serving.control import Control
@@ -70,7 +71,7 @@ def serve(config: ServeConfig, listener: socket.socket, *, control: Control | No
         uvicorn.Config(
             app,
             loop="uvloop",
-            http=guarded_protocol(config.max_connections),
+            http=guarded_protocol(config.max_connections, has_key=Access(config).has_key),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -114,7 +115,7 @@ async def _serve(server: uvicorn.Server, service: Service, listener: socket.sock
 
 async def _reload(service: Service) -> None:
     with contextlib.suppress(LlactrError):  # said in the log; the bundle in use stays
-        await service.reload()
+        await service.reload(signalled=True)
 
 
 def configure_logging() -> None:

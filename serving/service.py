@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from llactr.errors import BundleError, LlactrError, StoreError
 from llactr.serving.config import ServeConfig
-from llactr.serving.control import Control
+from llactr.serving.control import NEWEST, Control
 from llactr.serving.loaded import LoadedBundle, bundle_folder, load_bundle
 from llactr.serving.metrics import Metrics
 from llactr.serving.problems import Problem
@@ -23,7 +24,6 @@ from llactr.workspace import Workspace
 __all__ = ["Service"]
 
 _LOG = logging.getLogger(__name__)
-_GRACE_S = 5.0
 
 
 class Service:
@@ -49,7 +49,7 @@ class Service:
         )
         self._main: LoadedBundle | None = None
         self._compare: LoadedBundle | None = None
-        self._wanted = (control.target() if control else None) or config.bundle
+        self._wanted = _named((control.target() if control else None) or config.bundle)
         self._started = False
         self._not_ready = "the bundle is being loaded"
         self._reloading = asyncio.Lock()
@@ -67,7 +67,8 @@ class Service:
         self.metrics.ready.set(0)
         folder = bundle_folder(self.config, self._wanted)
         try:
-            await self._load_both(folder)
+            async with self._reloading:  # a SIGHUP meanwhile waits
+                await self._load_both(folder)
         except StoreError as error:
             self._unready(str(error))
         self.log.start()
@@ -129,11 +130,22 @@ class Service:
         self._unready(str(error))
         return Problem.unavailable(str(error))
 
-    async def reload(self, name: str | None = None) -> ReloadResponse:
+    @contextmanager
+    def in_use(self) -> Iterator[LoadedBundle]:
+        """The bundle in use, as `main`; its store stays connected while the block runs."""
+        loaded = self.main
+        loaded.requests.begin()
+        try:
+            yield loaded
+        finally:
+            loaded.requests.end()
+
+    async def reload(self, name: str | None = None, *, signalled: bool = False) -> ReloadResponse:
         """Loads a bundle beside the one in use and switches to it, or keeps the old one.
 
         Args:
-            name: a bundle's id; by default what the service was started with, looked up again.
+            name: a bundle's id; by default the one trained last, whatever was named before.
+            signalled: by SIGHUP, which in a worker means what the workers were told to load.
 
         Raises:
             LlactrError: the new bundle cannot be served; nothing has changed.
@@ -141,10 +153,12 @@ class Service:
         async with self._reloading:
             began = time.perf_counter()
             old = self._main
-            name = name or (self._control.target() if self._control else None)
+            if signalled and self._control is not None:
+                name = _named(self._control.target())
             try:
-                folder = bundle_folder(self.config, name or self._wanted)
+                folder = bundle_folder(self.config, name)
                 if old is not None and folder == old.folder:
+                    self._wanted = name
                     self.metrics.reloads.labels("unchanged").inc()
                     return ReloadResponse(
                         previous=old.id, bundle=old.id, changed=False, seconds=time.perf_counter() - began
@@ -162,8 +176,7 @@ class Service:
             if old is not None:
                 new.scorer.warm(old.scorer)
             self._switch(new)
-            if name is not None:
-                self._wanted = name
+            self._wanted = name
             if old is not None:
                 self.background(_retire(old))
             self.metrics.reloads.labels("switched").inc()
@@ -190,6 +203,7 @@ class Service:
                     bundle_folder(self.config, self.config.compare_bundle), self.config, metrics=self.metrics
                 )
                 if compare.spec.name != main.spec.name:
+                    await compare.reader.close()
                     raise BundleError(
                         f"bundle {compare.id} is of dataset {compare.spec.name!r}, {main.id} of {main.spec.name!r}: "
                         "bundles to compare must be of one dataset"
@@ -223,10 +237,11 @@ class Service:
             try:
                 if self._main is None:
                     async with self._reloading:
-                        await self._load_both(bundle_folder(self.config, self._wanted))
+                        if self._main is None:  # a reload may have come first
+                            await self._load_both(bundle_folder(self.config, self._wanted))
                 for loaded in (self._main, self._compare):
                     if loaded is not None:
-                        await loaded.reader.probe()
+                        await self._probe(loaded)
             except LlactrError as error:
                 self._unready(str(error))
             except Exception:
@@ -234,6 +249,13 @@ class Service:
                 self._unready("the online store cannot be looked at: the log says why")
             else:
                 self._ready()
+
+    async def _probe(self, loaded: LoadedBundle) -> None:
+        try:
+            await loaded.reader.probe()
+        except LlactrError:
+            if any(loaded is one for one in (self._main, self._compare)):  # else it was let go of meanwhile
+                raise
 
     def _ready(self) -> None:
         if self._not_ready:
@@ -250,5 +272,9 @@ class Service:
 
 async def _retire(old: LoadedBundle) -> None:
     """Lets go of a bundle when the requests that began with it have ended."""
-    await asyncio.sleep(_GRACE_S)
+    await old.requests.ended()
     await old.reader.close()
+
+
+def _named(name: str | None) -> str | None:
+    return None if name == NEWEST else name

@@ -12,15 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from feast.protos.feast.types.Value_pb2 import Value
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from llactr.ctr import UnseenValues
 from llactr.ctr.values.unseen_rows import UnseenRows, unseen_words
+from llactr.serving.marked import MarkedReader
 from llactr.serving.metrics import Metrics
-from llactr.serving.readers.base import StoreReader
 from llactr.serving.views import Row, ViewRead, value_view
 from llactr.spec import DatasetSpec
+from llactr.store.feast.messages import Value, vector_of
 from llactr.transforms import OOV
 
 __all__ = ["HeldValues", "PlacedCache", "UnseenScorer"]
@@ -85,6 +86,10 @@ class PlacedCache:
         found = self._kept.get((field, value))
         return None if found is None or now_s - found[0] > self._ttl_s else found[1]
 
+    def clear(self) -> None:
+        """Forgets all entries."""
+        self._kept = {}
+
     def put(self, field: str, value: str, row: NDArray[np.float32], *, read_at_s: float) -> None:
         """Keeps the row of a value."""
         if not self._capacity:
@@ -93,6 +98,15 @@ class PlacedCache:
         if len(self._kept) >= self._capacity:
             del self._kept[next(iter(self._kept))]
         self._kept[field, value] = (read_at_s, row)
+
+
+def parse_vector(stored: bytes, dim: int) -> NDArray[np.float32] | None:
+    """A value's vector (L,) float32 as stored; None for what is no vector of `dim` finite numbers."""
+    try:
+        vector = vector_of(Value.FromString(stored))
+    except DecodeError:
+        return None
+    return vector if vector is not None and vector.shape == (dim,) and np.isfinite(vector).all() else None
 
 
 class UnseenScorer:
@@ -109,7 +123,7 @@ class UnseenScorer:
         spec: DatasetSpec,
         unseen: UnseenValues,
         *,
-        reader: StoreReader,
+        reader: MarkedReader,
         metrics: Metrics,
         cache_ttl_s: float,
         cache_values: int,
@@ -177,9 +191,13 @@ class UnseenScorer:
         """Rows of those values that the store knows; kept from now on."""
         vectors = {}
         for value, row in zip(values, stored, strict=True):
-            vector = Value.FromString(row[0]).float_list_val.val if row is not None and row[0] else None
-            if vector:
-                vectors[value] = np.array(vector, np.float32)
+            if row is None or not row[0]:
+                continue
+            vector = parse_vector(row[0], self._unseen.dim(name))
+            if vector is None:  # scored as cold, rather than by something that is no vector
+                self._metrics.damaged.labels(name).inc()
+                continue
+            vectors[value] = vector
         rows = self._unseen.rows_of({name: vectors}).get(name, {})
         for value, placed in rows.items():
             self.cache.put(name, value, placed, read_at_s=now_s)

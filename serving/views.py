@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from llactr.columns import DATASET, FIELD, SEMANTICS_VERSION, VALUE, VECTOR
 from llactr.spec import DatasetSpec
+from llactr.store.marks import MARK_KEY, MARKS
 from llactr.store.names import PhysicalNames
 from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE, VALUE_SEMANTICS
 
-__all__ = ["Row", "ViewRead", "entity_views", "presence_key", "value_view"]
+__all__ = ["Row", "ViewRead", "entity_views", "mark_view", "presence_key", "presence_view", "value_view"]
 
 Row = tuple[bytes | None, ...] | None
 """The stored values of one entity as serialized Feast values, in the order of the view's features; None: unknown."""
@@ -20,7 +22,7 @@ class ViewRead:
     """How one view is read.
 
     Attributes:
-        owner: whose view it is; `value` for the vectors of values.
+        owner: whose view it is; `value` for the vectors of values, `store` for what tells that the store is whole.
         view: its name.
         join_key: the entity's key, as Feast knows it; of several join keys the one that sorts last.
         features: the features wanted, as Feast knows them.
@@ -28,7 +30,7 @@ class ViewRead:
         fixed: the other join keys and their values.
     """
 
-    owner: Literal["user", "item", "value"]
+    owner: Literal["user", "item", "value", "store"]
     view: str
     join_key: str
     features: tuple[str, ...]
@@ -54,19 +56,32 @@ def entity_views(spec: DatasetSpec) -> dict[str, ViewRead]:
 
 def value_view(spec: DatasetSpec, field: str, values_version: str) -> ViewRead:
     """The vectors of one field's values; the row's key is the value."""
-    fixed = (("dataset", spec.name), ("field", field), ("semantics_version", values_version))
-    return ViewRead("value", VALUE_SEMANTICS, "value", ("vector",), fixed=fixed)
+    fixed = ((DATASET, spec.name), (FIELD, field), (SEMANTICS_VERSION, values_version))
+    return ViewRead("value", VALUE_SEMANTICS, VALUE, (VECTOR,), fixed=fixed)
+
+
+def mark_view(feature: Literal["content", "keys", "prints"]) -> ViewRead:
+    """The marks of views (`content`), or pieces of their keys."""
+    return ViewRead("store", MARKS, MARK_KEY, (feature,))
+
+
+def presence_view(spec: DatasetSpec, semantics_version: str | None) -> tuple[ViewRead, str]:
+    """The row of `presence_key`, as it is read."""
+    view, key = presence_key(spec, semantics_version)
+    *fixed, (last, value) = sorted(key.items())
+    feature = "semantics_version" if view == SEMANTICS_RELEASE else "encoder"
+    return ViewRead("store", view, last, (feature,), fixed=tuple(fixed)), value
 
 
 def presence_key(spec: DatasetSpec, semantics_version: str | None) -> tuple[str, dict[str, str]]:
-    """A view and key whose row must be online for scores to be right: it vanishes when the store was emptied.
+    """A view and key whose row must be online for the bundle to be served: that the store has its semantics version.
 
     The first field's vector of the bundle's version, or the dataset's release for a bundle without version.
     """
     if semantics_version is None:
-        return SEMANTICS_RELEASE, {"dataset": spec.name}
+        return SEMANTICS_RELEASE, {DATASET: spec.name}
     return FIELD_SEMANTICS, {
-        "dataset": spec.name,
-        "field": spec.field_names[0],
-        "semantics_version": semantics_version,
+        DATASET: spec.name,
+        FIELD: spec.field_names[0],
+        SEMANTICS_VERSION: semantics_version,
     }

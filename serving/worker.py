@@ -7,7 +7,7 @@ import sys
 
 from llactr.errors import LlactrError
 from llactr.serving.server import configure_logging, serve
-from llactr.serving.workers import config_of
+from llactr.serving.workers import config_of, end_with_parent
 
 __all__ = ["main"]
 
@@ -16,6 +16,7 @@ def main() -> int:
     """Serves; the exit code says whether the input was at fault."""
     configure_logging()
     config, listener, control = config_of(json.load(sys.stdin))
+    end_with_parent(control.parent)
     try:
         serve(config, listener, control=control)
     except LlactrError as error:

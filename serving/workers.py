@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -25,10 +26,11 @@ from llactr.serving.config import ServeConfig
 from llactr.serving.control import Control
 from llactr.serving.loaded import bundle_folder
 
-__all__ = ["config_of", "supervise"]
+__all__ = ["config_of", "end_with_parent", "supervise"]
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.2
+_PARENT_POLL_S = 0.5
 _LAST_WORD_S = 15.0
 _RESTARTS_PER_MINUTE = 10
 
@@ -128,6 +130,7 @@ class _Supervisor:
         self._ending = True
 
     def _pass_on(self, number: int, _: FrameType | None) -> None:
+        Control(self._folder, os.getpid()).hangup()
         self._signal(number)
 
 
@@ -137,6 +140,18 @@ def _with_secrets(config: ServeConfig) -> dict[str, Any]:
     content["api_keys"] = [key.get_secret_value() for key in config.api_keys]
     content["admin_key"] = config.admin_key.get_secret_value() if config.admin_key else None
     return content
+
+
+def end_with_parent(parent: int) -> None:
+    """Ends this worker once its parent is gone, by kill -9 too: it would hold the port, and nobody would reload it."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_POLL_S)
+        _LOG.error("the parent process is gone: this worker ends")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def config_of(order: dict[str, Any]) -> tuple[ServeConfig, socket.socket, Control]:

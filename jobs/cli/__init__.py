@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from llactr import __version__
+from llactr.jobs.cli.console import speak_plainly
 from llactr.jobs.cli.data import apply, ingest, materialize
 from llactr.jobs.cli.evaluation import diagnose, evaluate
 from llactr.jobs.cli.semantics import encode, finetune
@@ -20,8 +23,24 @@ app = typer.Typer(
     help="LLM field semantics for CTR models: vectors in Feast, point-in-time training sets, consistent serving.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"llactr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 for _command in (
     ingest, finetune, encode, apply, materialize, train, diagnose, predict, run, quickstart, tune, evaluate, serve,
     check, skew,
@@ -31,6 +50,7 @@ for _command in (
 
 def main() -> None:
     """The console script `llactr`."""
+    speak_plainly()
     try:
         app()
     except KeyboardInterrupt:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from llactr.errors import InputError, LlactrError, NotReadyError
 from llactr.extras import naming_extras
 from llactr.jobs.cli.console import Terminal
 from llactr.steps import Job, exclusive
+from llactr.system import interrupted, system_failure
 from llactr.workspace import Workspace
 
 __all__ = [
@@ -42,6 +44,7 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="YAML with the sections semantics, values, train and evaluate; flags win over it."),
 ]
+_LOG_BYTES = 5_000_000
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 takes all cores.")]
 
 
@@ -54,7 +57,10 @@ def execute(
     writes: bool = True,
     threads: int = 0,
 ) -> None:
-    """Runs a command's body: prints its result, turns errors into one sentence and an exit code."""
+    """Runs a command's body: prints its result, turns errors into one sentence and an exit code.
+
+    Codes: 0; 1 where the step or the machine failed; 2 where the input is at fault; 130 after an interrupt.
+    """
     os.environ.setdefault(
         "OMP_WAIT_POLICY", "PASSIVE"
     )  # before torch is imported: spinning threads starve a busy machine
@@ -62,14 +68,47 @@ def execute(
     terminal = Terminal(as_json=as_json)
     job = Job(workspace=Workspace.at(workspace), terminal=terminal, force=force)
     try:
-        with naming_extras(), exclusive(job.workspace) if writes else nullcontext():
+        with naming_extras(), _log_file(job.workspace), exclusive(job.workspace) if writes else nullcontext():
             content, text = body(job)
-    except LlactrError as error:
-        if as_json:
-            print(json.dumps({"error": str(error), "kind": type(error).__name__}, ensure_ascii=False))
-        terminal.note(f"llactr: {error}")
-        raise typer.Exit(error.exit_code) from None
+    except BaseException as error:
+        if interrupted(error):
+            terminal.note("llactr: interrupted; nothing was left half-written")
+            raise typer.Exit(130) from None
+        said = error if isinstance(error, LlactrError) else system_failure(error)
+        if said is None:
+            raise
+        terminal.failure(said)
+        raise typer.Exit(said.exit_code) from None
     terminal.result(content, text)
+
+
+@contextmanager
+def _log_file(workspace: Workspace) -> Iterator[None]:
+    """What is logged goes into the workspace's `llactr.log` too, and how the command ended; none without workspace."""
+    log = logging.getLogger("llactr")
+    try:
+        if not os.access(workspace.root, os.W_OK | os.X_OK):  # not there, or read-only
+            yield
+            return
+        handler = RotatingFileHandler(
+            workspace.root / "llactr.log", maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8", delay=True
+        )
+    except OSError:  # a folder that cannot be read or written
+        yield
+        return
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    except LlactrError as error:
+        log.error("%s: %s", type(error).__name__, error)
+        raise
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        handler.close()
 
 
 def check_spec(name: str) -> None:

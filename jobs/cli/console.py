@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +14,26 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from llactr.errors import LlactrError
 from llactr.steps import Advance
 
-__all__ = ["Terminal"]
+__all__ = ["Terminal", "speak_plainly"]
+
+_PLAIN = {"−": "-", "–": "-", "—": "-", "…": "...", "✓": "*", "\u202f": " ", "\xa0": " ", "×": "x"}
+
+
+def speak_plainly() -> None:
+    """Has streams that cannot hold every character (latin-1, ASCII) write what comes nearest instead of failing."""
+    codecs.register_error("llactr.plain", _nearest)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+            stream.reconfigure(errors="llactr.plain")
+
+
+def _nearest(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(char, "?") for char in error.object[error.start : error.end]), error.end
 
 
 class Terminal:
@@ -25,12 +45,13 @@ class Terminal:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
+        speak_plainly()
         self._err = Console(stderr=True, highlight=False)
         self._out = Console(highlight=False)
 
     def note(self, text: str) -> None:
         """A line on stderr."""
-        self._err.print(text, markup=False)
+        self._err.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
     def step(self, name: str) -> Iterator[Advance]:
@@ -58,12 +79,22 @@ class Terminal:
             yield advance
         seconds = time.perf_counter() - started
         self._err.print(f"[green]✓[/] {name:<12} {seconds:7.1f} s  ", end="")
-        self._err.print(last_note, markup=False, style="dim")
+        self._err.print(last_note, markup=False, style="dim", soft_wrap=True)
+
+    def failure(self, error: LlactrError) -> None:
+        """An error: a sentence on stderr, and with `--json` an object on stdout."""
+        if self.as_json:
+            self._json({"error": str(error), "kind": type(error).__name__})
+        self.note(f"llactr: {error}")
+
+    def _json(self, content: dict[str, Any]) -> None:
+        encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+        print(json.dumps(content, ensure_ascii=not encoding.lower().startswith("utf"), default=str))
 
     def result(self, content: dict[str, Any], text: str | None = None) -> None:
         """Prints the result: one JSON object on stdout with `--json`, else `text` (or the object, readable)."""
         if self.as_json:
-            print(json.dumps(content, ensure_ascii=False, default=str))
+            self._json(content)
         elif text is not None:
             self._out.print(text, markup=False, soft_wrap=True)
         else:

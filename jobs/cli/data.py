@@ -25,6 +25,9 @@ def ingest(
     append: Annotated[
         bool, typer.Option("--append", help="Add the folder's rows to the dataset: new items, users, events.")
     ] = False,
+    allow_unmatched: Annotated[
+        bool, typer.Option("--allow-unmatched", help="Go on although no event finds its user's or item's row.")
+    ] = False,
     workspace: WorkspaceOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -35,7 +38,8 @@ def ingest(
         check_spec(spec)
         from llactr.jobs import ingest as step
 
-        outcome = step.append(job, spec, data_folder=data) if append else step.run(job, spec, data_folder=data)
+        ingested = step.append if append else step.run
+        outcome = ingested(job, spec, data_folder=data, allow_unmatched=allow_unmatched)
         return outcome.as_json(), step.describe(outcome)
 
     execute(body, workspace=workspace, as_json=as_json, force=force)

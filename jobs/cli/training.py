@@ -99,11 +99,15 @@ def predict(
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
         name = chosen_dataset(job, dataset)
         from llactr.jobs import predict as step
+        from llactr.store.ingested import dataset_spec
 
         if check:
             outcome = step.check(job, name, bundle=bundle, rows=check)
             return outcome.as_json(), step.describe_check(outcome)
-        scored = step.run(job, name, bundle=bundle, rows=step.read_rows(row or [], file))
+        rows = step.read_rows(dataset_spec(job.workspace, name), row or [], file)
+        scored = step.run(job, name, bundle=bundle, rows=rows)
+        if scored.doubts:
+            typer.echo(scored.doubts, err=True)
         return scored.model_dump(mode="json"), step.describe(scored)
 
     execute(body, workspace=workspace, as_json=as_json, writes=bool(check))

@@ -29,7 +29,7 @@ from llactr.ctr.model import CTRModel, predict
 from llactr.ctr.values.projections import ValueProjections, folded
 from llactr.ctr.values.unseen import UnseenValues
 from llactr.errors import BundleError, DataError
-from llactr.manifest import file_hash
+from llactr.manifest import file_hash, is_sealed, sealed
 from llactr.semantics import FieldVectors
 from llactr.spec import DatasetSpec
 from llactr.transforms import Transform
@@ -152,7 +152,7 @@ class Bundle:
             "metrics": self.metrics,
             "files": {str(path.relative_to(folder)): file_hash(path) for path in _files(folder)},
         }
-        text = json.dumps(facts, indent=2, ensure_ascii=False)
+        text = json.dumps(sealed(facts), indent=2, ensure_ascii=False)
         (folder / _FACTS).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
@@ -172,12 +172,24 @@ class Bundle:
             vectors = FieldVectors.load(folder / _VECTORS)
             transform = Transform.load(folder / _TRANSFORM)
             model = _model(config, transform, vectors)
-            model.load_state_dict(load_file(folder / _WEIGHTS))
+            weights = load_file(folder / _WEIGHTS)
+            _refuse_not_finite(weights, folder)
+            model.load_state_dict(weights)
             values = ValueProjections.load(folder / _VALUES) if facts.get("values_version") else None
         except (OSError, KeyError, AttributeError, RuntimeError, SafetensorError, ValidationError, DataError) as error:
             said = " ".join(str(error).split())[:200]
             raise BundleError(_damaged(folder, f"{type(error).__name__}: {said}")) from None
         return cls(spec, transform, model.eval(), vectors, facts["metrics"], values)
+
+
+def _refuse_not_finite(weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """One NaN among a million embeddings passes any warm-up, and is the score of whoever asks for it."""
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            count = int((~torch.isfinite(tensor)).sum())
+            raise BundleError(
+                f"the bundle {folder} has {count} weights in {name!r} that are not finite: run 'llactr train' again"
+            )
 
 
 def _model(config: ModelConfig, transform: Transform, vectors: FieldVectors) -> CTRModel:
@@ -197,6 +209,8 @@ def _facts(folder: Path) -> dict[str, Any]:
             raise BundleError(
                 f"the bundle {folder} has format {facts['format']!r}, this version reads {_FORMAT}: run 'llactr train'"
             )
+        if not is_sealed(facts):
+            raise BundleError(_damaged(folder, f"{_FACTS} is not the file that was saved"))
         return dict(facts)
     except FileNotFoundError:
         raise BundleError(

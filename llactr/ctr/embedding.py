@@ -93,11 +93,16 @@ class FusedEmbedding(nn.Module):
         """
         rows = self.row_ids(ids)
         distinct, inverse, segments = distinct_rows((rows.t() if field_major else rows).reshape(-1))
-        leaves = [values.requires_grad_() for values in fetch(distinct)]
+        stored = self.stored_rows(distinct)
+        leaves = [values.requires_grad_() for values in fetch(stored)]
         table, linear = self.rows_in_use(distinct, leaves)
         positions = inverse.view(rows.shape[1], -1).t() if field_major else inverse.view(rows.shape)
-        fields = self.row_fields.index_select(0, distinct)
+        fields = self.row_fields.index_select(0, stored)
         return distinct, leaves, Lookup(table, linear, positions, fields, segments, field_major)
+
+    def stored_rows(self, rows: Tensor) -> Tensor:
+        """(U,) rows of the parameters that a batch's different rows (U,) are made from: themselves."""
+        return rows
 
     def rows_in_use(self, rows: Tensor, values: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
         """`table()` and `linear_table()` at some rows, from the parameters' values there.

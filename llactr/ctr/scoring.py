@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from llactr.ctr.bundle import Bundle
 from llactr.ctr.find import find_bundle
 from llactr.ctr.model import predict
+from llactr.ctr.request_ids import request_ids
 from llactr.datasets.rows import request_table
 from llactr.store import OnlineReader
 from llactr.store.ingested import dataset_spec
@@ -28,6 +29,7 @@ class ScoredRows(BaseModel):
         bundle: the id of the bundle that scored.
         semantics_version: the version that it is pinned to.
         unseen_values_placed: distinct values that training never saw and that were placed by their vectors.
+        out_of_vocabulary: field -> rows that hold a value of it that training never saw.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,7 +38,14 @@ class ScoredRows(BaseModel):
     semantics_version: str
     rows: int
     unseen_values_placed: int
+    out_of_vocabulary: dict[str, int] = {}
     scores: tuple[float, ...]
+
+    @property
+    def doubts(self) -> str:
+        """Which fields hold values that training never saw, in a sentence; empty for none."""
+        said = [f"{name} in {count:,} of {self.rows:,} rows" for name, count in self.out_of_vocabulary.items()]
+        return f"values that training never saw: {', '.join(said)}" if said else ""
 
 
 def score_rows(workspace: Workspace, dataset: str, rows: pa.Table, *, bundle: str | None = None) -> ScoredRows:
@@ -59,13 +68,15 @@ def score_rows(workspace: Workspace, dataset: str, rows: pa.Table, *, bundle: st
     loaded = Bundle.load(folder)
     requests = request_table(rows, spec)
     reader = OnlineReader(workspace, spec)
+    reader.require_whole()
     loaded.check_vectors(reader.field_vectors(loaded.version))
-    _, scores, placed = score_online(loaded, reader, reader.features(requests))
+    ids, scores, placed = score_online(loaded, reader, reader.features(requests))
     return ScoredRows(
         bundle=folder.name,
         semantics_version=loaded.version,
         rows=len(scores),
         unseen_values_placed=placed,
+        out_of_vocabulary=loaded.transform.out_of_vocabulary(ids),
         scores=tuple(round(float(score), 7) for score in scores),
     )
 
@@ -74,7 +85,7 @@ def score_online(
     loaded: Bundle, reader: OnlineReader, features: pa.Table
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], int]:
     """Ids (N, C) and scores (N,) of raw rows, and how many values that training never saw were placed by vectors."""
-    ids = loaded.transform.ids(features)
+    ids = request_ids(loaded.transform, loaded.spec, features)
     unseen = loaded.unseen_values()
     if unseen is None:
         return ids, predict(loaded.model, ids), 0

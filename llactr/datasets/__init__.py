@@ -12,8 +12,8 @@ from llactr.lazy import loader
 if TYPE_CHECKING:
     from llactr.datasets.append import append_offline_tables
     from llactr.datasets.base import RECIPES, Recipe, fetch
-    from llactr.datasets.ingest import ingest_key, input_hashes, table_files, write_offline_tables
-    from llactr.datasets.sources import read_source, source_files
+    from llactr.datasets.ingest import ingest_key, input_hashes, tables_stand, write_offline_tables
+    from llactr.datasets.sources import read_source, source_files, table_files
     from llactr.datasets.summary import FieldSummary, IngestSummary
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "read_source",
     "source_files",
     "table_files",
+    "tables_stand",
     "write_offline_tables",
 ]
 
@@ -44,7 +45,8 @@ __getattr__ = loader(
         "input_hashes": "ingest",
         "read_source": "sources",
         "source_files": "sources",
-        "table_files": "ingest",
+        "table_files": "sources",
+        "tables_stand": "ingest",
         "write_offline_tables": "ingest",
     },
 )

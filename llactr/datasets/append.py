@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,22 +9,30 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llactr.datasets.events import CREATED_TIMESTAMP, EventReader, read_entities
-from llactr.datasets.ingest import BEFORE_FIRST_EVENT, table_files, write_description, write_events
-from llactr.datasets.sources import source_files
+from llactr.atomic import scratch
+from llactr.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP
+from llactr.datasets.cautions import UnmatchedKeys, unmatched_keys
+from llactr.datasets.events import EventReader, read_entities
+from llactr.datasets.ingest import BEFORE_FIRST_EVENT, announce_description, refuse_unmatched, write_events
+from llactr.datasets.sources import source_files, table_files
 from llactr.datasets.summary import IngestSummary, summarize
 from llactr.errors import DataError, NotReadyError
 from llactr.manifest import file_hash, read_manifest
-from llactr.spec import DatasetSpec, EntityOwner, load_spec
+from llactr.pending import finish
+from llactr.spec import DatasetSpec, EntityOwner, load_spec, spec_difference
 from llactr.sql import connect, parquet_scan, quote_identifier
-from llactr.transforms import EVENT_TIMESTAMP
 from llactr.workspace import Workspace
 
 __all__ = ["append_offline_tables"]
 
 
 def append_offline_tables(
-    spec: DatasetSpec, workspace: Workspace, data_folder: Path, *, written: datetime | None = None
+    spec: DatasetSpec,
+    workspace: Workspace,
+    data_folder: Path,
+    *,
+    written: datetime | None = None,
+    allow_unmatched: bool = False,
 ) -> IngestSummary:
     """Adds what a data folder holds to the offline tables of a dataset, as new part files.
 
@@ -40,6 +44,8 @@ def append_offline_tables(
         workspace: where the dataset is.
         data_folder: holds at least one of the spec's sources; those that it lacks get no new rows.
         written: created timestamp (UTC) of entity rows that do not say it themselves; by default now.
+        allow_unmatched: go on although no new event finds its user's or item's row, because the keys are spelled
+            otherwise.
 
     Raises:
         NotReadyError: the dataset has not been ingested.
@@ -58,7 +64,7 @@ def append_offline_tables(
     if not given:
         raise DataError(f"the folder {data_folder} holds none of the sources {', '.join(map(repr, spec.sources))}")
     dropped = int(manifest["summary"]["dropped"])
-    with _draft(folder) as draft:
+    with scratch(folder / "append") as draft:
         if spec.events in given:
             reader = EventReader(spec, data_folder)
             write_events(reader, draft, known=known["events"])
@@ -76,13 +82,26 @@ def append_offline_tables(
                 rows = _new_rows(spec, owner, rows, known[owner])
                 (draft / owner).mkdir()
                 pq.write_table(rows, draft / owner / "part.parquet", compression="zstd")
-        new_rows = _take_over(draft, folder)
-    tables = {name: table_files(folder / name) for name in known}
-    added = {str(path): file_hash(path) for files in given.values() for path in files}
-    summary = summarize(spec, tables, dropped=dropped, new_rows=new_rows, inputs=manifest["inputs"])
-    if any(new_rows.values()):
-        history = [*manifest.get("appended", []), {"inputs": added, "new_rows": new_rows}]
-        write_description(spec, workspace, summary, manifest["key"], appended=history)
+        doubts = _unmatched(spec, draft, known)
+        if not allow_unmatched:
+            refuse_unmatched(one for one in doubts.values() if one.spelling)
+        moves, new_rows = _moves(draft, folder)
+        tables = {
+            name: [*files, *(draft for draft, place in moves.items() if place.parent.name == name)]
+            for name, files in known.items()
+        }
+        added = {str(path): file_hash(path) for files in given.values() for path in files}
+        if not any(new_rows.values()):
+            dropped = int(manifest["summary"]["dropped"])  # the same rows again: their drops are counted already
+        summary = summarize(spec, tables, dropped=dropped, new_rows=new_rows, inputs=manifest["inputs"])
+        said = [f"of the new rows, {one.sentence}" for one in doubts.values()]
+        summary = summary.model_copy(update={"warnings": (*said, *summary.warnings)})
+        if any(new_rows.values()):
+            history = [*manifest.get("appended", []), {"inputs": added, "new_rows": new_rows}]
+            placed = {path: path for files in known.values() for path in files}
+            placed |= {place: draft for draft, place in moves.items()}
+            announce_description(spec, workspace, summary, manifest["key"], placed, moves=moves, appended=history)
+            finish(workspace.dataset(spec.name), root=workspace.root)
     return summary
 
 
@@ -91,8 +110,12 @@ def _manifest(spec: DatasetSpec, workspace: Workspace) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if manifest is None:
         raise NotReadyError(f"dataset {spec.name!r} is not in this workspace: run 'llactr ingest' first")
-    if load_spec(folder / "spec.yaml") != spec:
-        raise DataError(f"dataset {spec.name!r} was ingested with another spec: ingest it again, without appending")
+    known = load_spec(folder / "spec.yaml")
+    if known != spec:
+        raise DataError(
+            f"dataset {spec.name!r} was ingested with another spec ({spec_difference(known, spec)}): append with the "
+            "spec it has, or ingest it again, without appending"
+        )
     return manifest
 
 
@@ -103,14 +126,14 @@ def _is_there(spec: DatasetSpec, name: str, data_folder: Path) -> bool:
         return False
 
 
-@contextmanager
-def _draft(folder: Path) -> Iterator[Path]:
-    draft = folder / f".append.{uuid.uuid4().hex[:8]}"
-    draft.mkdir()
-    try:
-        yield draft
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+def _unmatched(spec: DatasetSpec, draft: Path, known: dict[str, list[Path]]) -> dict[str, UnmatchedKeys]:
+    """The new events that find no row in an entity's table, its new rows included."""
+    new = {name: table_files(draft / name) for name in known}
+    if not new["events"] or not pq.read_metadata(new["events"][0]).num_rows:
+        return {}
+    return unmatched_keys(
+        spec, {**{name: [*files, *new[name]] for name, files in known.items()}, "events": new["events"]}
+    )
 
 
 def _refuse_earlier(folder: Path, base: datetime) -> None:
@@ -150,12 +173,12 @@ def _new_rows(spec: DatasetSpec, owner: EntityOwner, rows: pa.Table, known: list
     return found
 
 
-def _take_over(draft: Path, folder: Path) -> dict[str, int]:
-    """Moves the draft's parts beside the old ones, under names that sort behind them; how many rows each brought."""
-    new_rows = {}
+def _moves(draft: Path, folder: Path) -> tuple[dict[Path, Path], dict[str, int]]:
+    """The draft's parts -> their places beside the old ones, which sort behind them; and how many rows each brings."""
+    moves, new_rows = {}, {}
     for path in sorted(draft.glob("*/*.parquet")):
         table = folder / path.parent.name
         new_rows[table.name] = pq.read_metadata(path).num_rows
         if new_rows[table.name]:
-            path.rename(table / f"part-{len(table_files(table)):05d}-{uuid.uuid4().hex[:8]}.parquet")
-    return new_rows
+            moves[path] = table / f"part-{len(table_files(table)):05d}-{file_hash(path)[:8]}.parquet"
+    return moves, new_rows

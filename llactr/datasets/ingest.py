@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from llactr.columns import EVENT_TIMESTAMP
+from llactr.datasets.appended import appended_to
+from llactr.datasets.cautions import UnmatchedKeys
 from llactr.datasets.events import EventReader, event_schema, read_entities
-from llactr.datasets.sources import source_files
+from llactr.datasets.sources import source_files, table_files
 from llactr.datasets.summary import IngestSummary, summarize
 from llactr.errors import DataError
-from llactr.manifest import content_hash, file_hash, write_manifest
+from llactr.manifest import MANIFEST, content_hash, file_hash, manifest_of, manifest_text, read_manifest
+from llactr.pending import announce, finish
 from llactr.spec import DatasetSpec, dump_spec
 from llactr.sql import connect, parquet_scan, quote_identifier, quote_literal
 from llactr.steps import Step
-from llactr.transforms import EVENT_TIMESTAMP
 from llactr.workspace import Workspace
 
-__all__ = ["ingest_key", "input_hashes", "table_files", "write_offline_tables"]
+__all__ = ["ingest_key", "input_hashes", "table_files", "tables_stand", "write_offline_tables"]
 
 FIRST_PART = "part-00000.parquet"
 BEFORE_FIRST_EVENT = timedelta(days=1)
@@ -48,32 +51,44 @@ def ingest_key(spec: DatasetSpec, data_folder: Path) -> str:
     return content_hash({"spec": spec.model_dump(mode="json"), "inputs": input_hashes(spec, data_folder)})
 
 
-def table_files(folder: Path) -> list[Path]:
-    """The Parquet files of an offline table, in the order in which they came."""
-    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
-
-
-def write_offline_tables(spec: DatasetSpec, workspace: Workspace, data_folder: Path) -> IngestSummary:
+def write_offline_tables(
+    spec: DatasetSpec,
+    workspace: Workspace,
+    data_folder: Path,
+    *,
+    drop_appended: bool = False,
+    allow_unmatched: bool = False,
+) -> IngestSummary:
     """Reads a spec's sources, checks them, and writes the offline tables `events`, `user` and `item`.
 
     What was there before is replaced once the new tables are complete; when something is wrong it stays untouched.
     Events stream from the source to Parquet and are sorted by DuckDB, which spills; entities are held in memory.
 
+    Rows that were appended are data: where sources and tables stay as they are (a description has changed), the tables
+    are kept; otherwise the sources must hold the appended rows.
+
     Args:
         spec: the dataset's spec.
         workspace: where the tables go.
         data_folder: the folder that the spec's source paths are relative to.
+        drop_appended: let go of appended rows that the sources do not hold.
+        allow_unmatched: go on although no event at all finds its user's or item's row.
 
     Returns:
         what was written, in figures; it is in the dataset's manifest as well.
 
     Raises:
-        DataError: a source is missing or does not fit the spec.
+        DataError: a source is missing or does not fit the spec, appended rows would be lost, or no event finds a row in
+            an entity's table.
     """
     _check_identifier(spec, workspace)
     inputs = input_hashes(spec, data_folder)
     key = ingest_key(spec, data_folder)
     target = workspace.offline_table(spec.name, "events").parent
+    appended = appended_to(workspace, spec.name)
+    intact = appended is not None and ("tables" not in appended.manifest or tables_stand(workspace, spec.name))
+    if appended and intact and not drop_appended and appended.same_tables(spec, inputs):
+        return describe_again(spec, workspace, appended.manifest, key)
     with workspace.writing(target) as draft:
         reader = EventReader(spec, data_folder)
         write_events(reader, draft)
@@ -88,7 +103,13 @@ def write_offline_tables(spec: DatasetSpec, workspace: Workspace, data_folder: P
         new_rows = {name: sum(pq.read_metadata(path).num_rows for path in files) for name, files in tables.items()}
         summary = summarize(spec, tables, dropped=reader.dropped, new_rows=new_rows, inputs=inputs)
         _check_labels(summary, spec)
-    write_description(spec, workspace, summary, key)
+        if not allow_unmatched:
+            refuse_unmatched(summary.unmatched_keys.values())
+        if appended and not drop_appended:
+            appended.refuse_loss(tables)
+        placed = {target / path.relative_to(draft): path for files in tables.values() for path in files}
+        announce_description(spec, workspace, summary, key, placed)
+    finish(workspace.dataset(spec.name), root=workspace.root)
     return summary
 
 
@@ -149,21 +170,73 @@ def _check_labels(summary: IngestSummary, spec: DatasetSpec) -> None:
         )
 
 
-def write_description(spec: DatasetSpec, workspace: Workspace, summary: IngestSummary, key: str, **facts: Any) -> None:
-    """Writes the dataset's `spec.yaml` and `manifest.json`, each of them atomically."""
-    folder = workspace.dataset(spec.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / ".spec.yaml.draft"
-    draft.write_text(dump_spec(spec), encoding="utf-8")
-    draft.replace(folder / "spec.yaml")
-    write_manifest(
-        folder,
+def refuse_unmatched(found: Iterable[UnmatchedKeys]) -> None:
+    """Raises DataError for an entity of which no event finds a row."""
+    for one in found:
+        if one.rows == one.of:
+            raise DataError(f"{one.sentence}, or say --allow-unmatched to go on without these features")
+
+
+def announce_description(
+    spec: DatasetSpec,
+    workspace: Workspace,
+    summary: IngestSummary,
+    key: str,
+    tables: Mapping[Path, Path],
+    *,
+    moves: Mapping[Path, Path] | None = None,
+    **facts: Any,
+) -> None:
+    """Announces the dataset's `spec.yaml` and `manifest.json`; `finish` writes them once the tables are in place.
+
+    Args:
+        spec: the dataset's spec.
+        workspace: where.
+        summary: of all rows.
+        key: of the ingest.
+        tables: each file's place -> where it lies now.
+        moves: see `llactr.pending`.
+        facts: more for the manifest.
+    """
+    hashes = {place: file_hash(path) for place, path in tables.items()}
+    folder = workspace.offline_table(spec.name, "events").parent
+    manifest = manifest_of(
         step=Step.INGEST,
         key=key,
         config=spec.model_dump(mode="json"),
         start=summary.start.isoformat(),
         end=summary.end.isoformat(),
         inputs=summary.inputs,
+        tables={str(place.relative_to(folder)): digest for place, digest in sorted(hashes.items())},
         summary=summary.model_dump(mode="json"),
         **facts,
     )
+    texts = {"spec.yaml": dump_spec(spec), MANIFEST: manifest_text(manifest)}
+    announce(workspace.dataset(spec.name), texts, root=workspace.root, proof=hashes, moves=moves)
+
+
+def describe_again(spec: DatasetSpec, workspace: Workspace, manifest: dict[str, Any], key: str) -> IngestSummary:
+    """Describes the tables that are there by a spec that reads them otherwise; they stay, appended rows included."""
+    folder = workspace.offline_table(spec.name, "events").parent
+    tables = {name: files for name in ("events", "user", "item") if (files := table_files(folder / name))}
+    dropped = int(manifest["summary"]["dropped"])
+    summary = summarize(spec, tables, dropped=dropped, new_rows={}, inputs=manifest["inputs"])
+    kept = {path: path for files in tables.values() for path in files}
+    announce_description(spec, workspace, summary, key, kept, appended=manifest["appended"])
+    finish(workspace.dataset(spec.name), root=workspace.root)
+    return summary
+
+
+def tables_stand(workspace: Workspace, dataset: str) -> bool:
+    """Whether the tables that the dataset's manifest describes are there, bit by bit; files beside them do not count.
+
+    Cost: one pass over the tables' files.
+    """
+    manifest = read_manifest(workspace.dataset(dataset)) or {}
+    folder = workspace.offline_table(dataset, "events").parent
+    try:
+        return bool(manifest.get("tables")) and all(
+            file_hash(folder / name) == digest for name, digest in manifest["tables"].items()
+        )
+    except OSError:
+        return False

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from llactr.datasets.csv_source import csv_batches, csv_names
 from llactr.errors import DataError
 from llactr.spec import DatasetSpec, SourceSpec
 from llactr.sql import connect, quote_identifier
 
-__all__ = ["read_source", "source_batches", "source_files"]
+__all__ = ["read_source", "source_batches", "source_files", "table_files"]
 
 _BATCH_ROWS = 1 << 18
 
@@ -80,11 +80,15 @@ def source_batches(
             if source.format == "parquet":
                 yield from _parquet_batches(path, place, columns)
             elif source.format == "csv":
-                yield from _csv_batches(path, place, columns, source.separator)
+                yield from _csv_batches(path, place, columns, source)
             else:
                 yield from _duckdb_batches(path, place, columns, source.table or "")
         except (pa.ArrowException, OSError, duckdb.Error) as error:
             reason = str(error).strip().splitlines()[0]
+            if source.format == "csv" and source.quote is None and '"' in reason:
+                reason += '; if the file quotes nothing, say quote: "" for this source in the spec'
+            if "UTF8" in reason:
+                reason += "; write the file as UTF-8"
             raise DataError(
                 f"{place} cannot be read as {source.format} ({reason}): check that {path} is whole, or write it again"
             ) from None
@@ -104,25 +108,11 @@ def _parquet_batches(path: Path, place: str, columns: Mapping[str, pa.DataType] 
 
 
 def _csv_batches(
-    path: Path, place: str, columns: Mapping[str, pa.DataType] | None, separator: str
+    path: Path, place: str, columns: Mapping[str, pa.DataType] | None, source: SourceSpec
 ) -> Iterator[pa.RecordBatch]:
-    if path.stat().st_size == 0:
-        raise DataError(f"{place} is empty: a CSV file begins with a line of column names")
-    parse = pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True)
-    with path.open("rb") as file:
-        first = pa_csv.open_csv(file, parse_options=parse, convert_options=pa_csv.ConvertOptions())
-        names = first.schema.names
-        first.close()
-    wanted = _wanted(names, place, columns)
-    convert = pa_csv.ConvertOptions(
-        include_columns=wanted,
-        column_types={name: columns[name] if columns is not None else pa.string() for name in wanted},
-        null_values=[""],  # a country called NA and a person called Null are values
-        strings_can_be_null=True,
-    )
-    with pa_csv.open_csv(path, parse_options=parse, convert_options=convert) as reader:
-        yield pa.RecordBatch.from_pylist([], schema=reader.schema)
-        yield from reader
+    names = csv_names(path, place, separator=source.separator, quote=source.quote)
+    wanted = {name: columns[name] if columns is not None else pa.string() for name in _wanted(names, place, columns)}
+    yield from csv_batches(path, place, wanted=wanted, separator=source.separator, quote=source.quote)
 
 
 def _duckdb_batches(
@@ -155,3 +145,8 @@ def _wanted(names: list[str], place: str, columns: Mapping[str, pa.DataType] | N
         if names.count(name) > 1:
             raise DataError(f"{place} has the column {name!r} twice: rename one of them")
     return list(columns if columns is not None else names)
+
+
+def table_files(folder: Path) -> list[Path]:
+    """The Parquet files of an offline table, in the order in which they came."""
+    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))

@@ -10,12 +10,14 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Setting
 
-from llactr.datasets.events import LABEL
+from llactr.columns import EVENT_TIMESTAMP, LABEL
+from llactr.datasets.cautions import UnmatchedKeys, odd_periods, odd_values, unmatched_keys, unread_sections
 from llactr.spec import DatasetSpec, Field, MultiValuedField, TimestampPartField
 from llactr.sql import connect, parquet_scan, quote_identifier
 from llactr.steps import StepResult
-from llactr.transforms import EVENT_TIMESTAMP, FIRST, fit_vocabulary, raw_column, split_values
+from llactr.transforms import FIRST, fit_vocabulary, raw_column, split_values
 
 __all__ = ["FieldSummary", "IngestSummary", "summarize"]
 
@@ -51,6 +53,8 @@ class IngestSummary(StepResult):
         start: first event, `end` the last, UTC.
         new_rows: rows that this ingest added, per table.
         inputs: sha256 of each source file, by its path.
+        unmatched_keys: of each entity whose table more than a twentieth of the events find no row in, which and why.
+        warnings: sentences about what a person should look at.
     """
 
     dataset: str
@@ -65,6 +69,8 @@ class IngestSummary(StepResult):
     fields: tuple[FieldSummary, ...]
     new_rows: dict[str, int]
     inputs: dict[str, str]
+    unmatched_keys: dict[str, UnmatchedKeys] = Setting(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def summarize(
@@ -95,6 +101,8 @@ def summarize(
             if owner in tables
         }
         fields = tuple(_field_summary(connection, spec, f, tables) for f in spec.fields)
+    lost = unmatched_keys(spec, tables)
+    said = [one.sentence for one in lost.values()]
     return IngestSummary(
         dataset=spec.name,
         rows=rows,
@@ -108,6 +116,8 @@ def summarize(
         fields=fields,
         new_rows=new_rows,
         inputs=inputs,
+        unmatched_keys=lost,
+        warnings=(*said, *odd_periods(spec, tables), *odd_values(spec, tables), *unread_sections(spec)),
     )
 
 

@@ -6,6 +6,7 @@ On both paths values that training never saw are placed, by vectors from the onl
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,22 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from llactr.columns import LABEL
 from llactr.ctr import Bundle, TrainingSet, UnseenValues, predict
 from llactr.ctr.find import find_bundle
+from llactr.ctr.request_ids import request_ids
 from llactr.ctr.scoring import score_online
 from llactr.ctr.training.join import join
 from llactr.ctr.values.unseen_rows import UnseenRows
+from llactr.datasets import table_files
+from llactr.datasets.cautions import rows_ahead
 from llactr.errors import ConsistencyError
 from llactr.manifest import read_manifest
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, Step, StepOutcome, StepResult
 from llactr.store import OnlineReader, events_table, find_value_vectors
 from llactr.store.ingested import dataset_hash, dataset_spec, release_hash
+from llactr.store.training import current_rows
 from llactr.workspace import Workspace
 
 __all__ = [
@@ -94,15 +100,30 @@ def chosen_rows(training_set: TrainingSet, count: int) -> NDArray[np.int64]:
 
 
 def offline_scores(
-    workspace: Workspace, spec: DatasetSpec, bundle: Bundle, training_set: TrainingSet, rows: NDArray[np.int64]
+    workspace: Workspace, spec: DatasetSpec, bundle: Bundle, rows: NDArray[np.int64], *, config: Path | None = None
 ) -> OfflineScores:
-    """Scores of rows of a training set by a bundle; value vectors come from the offline store."""
-    ids = training_set.data.ids[rows]
+    """Scores of events by a bundle, with all that it reads taken from the offline store.
+
+    Users and items are as they are now, as online; ids come of the bundle's transform, whatever was ingested since it
+    was trained.
+
+    Args:
+        workspace: where.
+        spec: the dataset's.
+        bundle: what scores.
+        rows: (N,) places among the dataset's events.
+        config: see `open_store`.
+
+    Raises:
+        StoreError: the offline store cannot be read.
+    """
+    events = events_table(workspace, spec).take(pa.array(rows))
+    raw = current_rows(workspace, spec, events, moment=datetime.now(UTC), config=config)
+    ids = request_ids(bundle.transform, bundle.spec, raw)
     unseen = bundle.unseen_values()
     if unseen is None:
         return OfflineScores(ids, predict(bundle.model, ids), 0, 0)
-    held = {name: one.at(rows) for name, one in training_set.unseen.items() if name in unseen.fields}
-    return placed_offline(workspace, spec, unseen, ids, held)
+    return placed_offline(workspace, spec, unseen, ids, unseen.find(ids, raw))
 
 
 def placed_offline(
@@ -177,10 +198,18 @@ def check_online(job: Job, dataset: str, *, bundle: str | None, rows: int) -> St
         work=work,
     )
     if not outcome.result.holds:
-        raise ConsistencyError(
-            f"online and offline disagree: {outcome.result.sentence}: run 'llactr materialize', then check again"
-        )
+        raise ConsistencyError(f"online and offline disagree: {outcome.result.sentence}: {_mend(job, dataset)}")
     return outcome
+
+
+def _mend(job: Job, dataset: str) -> str:
+    """What to do when both paths disagree: rows that lie after now do not come online by materializing."""
+    owners = dataset_spec(job.workspace, dataset).entities
+    ahead = rows_ahead({owner: table_files(job.workspace.offline_table(dataset, owner)) for owner in owners})
+    if not ahead:
+        return "run 'llactr materialize', then check again"
+    late = ", ".join(f"{count:,} {owner} rows" for owner, count in ahead.items())
+    return f"{late} lie after now, and come online only then: check the timestamps in the spec and the data"
 
 
 def _compared(
@@ -188,11 +217,12 @@ def _compared(
 ) -> CheckSummary:
     spec = dataset_spec(workspace, dataset)
     chosen = chosen_rows(training_set, rows)
-    requests = events_table(workspace, spec).take(pa.array(chosen)).drop_columns(["label"])
+    requests = events_table(workspace, spec).take(pa.array(chosen)).drop_columns([LABEL])
     reader = OnlineReader(workspace, spec)
+    reader.require_whole()
     bundle.check_vectors(reader.field_vectors(bundle.version))
     ids, scores, placed = score_online(bundle, reader, reader.features(requests))
-    offline = offline_scores(workspace, spec, bundle, training_set, chosen)
+    offline = offline_scores(workspace, spec, bundle, chosen)
     other, gap = difference(ids, scores, offline)
     return CheckSummary(
         bundle=name,

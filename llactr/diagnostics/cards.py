@@ -7,6 +7,7 @@ import glob
 import numpy as np
 from pydantic import TypeAdapter
 
+from llactr.columns import EVENT_TIMESTAMP
 from llactr.ctr import TrainingSet
 from llactr.ctr.search.tune import TuneSummary
 from llactr.datasets import RECIPES
@@ -100,7 +101,7 @@ def data_card(workspace: Workspace, spec: DatasetSpec, outcomes: Outcomes) -> Da
     return DataCard(
         description=spec.description,
         credit=RECIPES[spec.recipe].credit if spec.recipe else "",
-        label=f"{rule.column} > {rule.above:g}" if rule.above is not None else rule.column,
+        label=rule.words,
         rows=made.rows,
         positives=round(made.positives * made.rows),
         users=made.users,
@@ -108,6 +109,7 @@ def data_card(workspace: Workspace, spec: DatasetSpec, outcomes: Outcomes) -> Da
         dropped_rows=made.dropped,
         splits=_splits(workspace, spec, outcomes),
         fields=tuple(FieldCard(**one.model_dump(include=set(FieldCard.model_fields))) for one in made.fields),
+        warnings=made.warnings,
         **span,
     )
 
@@ -116,7 +118,7 @@ def _splits(workspace: Workspace, spec: DatasetSpec, outcomes: Outcomes) -> tupl
     if outcomes.join is None:
         return ()
     data = TrainingSet.load(outcomes.join.folder).data
-    times = events_table(workspace, spec)["event_timestamp"]
+    times = events_table(workspace, spec)[EVENT_TIMESTAMP]
     cards = []
     for name in ("train", "validation", "test"):
         rows = getattr(data.split, name)

@@ -6,21 +6,16 @@ Letters: N vectors in the index, Q queries, L semantic dim, K neighbours.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llactr.errors import InputError
-from llactr.extras import naming_extras
+from llactr.device import FaissDevice as Device
+from llactr.device import choose_faiss_device as choose_device
+from llactr.device import faiss_on_gpu, import_faiss
 
 __all__ = ["Device", "InnerProductIndex", "build_index", "choose_device"]
-
-Device = Literal["auto", "cpu", "gpu"]
-
-_PROBE_ROWS, _PROBE_DIM, _PROBE_NEIGHBOURS = 64, 16, 5
-_PROBE_MEMORY_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -58,57 +53,10 @@ def build_index(vectors: NDArray[np.float32], *, device: Device = "auto") -> Inn
     Raises:
         InputError: FAISS is not installed, or `gpu` was asked for and does not work.
     """
-    faiss = _faiss()
+    faiss = import_faiss()
     where, reason = choose_device(device)
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(np.ascontiguousarray(vectors, dtype=np.float32))
     if where == "gpu":
-        index = _to_gpu(faiss, index)
+        index = faiss_on_gpu(faiss, index)
     return InnerProductIndex(where, reason, len(vectors), index)
-
-
-def choose_device(device: Device = "auto") -> tuple[Literal["cpu", "gpu"], str]:
-    """Where an index would live, and why in words; `gpu` raises InputError where the GPU does not work."""
-    if device not in ("auto", "cpu", "gpu"):
-        raise InputError(f"the FAISS device is {device!r}, expected auto, cpu or gpu")
-    if device == "cpu":
-        return "cpu", "the CPU was asked for"
-    failure = _gpu_failure(_faiss())
-    if failure is None:
-        return "gpu", "a probe search on the GPU gave the CPU's answer"
-    if device == "gpu":
-        raise InputError(f"FAISS cannot use a GPU: {failure}; use device auto or cpu, or install llactr[gpu]")
-    return "cpu", failure
-
-
-def _gpu_failure(faiss: ModuleType) -> str | None:
-    """Why the GPU cannot be used, or None after a search there gave the CPU's answer."""
-    if not hasattr(faiss, "StandardGpuResources"):
-        return "the installed FAISS is the CPU build"
-    try:
-        if faiss.get_num_gpus() < 1:
-            return "FAISS sees no GPU"
-        vectors = np.random.default_rng(0).standard_normal((_PROBE_ROWS, _PROBE_DIM)).astype(np.float32)
-        cpu = faiss.IndexFlatIP(_PROBE_DIM)
-        cpu.add(vectors)
-        expected, expected_ids = cpu.search(vectors, _PROBE_NEIGHBOURS)
-        found, found_ids = _to_gpu(faiss, cpu).search(vectors, _PROBE_NEIGHBOURS)
-    except Exception as error:  # a driver, a kernel or memory: whatever it is, the CPU works
-        return f"a probe search on the GPU failed ({type(error).__name__})"
-    if not (np.array_equal(found_ids, expected_ids) and np.allclose(found, expected, rtol=1e-3, atol=1e-3)):
-        return "a probe search on the GPU gave another answer than the CPU"
-    return None
-
-
-def _to_gpu(faiss: ModuleType, index: Any) -> Any:
-    resources = faiss.StandardGpuResources()
-    resources.setTempMemory(_PROBE_MEMORY_BYTES)
-    moved = faiss.index_cpu_to_gpu(resources, 0, index)
-    moved.llactr_resources = resources  # the index does not keep its resources alive by itself
-    return moved
-
-
-def _faiss() -> ModuleType:
-    with naming_extras():
-        import faiss
-    return faiss

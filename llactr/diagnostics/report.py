@@ -12,6 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from llactr.atomic import write_text
 from llactr.diagnostics import words
 from llactr.diagnostics.headline import headline, overheads, tone_of, trust
 from llactr.diagnostics.pictures import (
@@ -59,10 +60,8 @@ def render_report(data: ReportData) -> str:
 
 def write_report(data: ReportData, path: Path) -> Path:
     """Renders the report into a file, which is replaced as a whole; returns the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(render_report(data), encoding="utf-8", newline="\n")
-    return draft.replace(path)
+    write_text(path, render_report(data))
+    return path
 
 
 def _families(curves: Sequence[Curve]) -> list[tuple[str, Arm, list[Curve]]]:

@@ -228,7 +228,10 @@ class FieldCard(_Model):
 
 
 class DataCard(_Model):
-    """The dataset. `rows` are labelled events; `dropped_rows` were left out by the label rule."""
+    """The dataset. `rows` are labelled events; `dropped_rows` were left out by the label rule.
+
+    `warnings` are ingest's sentences about what a person should look at.
+    """
 
     description: str = ""
     credit: str = ""
@@ -242,6 +245,7 @@ class DataCard(_Model):
     end: str | None = None
     splits: tuple[SplitCard, ...] = ()
     fields: tuple[FieldCard, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class StepCost(_Model):

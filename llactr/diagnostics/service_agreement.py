@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import urllib.error
@@ -14,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from llactr.columns import EVENT_TIMESTAMP
 from llactr.ctr import Bundle
 from llactr.ctr.find import find_bundle
 from llactr.ctr.training.join import join
@@ -23,7 +25,7 @@ from llactr.spec import DatasetSpec
 from llactr.steps import Job
 from llactr.store import events_table
 from llactr.store.ingested import dataset_spec
-from llactr.transforms import EVENT_TIMESTAMP, raw_column
+from llactr.transforms import raw_column
 
 __all__ = ["check_service", "request_rows", "sentence"]
 
@@ -63,14 +65,19 @@ def check_service(job: Job, dataset: str, *, url: str, rows: int = 1000, api_key
     _, training_set = join(job, dataset)
     chosen = chosen_rows(training_set, rows)
     events = events_table(job.workspace, spec).take(pa.array(chosen))
+    sendable = finite_rows(events, spec)
+    if not sendable.any():
+        raise InputError("every test row has an infinite number in its context, which JSON cannot carry: mend the data")
+    chosen, events = chosen[sendable], events.filter(pa.array(sendable))
     ids, scores = _served(f"{url.rstrip('/')}/v1/predict", events, spec, folder.name, key)
-    offline = offline_scores(job.workspace, spec, bundle, training_set, chosen)
+    offline = offline_scores(job.workspace, spec, bundle, chosen)
     other, gap = difference(ids, scores, offline)
     found = {
         "url": url,
         "bundle": folder.name,
         "semantics_version": served["semantics_version"],
         "rows": len(chosen),
+        "rows_not_sent": int((~sendable).sum()),
         "rows_with_other_ids": other,
         "max_score_difference": gap,
         "rows_with_placed_values": offline.rows_with_placed,
@@ -89,8 +96,12 @@ def sentence(found: dict[str, Any]) -> str:
     return (
         f"{found['url']} = offline on {found['rows']:,} test rows: {found['rows_with_other_ids']} with other ids, "
         f"scores within {found['max_score_difference']:.1e} (tolerance {found['tolerance']:.0e})"
-        f"{placed_note(found['rows_with_placed_values'])}"
+        f"{placed_note(found['rows_with_placed_values'])}{_not_sent(found['rows_not_sent'])}"
     )
+
+
+def _not_sent(rows: int) -> str:
+    return f"; {rows:,} more hold infinite numbers, which no request can say, and were not sent" if rows else ""
 
 
 def _served(
@@ -119,9 +130,21 @@ def request_rows(events: pa.Table, spec: DatasetSpec) -> list[dict[str, Any]]:
     for event in events.to_pylist():
         row: dict[str, Any] = {str(owner): event[entity.join_key] for owner, entity in spec.entities.items()}
         row["timestamp"] = event[EVENT_TIMESTAMP].isoformat()
-        row["context"] = {name: _json(event[name]) for name in names if event[name] is not None}
+        given = {name: event[name] for name in names}
+        # NaN is a null by another name.
+        row["context"] = {k: _json(v) for k, v in given.items() if v is not None and v == v}
         rows.append(row)
     return rows
+
+
+def finite_rows(events: pa.Table, spec: DatasetSpec) -> NDArray[np.bool_]:
+    """(N,) whether JSON can carry an event: it has no infinity."""
+    finite = np.ones(events.num_rows, np.bool_)
+    for field in spec.owned_by("context"):
+        column = events[raw_column(field)]
+        if pa.types.is_floating(column.type):
+            finite &= ~np.isinf(column.to_numpy())
+    return finite
 
 
 def _json(value: Any) -> Any:
@@ -133,7 +156,7 @@ def _ask(url: str, body: dict[str, Any] | None, key: str | None) -> Any:
     data = json.dumps(body).encode() if body is not None else None
     request = urllib.request.Request(url, data, headers)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+        with _opener(url).open(request, timeout=_TIMEOUT_S) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -145,3 +168,13 @@ def _ask(url: str, body: dict[str, Any] | None, key: str | None) -> Any:
         raise kind(f"the service answered {error.code} to {url}: {said}") from None
     except (OSError, ValueError) as error:
         raise StoreError(f"no service answers at {url} ({error}): start it with 'llactr serve'") from None
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    """Through the proxy that the environment names, but for this machine: no proxy can reach its loopback."""
+    host = urlsplit(url).hostname or ""
+    try:
+        here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        here = False
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if here else []))

@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from llactr.columns import EVENT_TIMESTAMP, TIMESTAMP
 from llactr.ctr import Bundle, predict
+from llactr.ctr.request_ids import request_ids
 from llactr.diagnostics.agreement import placed_offline
 from llactr.errors import DataError, InputError, NotReadyError
 from llactr.spec import DatasetSpec
 from llactr.store.ingested import dataset_spec
 from llactr.store.moments import features_as_of
-from llactr.transforms import EVENT_TIMESTAMP
 from llactr.workspace import Workspace
 
 __all__ = ["measure_skew"]
@@ -91,7 +92,7 @@ def _read_log(workspace: Workspace, dataset: str, since: datetime | None, limit:
         try:
             piece = pq.read_table(path, partitioning=None)
             if since is not None:
-                piece = piece.filter(pc.greater_equal(piece[_SERVED_AT], pa.scalar(since, pa.timestamp("us", "UTC"))))
+                piece = piece.filter(pc.greater_equal(piece[_SERVED_AT], pa.scalar(since, TIMESTAMP)))
         except (pa.ArrowException, OSError, KeyError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DataError(f"the served-feature log's file {path} cannot be read ({reason}): remove it") from None
@@ -145,7 +146,7 @@ def _rescored(
     for field in bundle.spec.fields:
         if field.owner != "context" and field.name not in table.column_names:  # another name for the join key
             table = table.append_column(field.name, rows[bundle.spec.entities[field.owner].join_key])
-    ids = bundle.transform.ids(table)
+    ids = request_ids(bundle.transform, bundle.spec, table)
     served_ids = np.asarray(rows["served_ids"].combine_chunks().flatten()).reshape(rows.num_rows, -1)
     unseen = bundle.unseen_values()
     if unseen is None:

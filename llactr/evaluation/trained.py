@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from llactr.atomic import writing_file
 from llactr.ctr import CTRModel, TrainResult
 from llactr.evaluation.arms import Arm
 
@@ -53,10 +54,9 @@ class TrainedRun(BaseModel):
 
 def save_run(path: Path, model: CTRModel, run: TrainedRun) -> None:
     """Writes a trained model; the file is there as a whole or not at all."""
-    draft = path.with_suffix(".draft")
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    save_file(state, draft, metadata={"facts": run.model_dump_json()})
-    draft.replace(path)
+    with writing_file(path) as draft:
+        save_file(state, draft, metadata={"facts": run.model_dump_json()})
 
 
 def saved_run(path: Path) -> TrainedRun:

@@ -13,6 +13,7 @@ from llactr.ctr.training.config import TrainJobConfig
 from llactr.errors import InputError
 from llactr.evaluation.config import EvaluateConfig
 from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
+from llactr.validation import problems
 
 __all__ = ["RunConfig", "load_config", "read_yaml"]
 
@@ -53,10 +54,10 @@ def load_config(path: Path | None, **flags: dict[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(content)
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"])
         source = f"{path}: " if path else ""
-        raise InputError(f"the configuration is not valid: {source}{place}: {problem['msg']}") from None
+        raise InputError(
+            f"the configuration is not valid: {source}{problems(error, RunConfig, quoted=False)}"
+        ) from None
 
 
 def _check_backbones(content: dict[str, Any]) -> None:

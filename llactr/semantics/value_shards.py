@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from typing import Any
 
+from llactr.device import spread_device
 from llactr.semantics.encoders.base import EncoderConfig, load_encoder
 from llactr.semantics.value_encoding import EncodedPiece, Piece, encode_pieces
 
@@ -50,8 +51,7 @@ def _shard(
     import torch
 
     torch.set_num_threads(threads)
-    if config.device == "auto" and torch.cuda.is_available():
-        config = config.model_copy(update={"device": f"cuda:{number % torch.cuda.device_count()}"})
+    config = config.model_copy(update={"device": spread_device(config.device, number)})
     encoder = load_encoder(config)
 
     def shown(now: int, _: int) -> None:

@@ -2,7 +2,7 @@
 
 from llactr.spec.find import find_spec
 from llactr.spec.history import HistoryField, HistorySpec, TasteField, VectorSource, WindowField
-from llactr.spec.load import dump_spec, load_spec
+from llactr.spec.load import dump_spec, load_spec, spec_difference
 from llactr.spec.model import (
     CategoricalField,
     DatasetSpec,
@@ -41,4 +41,5 @@ __all__ = [
     "dump_spec",
     "find_spec",
     "load_spec",
+    "spec_difference",
 ]

@@ -10,9 +10,10 @@ import yaml
 from pydantic import ValidationError
 
 from llactr.errors import SpecError
-from llactr.spec.model import FIELD_KINDS, DatasetSpec
+from llactr.spec.model import DatasetSpec
+from llactr.validation import problems
 
-__all__ = ["dump_spec", "load_spec"]
+__all__ = ["dump_spec", "load_spec", "spec_difference"]
 
 
 def load_spec(path: str | Path) -> DatasetSpec:
@@ -37,13 +38,39 @@ def load_spec(path: str | Path) -> DatasetSpec:
     try:
         return DatasetSpec.model_validate(content)
     except ValidationError as error:
-        raise SpecError(f"the dataset spec {path} is not valid: {_first_problem(error, content)}") from None
+        said = problems(error, DatasetSpec, content, named={"fields": "field"})
+        raise SpecError(f"the dataset spec {path} is not valid: {said}") from None
 
 
 def dump_spec(spec: DatasetSpec) -> str:
     """The spec as YAML with every setting spelled out; loading it gives an equal spec."""
     content = spec.model_dump(mode="json")
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+
+
+def spec_difference(old: DatasetSpec, new: DatasetSpec) -> str:
+    """What differs between two specs, setting by setting: "label.above 3.0 -> 4.0"; the first five, and a count."""
+    before, after = ({**_leaves(spec.model_dump(mode="json"))} for spec in (old, new))
+    places = [place for place in (before | after) if before.get(place, _ABSENT) != after.get(place, _ABSENT)]
+    said = [f"{place} {before.get(place, _ABSENT)} -> {after.get(place, _ABSENT)}" for place in places[:5]]
+    return ", ".join(said) + (f" and {len(places) - 5} more" if len(places) > 5 else "")
+
+
+_ABSENT = "absent"
+
+
+def _leaves(content: Any, place: str = "") -> dict[str, str]:
+    """Dotted place -> value of everything in a tree; a field's place has its name, not its number."""
+    if isinstance(content, dict):
+        items = [(str(key), value) for key, value in content.items()]
+    elif isinstance(content, list) and any(isinstance(one, dict) for one in content):
+        items = [(str(one.get("name", number)), one) for number, one in enumerate(content)]
+    else:
+        return {place: "none" if content is None else str(content)}
+    found: dict[str, str] = {}
+    for key, value in items:
+        found |= _leaves(value, f"{place}.{key}" if place else key)
+    return found
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -56,36 +83,3 @@ class _UniqueKeys(yaml.SafeLoader):
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
-
-
-def _first_problem(error: ValidationError, content: dict[str, Any]) -> str:
-    problem = error.errors()[0]
-    kind, context = problem["type"], problem.get("ctx", {})
-    message = problem["msg"].removeprefix("Value error, ")
-    if kind == "missing":
-        message = "is missing"
-    elif kind == "union_tag_invalid":
-        message = f"unknown kind {context['tag']!r}, expected one of {context['expected_tags']}"
-    elif kind == "union_tag_not_found":
-        message = f"has no 'kind', expected one of {', '.join(map(repr, FIELD_KINDS))}"
-    elif kind == "string_pattern_mismatch":
-        message = f"is {problem['input']!r}: use lower-case letters, digits, '-' and '_', at most 63 of them"
-    elif not kind.startswith("value_error"):
-        message = f"is {problem['input']!r}: {message[:1].lower()}{message[1:]}"
-    rest = error.error_count() - 1
-    place = _place(problem["loc"], content)
-    colon = "" if message.startswith(("is ", "has ")) or not place else ":"
-    return f"{place}{colon} {message}".strip() + (f" (and {rest} more)" if rest else "")
-
-
-def _place(location: tuple[int | str, ...], content: dict[str, Any]) -> str:
-    """Where in the spec, with a field's name instead of its number and without pydantic's union tags."""
-    parts: list[str] = []
-    if len(location) > 1 and location[0] == "fields" and isinstance(location[1], int):
-        field = content["fields"][location[1]]
-        name = field.get("name") if isinstance(field, dict) else None
-        parts.append(f"field {name!r}" if name else f"field number {location[1] + 1}")
-        location = tuple(part for part in location[2:] if part not in FIELD_KINDS)
-    if location:
-        parts.append(repr(".".join(str(part) for part in location)))
-    return ", ".join(parts)

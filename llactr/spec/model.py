@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
 
+from llactr.columns import RESERVED
 from llactr.spec.history import HistorySpec
 
 __all__ = [
@@ -35,8 +35,6 @@ NullRule = Literal["own_id", "oov", "refuse"]
 
 FIELD_KINDS = ("categorical", "numeric", "timestamp_part", "multi_valued")
 
-_RESERVED = {"event_timestamp", "created_timestamp", "label", "semantics_version", "dataset", "split"}
-
 
 def _usable_name(name: str) -> str:
     if not name.isprintable() or name != name.strip() or not name or len(name) > 100:
@@ -53,30 +51,21 @@ Name = Annotated[str, AfterValidator(_usable_name)]
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, content: Any) -> Any:
-        """Refuses an unknown key with the one that was probably meant."""
-        known = list(cls.model_fields)
-        for key in content if isinstance(content, dict) else ():
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, 1)
-                meant = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-                raise ValueError(f"unknown key {key!r}, {meant}")
-        return content
-
 
 class SourceSpec(_Model):
     """Where a table is read from.
 
     `path` is a file, or a folder or glob of Parquet files, relative to the data folder (by default the spec's own
-    folder). For `duckdb` it is the database file and `table` the table's name.
+    folder). For `duckdb` it is the database file and `table` the table's name. `separator` and `quote` are for `csv`,
+    plain or compressed: `quote` is the character around cells that hold separators or line ends, `""` where the file
+    quotes nothing; by default it is `"`, and a cell that swallows what looks like whole lines is refused.
     """
 
     path: str
     format: Literal["parquet", "csv", "duckdb"]
     table: str | None = None
     separator: str = ","
+    quote: str | None = None
 
     @model_validator(mode="after")
     def _settings_go_with_the_format(self) -> SourceSpec:
@@ -84,6 +73,10 @@ class SourceSpec(_Model):
             raise ValueError("'table' is needed for format duckdb, and for no other")
         if len(self.separator) != 1 or not self.separator.isascii():
             raise ValueError(f'\'separator\' is {self.separator!r}, expected one character, such as "," or "\\t"')
+        if self.quote is not None and self.quote != "" and (len(self.quote) != 1 or not self.quote.isascii()):
+            raise ValueError(f"'quote' is {self.quote!r}, expected one character, or \"\" where nothing is quoted")
+        if self.quote is not None and self.format != "csv":
+            raise ValueError("'quote' is for format csv, and for no other")
         return self
 
 
@@ -107,11 +100,32 @@ class TimestampSpec(_Model):
 
 
 class LabelRule(_Model):
-    """What a click is: the column itself (0 or 1), or `column > above` with the values in `drop` left out."""
+    """What a click is.
+
+    The column itself (0 or 1, true or false); `column > above`; or, of any column, its being `equals`, a text or number
+    as it stands in the source. Rows whose value is listed in `drop` are left out.
+    """
 
     column: str
     above: float | None = None
-    drop: tuple[float, ...] = ()
+    equals: bool | int | float | str | None = None
+    drop: tuple[float | str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The rule in short: `stars > 3`."""
+        if self.equals is not None:
+            return f"{self.column} = {self.equals}"
+        return self.column if self.above is None else f"{self.column} > {self.above:g}"
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> LabelRule:
+        if self.equals is not None and self.above is not None:
+            raise ValueError("'above' is for numbers and 'equals' for one value: give one of them")
+        texts = [value for value in self.drop if isinstance(value, str)]
+        if texts and self.equals is None:
+            raise ValueError(f"'drop' lists the text {texts[0]!r}, and only a rule with 'equals' reads text")
+        return self
 
 
 class EntitySpec(_Model):
@@ -283,9 +297,7 @@ class DatasetSpec(_Model):
         missing = [owner for owner in ("user", "item") if owner not in self.entities]
         if missing:
             raise ValueError(f"'history' needs entities 'user' and 'item', {missing[0]!r} is missing")
-        taken = {
-            name.lower() for name in (*self.field_names, *(e.join_key for e in self.entities.values()))
-        } | _RESERVED
+        taken = {name.lower() for name in (*self.field_names, *(e.join_key for e in self.entities.values()))} | RESERVED
         for name in self.history.field_names:
             if name.lower() in taken:
                 raise ValueError(f"history field {name!r} has the name of another field or key: rename it")
@@ -327,5 +339,5 @@ class DatasetSpec(_Model):
                     f"field {field.name!r} has the name of {owner}'s join key {key!r} but is not it: rename it"
                 )
         for name in [*self.field_names, *(entity.join_key for entity in self.entities.values())]:
-            if name.lower() in _RESERVED:
+            if name.lower() in RESERVED:
                 raise ValueError(f"{name!r} is a reserved name: rename the field and keep 'source_column', or the key")

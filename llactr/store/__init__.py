@@ -11,13 +11,14 @@ from llactr.lazy import loader
 from llactr.store.feast.lean import lean_feast
 
 if TYPE_CHECKING:
+    from llactr.columns import SEMANTICS_VERSION
     from llactr.store.feast.materialize import MaterializedView, materialize
     from llactr.store.feast.open import REPOSITORY, apply, open_store, prepare
     from llactr.store.feast.registry import NothingAppliedError, repository_workspace
     from llactr.store.field_vectors import read_field_vectors, write_field_vectors
     from llactr.store.online import OnlineReader
     from llactr.store.releases import Release, current_release, release
-    from llactr.store.training import SEMANTICS_VERSION, events_table, training_rows
+    from llactr.store.training import events_table, training_rows
     from llactr.store.value_vectors import find_value_vectors, read_value_vectors, stored_texts, write_value_vectors
 
 __all__ = [

@@ -21,11 +21,22 @@ from feast import Field as Feature
 from feast.data_format import ParquetFormat
 from feast.types import Array, Bytes, FeastType, Float32, Float64, String, UnixTimestamp
 
+from llactr.columns import (
+    CREATED_TIMESTAMP,
+    DATASET,
+    DESCRIPTION,
+    ENCODER,
+    EVENT_TIMESTAMP,
+    FIELD,
+    SEMANTICS_VERSION,
+    TEXT,
+    VALUE,
+    VECTOR,
+)
 from llactr.errors import InputError, NotReadyError, SpecError
 from llactr.spec import DatasetSpec, EntityOwner, Field, NumericField, TimestampPartField, load_spec
-from llactr.store.names import CREATED_TIMESTAMP, PhysicalNames
+from llactr.store.names import PhysicalNames
 from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE, VALUE_SEMANTICS
-from llactr.transforms import EVENT_TIMESTAMP
 from llactr.workspace import Workspace
 
 __all__ = ["FeastObject", "dataset_definitions", "definitions", "load_specs", "semantics_definitions"]
@@ -79,10 +90,10 @@ def load_specs(workspace: Workspace) -> list[DatasetSpec]:
 def semantics_definitions(workspace: Workspace) -> list[FeastObject]:
     """What all datasets share: field and value vectors by version, and releases."""
     entities = {
-        "dataset": Entity(name="dataset", value_type=ValueType.STRING, description="A dataset, by its spec's name"),
-        "field": Entity(name="field", value_type=ValueType.STRING, description="A field, by its name in the spec"),
-        "semantics_version": Entity(
-            name="semantics_version",
+        DATASET: Entity(name=DATASET, value_type=ValueType.STRING, description="A dataset, by its spec's name"),
+        FIELD: Entity(name=FIELD, value_type=ValueType.STRING, description="A field, by its name in the spec"),
+        SEMANTICS_VERSION: Entity(
+            name=SEMANTICS_VERSION,
             value_type=ValueType.STRING,
             description="Content hash of encoder, adapter, prompt and descriptions",
         ),
@@ -94,32 +105,32 @@ def semantics_definitions(workspace: Workspace) -> list[FeastObject]:
         ttl=FOREVER,
         schema=[
             *(Feature(name=name, dtype=String) for name in entities),
-            Feature(name="vector", dtype=Array(Float32), description="unit norm"),
-            Feature(name="description", dtype=String),
-            Feature(name="encoder", dtype=String),
+            Feature(name=VECTOR, dtype=Array(Float32), description="unit norm"),
+            Feature(name=DESCRIPTION, dtype=String),
+            Feature(name=ENCODER, dtype=String),
         ],
         source=_source(FIELD_SEMANTICS, workspace.semantics_table(FIELD_SEMANTICS)),
     )
-    value = Entity(name="value", value_type=ValueType.STRING, description="A value of a field, as vocabularies hold it")
+    value = Entity(name=VALUE, value_type=ValueType.STRING, description="A value of a field, as vocabularies hold it")
     values = FeatureView(
         name=VALUE_SEMANTICS,
         description="What the language model makes of a value's text, such as a film's title, year and genres",
-        entities=[entities["dataset"], entities["field"], value, entities["semantics_version"]],
+        entities=[entities[DATASET], entities[FIELD], value, entities[SEMANTICS_VERSION]],
         ttl=FOREVER,
         schema=[
-            *(Feature(name=name, dtype=String) for name in ("dataset", "field", "value", "semantics_version")),
-            Feature(name="vector", dtype=Array(Float32), description="unit norm"),
-            Feature(name="text", dtype=String),
-            Feature(name="encoder", dtype=String),
+            *(Feature(name=name, dtype=String) for name in (DATASET, FIELD, VALUE, SEMANTICS_VERSION)),
+            Feature(name=VECTOR, dtype=Array(Float32), description="unit norm"),
+            Feature(name=TEXT, dtype=String),
+            Feature(name=ENCODER, dtype=String),
         ],
         source=_source(VALUE_SEMANTICS, workspace.semantics_table(VALUE_SEMANTICS)),
     )
     releases = FeatureView(
         name=SEMANTICS_RELEASE,
         description="Which semantics version is current for a dataset",
-        entities=[entities["dataset"]],
+        entities=[entities[DATASET]],
         ttl=FOREVER,
-        schema=[Feature(name="dataset", dtype=String), Feature(name="semantics_version", dtype=String)],
+        schema=[Feature(name=DATASET, dtype=String), Feature(name=SEMANTICS_VERSION, dtype=String)],
         source=_source(SEMANTICS_RELEASE, workspace.semantics_table(SEMANTICS_RELEASE)),
     )
     return [*entities.values(), value, vectors, values, releases]
@@ -159,13 +170,13 @@ def dataset_definitions(workspace: Workspace, spec: DatasetSpec, *, release: Fea
                         name=names.features[f.name],
                         dtype=_feature_type(f),
                         description=f.description,
-                        tags={"field": f.name},
+                        tags={FIELD: f.name},
                     )
                     for f in fields
                 ),
             ],
             source=_source(names.view(owner), workspace.offline_table(spec.name, owner), renamed),
-            tags={"dataset": spec.name},
+            tags={DATASET: spec.name},
         )
         views.append(view)
         objects.append(view)
@@ -173,7 +184,7 @@ def dataset_definitions(workspace: Workspace, spec: DatasetSpec, *, release: Fea
         name=names.service,
         features=[*views, release],
         description=f"what the CTR model reads of {spec.name}",
-        tags={"dataset": spec.name},
+        tags={DATASET: spec.name},
     )
     return [*objects, service]
 

@@ -11,6 +11,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from llactr.columns import (
+    CREATED_TIMESTAMP,
+    DATASET,
+    DESCRIPTION,
+    ENCODER,
+    EVENT_TIMESTAMP,
+    FIELD,
+    SEMANTICS_VERSION,
+    VECTOR,
+)
 from llactr.errors import DataError, NotReadyError
 from llactr.store.feast.failures import store_failures
 from llactr.store.feast.open import open_store
@@ -23,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["assemble_field_vectors", "read_field_vectors", "write_field_vectors"]
 
-_FEATURES = ("vector", "description", "encoder")
+_FEATURES = (VECTOR, DESCRIPTION, ENCODER)
 
 
 def write_field_vectors(workspace: Workspace, vectors: FieldVectors) -> bool:
@@ -53,14 +63,14 @@ def write_field_vectors(workspace: Workspace, vectors: FieldVectors) -> bool:
         raise DataError(f"field vectors of {vectors.dataset!r} hold NaN or infinity: encode the fields again")
     now = datetime.now(UTC)
     columns = {
-        "dataset": [vectors.dataset] * count,
-        "field": list(vectors.fields),
-        "semantics_version": [vectors.version] * count,
-        "vector": pa.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32) * array.shape[1], array.ravel()),
-        "description": list(vectors.descriptions),
-        "encoder": [vectors.encoder] * count,
-        "event_timestamp": [now] * count,
-        "created_timestamp": [now] * count,
+        DATASET: [vectors.dataset] * count,
+        FIELD: list(vectors.fields),
+        SEMANTICS_VERSION: [vectors.version] * count,
+        VECTOR: pa.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32) * array.shape[1], array.ravel()),
+        DESCRIPTION: list(vectors.descriptions),
+        ENCODER: [vectors.encoder] * count,
+        EVENT_TIMESTAMP: [now] * count,
+        CREATED_TIMESTAMP: [now] * count,
     }
     table = pa.table(columns, schema=SEMANTICS_SCHEMAS[FIELD_SEMANTICS])
     return add_file(vectors_path(workspace, vectors.dataset, vectors.version), table)
@@ -79,10 +89,10 @@ def read_field_vectors(
     # A writer's clock may be ahead of ours, and a version never changes: read as of the end of time.
     entities = pd.DataFrame(
         {
-            "dataset": dataset,
-            "field": list(fields),
-            "semantics_version": version,
-            "event_timestamp": pd.Timestamp("2200-01-01", tz="UTC").as_unit("us"),
+            DATASET: dataset,
+            FIELD: list(fields),
+            SEMANTICS_VERSION: version,
+            EVENT_TIMESTAMP: pd.Timestamp("2200-01-01", tz="UTC").as_unit("us"),
             ROW_ID: range(len(fields)),
         }
     )
@@ -112,7 +122,7 @@ def assemble_field_vectors(
     """
     from llactr.semantics import FieldVectors  # slow to import, and the definitions do not need it
 
-    missing = [field for field, row in zip(fields, rows, strict=True) if row["vector"] is None]
+    missing = [field for field, row in zip(fields, rows, strict=True) if row[VECTOR] is None]
     if missing or len(rows) != len(fields):
         raise NotReadyError(
             f"{place} has no vector of semantics version {version!r} for the fields "
@@ -121,8 +131,8 @@ def assemble_field_vectors(
     return FieldVectors(
         dataset=dataset,
         version=version,
-        encoder=str(rows[0]["encoder"]),
+        encoder=str(rows[0][ENCODER]),
         fields=tuple(fields),
-        descriptions=tuple(str(row["description"]) for row in rows),
-        vectors=np.array([row["vector"] for row in rows], dtype=np.float32),
+        descriptions=tuple(str(row[DESCRIPTION]) for row in rows),
+        vectors=np.array([row[VECTOR] for row in rows], dtype=np.float32),
     )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from llactr.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, LABEL
 from llactr.history import Events, HistoryDefinition, key_hashes, snapshots
 from llactr.manifest import content_hash
 from llactr.spec import DatasetSpec, EntityOwner
-from llactr.store.names import CREATED_TIMESTAMP
 from llactr.store.tables import add_file
-from llactr.transforms import EVENT_TIMESTAMP
 from llactr.workspace import Workspace
 
 __all__ = ["events_of", "write_snapshots"]
@@ -21,7 +20,7 @@ def events_of(spec: DatasetSpec, table: pa.Table) -> Events:
     """Events of a table with the join keys, `event_timestamp` and `label`, in its order."""
     keys = {owner: table[spec.entities[owner].join_key].to_pylist() for owner in _OWNERS}
     times = table[EVENT_TIMESTAMP].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
-    return Events.of(keys["user"], keys["item"], times, table["label"].to_numpy())
+    return Events.of(keys["user"], keys["item"], times, table[LABEL].to_numpy())
 
 
 def write_snapshots(workspace: Workspace, spec: DatasetSpec, definition: HistoryDefinition, table: pa.Table) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from llactr.datasets import table_files
-from llactr.errors import NotReadyError
-from llactr.manifest import content_hash, file_hash
+from llactr.errors import DataError, NotReadyError
+from llactr.manifest import content_hash, file_hash, read_manifest
 from llactr.spec import DatasetSpec, load_spec
 from llactr.store.releases import releases
 from llactr.store.tables import value_files
@@ -26,13 +26,24 @@ def dataset_spec(workspace: Workspace, dataset: str) -> DatasetSpec:
 
 
 def dataset_hash(workspace: Workspace, dataset: str) -> str:
-    """Content hash of a dataset's spec and offline tables, late files included."""
+    """Content hash of a dataset's spec and offline tables, late files included.
+
+    Raises:
+        DataError: a file is not the one that was ingested.
+    """
     spec = dataset_spec(workspace, dataset)
     tables = {
         f"{table}/{path.name}": file_hash(path)
         for table in ("events", "user", "item")
         for path in table_files(workspace.offline_table(dataset, table))
     }
+    known = (read_manifest(workspace.dataset(dataset)) or {}).get("tables", {})
+    for name, digest in known.items():
+        if tables.get(name, digest) != digest:
+            raise DataError(
+                f"the file {name} of {dataset!r} is not the one that was ingested: restore it from a copy, or run "
+                "'llactr ingest' again"
+            )
     return content_hash({"spec": spec.model_dump(mode="json"), "tables": tables})
 
 

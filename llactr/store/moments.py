@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from llactr.columns import EVENT_TIMESTAMP, TIMESTAMP
 from llactr.spec import DatasetSpec
 from llactr.store.feast.open import open_store
 from llactr.store.names import PhysicalNames
 from llactr.store.raw import raw_values
 from llactr.store.training import point_in_time_features
-from llactr.transforms import EVENT_TIMESTAMP
 from llactr.workspace import Workspace
 
 __all__ = ["features_as_of"]
@@ -36,7 +36,7 @@ def features_as_of(
         StoreError: Feast failed.
     """
     names = PhysicalNames(spec)
-    moments = keys[EVENT_TIMESTAMP].cast(pa.timestamp("us", "UTC"))
+    moments = keys[EVENT_TIMESTAMP].cast(TIMESTAMP)
     keys = keys.set_column(keys.column_names.index(EVENT_TIMESTAMP), EVENT_TIMESTAMP, moments)
     store = open_store(workspace, config=config)
     joined = point_in_time_features(store, spec, names, keys, with_release=False)

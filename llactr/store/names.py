@@ -14,20 +14,20 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 
+from llactr.columns import CREATED_TIMESTAMP, DATASET, EVENT_TIMESTAMP, FIELD, LABEL, SEMANTICS_VERSION, SPLIT
 from llactr.errors import SpecError
 from llactr.spec import CategoricalField, DatasetSpec, EntityOwner, Field, MultiValuedField
 
-__all__ = ["CREATED_TIMESTAMP", "ROW_ID", "PhysicalNames"]
+__all__ = ["ROW_ID", "PhysicalNames"]
 
-CREATED_TIMESTAMP = "created_timestamp"
 ROW_ID = "llactr_row_id"
 """The column that carries a row's number through a point-in-time join."""
 
 _PLAIN = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _TAKEN = frozenset(
     {
-        ROW_ID, "event_timestamp", CREATED_TIMESTAMP, "event_expire_timestamp", "entity_row_id", "rn", "label",
-        "dataset", "field", "semantics_version", "split",
+        ROW_ID, EVENT_TIMESTAMP, CREATED_TIMESTAMP, "event_expire_timestamp", "entity_row_id", "rn", LABEL,
+        DATASET, FIELD, SEMANTICS_VERSION, SPLIT,
     }
 )  # fmt: skip
 

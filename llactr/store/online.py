@@ -13,23 +13,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from feast import FeatureStore, FeatureView
 from feast.errors import FeatureViewNotFoundException
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
-from feast.type_map import NULL_TIMESTAMP_INT_VALUE
 from numpy.typing import NDArray
 
+from llactr.columns import (
+    DATASET,
+    DESCRIPTION,
+    ENCODER,
+    EVENT_TIMESTAMP,
+    FIELD,
+    SEMANTICS_VERSION,
+    TIMESTAMP,
+    VALUE,
+    VECTOR,
+)
 from llactr.errors import DataError, NotReadyError
 from llactr.spec import DatasetSpec, EntityOwner, Field
 from llactr.store.feast.failures import store_failures
+from llactr.store.feast.messages import EntityKey, Value, decoder, entity_key, text_of, vector_of
 from llactr.store.feast.open import open_store
 from llactr.store.field_vectors import assemble_field_vectors
+from llactr.store.marks import Marks
 from llactr.store.names import PhysicalNames
 from llactr.store.raw import raw_values
 from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE, VALUE_SEMANTICS
-from llactr.transforms import EVENT_TIMESTAMP, normalize_key, raw_column, raw_type
+from llactr.transforms import normalize_key, raw_column, raw_type
 from llactr.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -109,10 +118,25 @@ class OnlineReader:
             columns[raw_column(field)] = raw_values(source, field)
         return pa.table(columns)
 
+    def require_whole(self) -> None:
+        """Checks that all views of the dataset were brought online whole; `features` of one that was not has nulls.
+
+        Raises:
+            NotReadyError: one was never filled, or its first filling has not ended.
+            StoreError: the store did not answer.
+        """
+        views = [*(view.name for view in self._views.values()), FIELD_SEMANTICS]
+        with store_failures("reading what is online", then="run 'llactr materialize'"):
+            self._online()
+            marks = Marks(self._store.config, self._store.provider.online_store).read(views)
+        for name, mark in marks.items():
+            if mark is None or not mark.run:
+                raise NotReadyError(f"{name!r} is not online as a whole: run 'llactr materialize' first")
+
     def current_release(self) -> str | None:
         """The version released last, as materialized; None before the first release."""
-        row = self._read(self._releases, [_entity_key(dataset=self.spec.name)], ["semantics_version"])[0]
-        return _text(row["semantics_version"]) if row else None
+        row = self._read(self._releases, [entity_key({DATASET: self.spec.name})], [SEMANTICS_VERSION])[0]
+        return text_of(row[SEMANTICS_VERSION]) if row else None
 
     def field_vectors(self, version: str) -> FieldVectors:
         """A version's vectors of all fields, in the spec's order.
@@ -122,13 +146,13 @@ class OnlineReader:
             StoreError: the store did not answer.
         """
         fields = self.spec.field_names
-        keys = [_entity_key(dataset=self.spec.name, field=field, semantics_version=version) for field in fields]
-        found = self._read(self._vectors, keys, ["vector", "description", "encoder"])
+        keys = [entity_key({DATASET: self.spec.name, FIELD: field, SEMANTICS_VERSION: version}) for field in fields]
+        found = self._read(self._vectors, keys, [VECTOR, DESCRIPTION, ENCODER])
         rows: list[dict[str, object]] = []
         for row in found:
-            vector = row["vector"].float_list_val.val if row and row["vector"].WhichOneof("val") else None
-            described = {name: _text(row[name]) if row else None for name in ("description", "encoder")}
-            rows.append({"vector": vector, **described})
+            vector = vector_of(row[VECTOR]) if row else None
+            described = {name: text_of(row[name]) if row else None for name in (DESCRIPTION, ENCODER)}
+            rows.append({VECTOR: vector, **described})
         return assemble_field_vectors(
             self.spec.name, version, fields, rows, place="the online store", first_run="llactr materialize"
         )
@@ -150,15 +174,15 @@ class OnlineReader:
         if not wanted:
             return {}
         keys = [
-            _entity_key(dataset=self.spec.name, field=field, value=value, semantics_version=version)
+            entity_key({DATASET: self.spec.name, FIELD: field, VALUE: value, SEMANTICS_VERSION: version})
             for field, value in wanted
         ]
         found: dict[str, dict[str, NDArray[np.float32]]] = {}
         view = self._view(VALUE_SEMANTICS)
-        for (field, value), row in zip(wanted, self._read(view, keys, ["vector"]), strict=True):
-            vector = row["vector"].float_list_val.val if row and row["vector"].WhichOneof("val") else None
-            if vector:
-                found.setdefault(field, {})[value] = np.array(vector, np.float32)
+        for (field, value), row in zip(wanted, self._read(view, keys, [VECTOR]), strict=True):
+            vector = vector_of(row[VECTOR]) if row else None
+            if vector is not None:
+                found.setdefault(field, {})[value] = vector
         return found
 
     def _entity_features(self, owner: EntityOwner, keys: pa.Array) -> dict[str, pa.ChunkedArray]:
@@ -166,7 +190,7 @@ class OnlineReader:
         fields = self._names.stored_fields(owner)
         encoded = keys.dictionary_encode()
         name = self._names.join_key(owner)
-        distinct = [_entity_key(**{name: key}) for key in encoded.dictionary.to_pylist()]
+        distinct = [entity_key({name: key}) for key in encoded.dictionary.to_pylist()]
         rows = self._read(self._views[owner], distinct, [self._names.features[field.name] for field in fields])
         columns = {}
         for field in fields:
@@ -202,29 +226,11 @@ class OnlineReader:
         raise NotReadyError(f"feature view {name!r} of {self.spec.name!r} is not registered: run 'llactr apply' first")
 
 
-def _entity_key(**values: str) -> EntityKey:
-    return EntityKey(join_keys=list(values), entity_values=[Value(string_val=value) for value in values.values()])
-
-
-def _text(value: Value | None) -> str | None:
-    return value.string_val if value is not None and value.WhichOneof("val") == "string_val" else None
-
-
 def _values(rows: list[Row], feature: str, field: Field) -> pa.Array:
     """One feature of the distinct entities as an array of the field's raw type; what is missing is null."""
     kind = raw_type(field)
-    if pa.types.is_string(kind):
-        attribute = "string_val"
-    else:
-        attribute = "double_val" if pa.types.is_floating(kind) else "unix_timestamp_val"
-    values: list[Any] = []
-    for row in rows:
-        value = row.get(feature) if row else None
-        values.append(getattr(value, attribute) if value is not None and value.WhichOneof("val") == attribute else None)
-    if attribute != "unix_timestamp_val":
-        return pa.array(values, kind)
-    seconds = [None if value == NULL_TIMESTAMP_INT_VALUE else value for value in values]
-    return pc.cast(pa.array(seconds, pa.timestamp("s", "UTC")), kind)
+    decode = decoder(kind)
+    return pa.array([decode(row.get(feature) if row else None) for row in rows], kind)
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
@@ -240,4 +246,4 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
 def _event_timestamps(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if not (pa.types.is_timestamp(column.type) and column.type.tz):
         raise DataError(f"event_timestamp has type {column.type}, expected timestamps with a zone")
-    return column.cast(pa.timestamp("us", "UTC"), safe=False)
+    return column.cast(TIMESTAMP, safe=False)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import pyarrow as pa
 
+from llactr.columns import CREATED_TIMESTAMP, DATASET, EVENT_TIMESTAMP, SEMANTICS_VERSION
 from llactr.errors import InputError, NotReadyError
 from llactr.manifest import MANIFEST
 from llactr.store.tables import SEMANTICS_RELEASE, SEMANTICS_SCHEMAS, add_file, read_files, vectors_path
@@ -28,7 +30,8 @@ class Release(NamedTuple):
 def release(workspace: Workspace, dataset: str, version: str, *, effective_from: datetime | None = None) -> datetime:
     """Makes a version current for a dataset from a moment on.
 
-    The first release reaches back to the dataset's start, so that all its rows have a version. Every later one lies at
+    The first release reaches back to the dataset's start, so that all its rows have a version; where older history
+    has been ingested since, what was released first is released from the new start on. Every later one lies at
     least a microsecond after the one before: the latest release always wins, and none is rewritten. Releasing the
     current version again changes nothing.
 
@@ -36,7 +39,8 @@ def release(workspace: Workspace, dataset: str, version: str, *, effective_from:
         workspace: holds the dataset and its vectors.
         dataset: the spec's name.
         version: a version whose vectors have been written.
-        effective_from: the dataset's start by default. A moment before the last release is moved behind it.
+        effective_from: the dataset's start by default. A moment before the first release is kept;
+            one between the first and the last is moved behind the last.
 
     Returns:
         the moment from which the version is current.
@@ -53,17 +57,33 @@ def release(workspace: Workspace, dataset: str, version: str, *, effective_from:
         )
     start = effective_from or dataset_start(workspace, dataset)
     while True:
+        number = _next_number(workspace, dataset)  # before the look at what there is: a release meanwhile takes it
         past = releases(workspace, dataset)
+        if past and start < past[0].effective_from:
+            # Older history came in. What was released first holds for it, unless a moment was asked for.
+            reaching_back = past[0].version if effective_from is None else version
+            _add(workspace, dataset, number, reaching_back, start)
+            continue
         if past and past[-1].version == version:
-            return past[-1].effective_from
+            return start if effective_from is not None and start == past[0].effective_from else past[-1].effective_from
         moment = max(start, past[-1].effective_from + _TICK) if past else start
-        # Created when it takes effect: a release is backdated on purpose, so a cut-off by creation must not hide it.
-        row = {"dataset": dataset, "semantics_version": version, "event_timestamp": moment, "created_timestamp": moment}
-        table = pa.Table.from_pylist([row], schema=SEMANTICS_SCHEMAS[SEMANTICS_RELEASE])
-        # The number is taken by the file's name: another process that releases at this moment makes us look again.
-        name = f"{dataset}@{len(past) + 1:06d}.parquet"
-        if add_file(workspace.semantics_table(SEMANTICS_RELEASE) / name, table):
+        if _add(workspace, dataset, number, version, moment):
             return moment.astimezone(UTC)
+
+
+def _add(workspace: Workspace, dataset: str, number: int, version: str, moment: datetime) -> bool:
+    """Adds a release under a number; False where another process took the number meanwhile."""
+    # Created when it takes effect: a release is backdated on purpose, so a cut-off by creation must not hide it.
+    row = {DATASET: dataset, SEMANTICS_VERSION: version, EVENT_TIMESTAMP: moment, CREATED_TIMESTAMP: moment}
+    table = pa.Table.from_pylist([row], schema=SEMANTICS_SCHEMAS[SEMANTICS_RELEASE])
+    return add_file(workspace.semantics_table(SEMANTICS_RELEASE) / f"{dataset}@{number:06d}.parquet", table)
+
+
+def _next_number(workspace: Workspace, dataset: str) -> int:
+    """The number after the last: not how many there are, for a file may be gone."""
+    name = re.compile(re.escape(dataset) + r"@(\d+)\.parquet")
+    files = workspace.semantics_table(SEMANTICS_RELEASE).glob("*.parquet")
+    return max((int(found[1]) for path in files if (found := name.fullmatch(path.name))), default=0) + 1
 
 
 def releases(workspace: Workspace, dataset: str) -> list[Release]:
@@ -73,9 +93,7 @@ def releases(workspace: Workspace, dataset: str) -> list[Release]:
         return []
     table = read_files(directory, schema=SEMANTICS_SCHEMAS[SEMANTICS_RELEASE], first_run="llactr encode")
     found = [
-        Release(row["semantics_version"], row["event_timestamp"])
-        for row in table.to_pylist()
-        if row["dataset"] == dataset
+        Release(row[SEMANTICS_VERSION], row[EVENT_TIMESTAMP]) for row in table.to_pylist() if row[DATASET] == dataset
     ]
     return sorted(found, key=lambda one: one.effective_from)
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import re
-import uuid
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llactr import atomic
+from llactr.columns import (
+    CREATED_TIMESTAMP,
+    DATASET,
+    DESCRIPTION,
+    ENCODER,
+    EVENT_TIMESTAMP,
+    FIELD,
+    KEY,
+    SEMANTICS_VERSION,
+    TEXT,
+    TIMESTAMP,
+    VALUE,
+    VECTOR,
+    VECTOR_TYPE,
+)
 from llactr.errors import DataError, NotReadyError
 from llactr.workspace import Workspace
 
@@ -28,40 +42,39 @@ __all__ = [
 FIELD_SEMANTICS = "field_semantics"
 SEMANTICS_RELEASE = "semantics_release"
 VALUE_SEMANTICS = "value_semantics"
-_TIMESTAMP = pa.timestamp("us", "UTC")
 
 SEMANTICS_SCHEMAS = {
     FIELD_SEMANTICS: pa.schema(
         {
-            "dataset": pa.string(),
-            "field": pa.string(),
-            "semantics_version": pa.string(),
-            "vector": pa.list_(pa.float32()),
-            "description": pa.string(),
-            "encoder": pa.string(),
-            "event_timestamp": _TIMESTAMP,
-            "created_timestamp": _TIMESTAMP,
+            DATASET: KEY,
+            FIELD: KEY,
+            SEMANTICS_VERSION: KEY,
+            VECTOR: VECTOR_TYPE,
+            DESCRIPTION: KEY,
+            ENCODER: KEY,
+            EVENT_TIMESTAMP: TIMESTAMP,
+            CREATED_TIMESTAMP: TIMESTAMP,
         }
     ),
     SEMANTICS_RELEASE: pa.schema(
         {
-            "dataset": pa.string(),
-            "semantics_version": pa.string(),
-            "event_timestamp": _TIMESTAMP,
-            "created_timestamp": _TIMESTAMP,
+            DATASET: KEY,
+            SEMANTICS_VERSION: KEY,
+            EVENT_TIMESTAMP: TIMESTAMP,
+            CREATED_TIMESTAMP: TIMESTAMP,
         }
     ),
     VALUE_SEMANTICS: pa.schema(
         {
-            "dataset": pa.string(),
-            "field": pa.string(),
-            "value": pa.string(),
-            "semantics_version": pa.string(),
-            "vector": pa.list_(pa.float32()),
-            "text": pa.string(),
-            "encoder": pa.string(),
-            "event_timestamp": _TIMESTAMP,
-            "created_timestamp": _TIMESTAMP,
+            DATASET: KEY,
+            FIELD: KEY,
+            VALUE: KEY,
+            SEMANTICS_VERSION: KEY,
+            VECTOR: VECTOR_TYPE,
+            TEXT: KEY,
+            ENCODER: KEY,
+            EVENT_TIMESTAMP: TIMESTAMP,
+            CREATED_TIMESTAMP: TIMESTAMP,
         }
     ),
 }
@@ -77,26 +90,12 @@ def create_tables(workspace: Workspace) -> None:
 def add_file(path: Path, table: pa.Table) -> bool:
     """Adds a file to an offline table, unless there is one of that name.
 
-    The file is written beside its place and then linked to it, so that readers see all of it or nothing, and of two
-    writers of one name exactly one wins.
+    Readers see all of it or nothing, and of two writers of one name exactly one wins.
 
     Returns:
         whether this call added it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        return False
-    draft = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.draft"
-    try:
-        pq.write_table(table, draft)
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    finally:
-        draft.unlink(missing_ok=True)
-    return True
+    return atomic.add_file(path, lambda draft: pq.write_table(table, draft))
 
 
 def read_files(directory: Path, *, schema: pa.Schema | None = None, first_run: str) -> pa.Table:

@@ -13,6 +13,7 @@ Releases are backdated on purpose and never hidden by their creation time.
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureStore
 
+from llactr.columns import DATASET, EVENT_TIMESTAMP, LABEL, SEMANTICS_VERSION, TIMESTAMP
 from llactr.errors import NotReadyError, StoreError
 from llactr.spec import DatasetSpec
 from llactr.store.feast.failures import store_failures
@@ -28,12 +30,11 @@ from llactr.store.feast.open import open_store
 from llactr.store.names import ROW_ID, PhysicalNames
 from llactr.store.raw import raw_values
 from llactr.store.tables import SEMANTICS_RELEASE, read_files
-from llactr.transforms import EVENT_TIMESTAMP, raw_column
+from llactr.transforms import raw_column
 from llactr.workspace import Workspace
 
-__all__ = ["SEMANTICS_VERSION", "events_table", "point_in_time_features", "training_rows"]
+__all__ = ["current_rows", "events_table", "point_in_time_features", "training_rows"]
 
-SEMANTICS_VERSION = "semantics_version"
 _CHUNK_ROWS = 250_000
 
 
@@ -74,11 +75,48 @@ def training_rows(
     joined = pa.concat_tables(pieces)
     if with_release:
         _refuse_rows_without_release(joined[SEMANTICS_VERSION], events[EVENT_TIMESTAMP], spec)
+    columns = _raw_columns(spec, names, events, joined)
+    if with_release:
+        columns[SEMANTICS_VERSION] = joined[SEMANTICS_VERSION].combine_chunks().dictionary_encode()
+    return pa.table(columns)
+
+
+def current_rows(
+    workspace: Workspace, spec: DatasetSpec, events: pa.Table, *, moment: datetime, config: Path | None = None
+) -> pa.Table:
+    """Some events as they would be requested at a moment: users and items as the offline store has them then.
+
+    Args:
+        workspace: an applied workspace.
+        spec: the dataset's resolved spec.
+        events: N rows of `events_table`.
+        moment: with a zone; rows of users and items count up to it, whenever the events happened.
+        config: see `open_store`.
+
+    Returns:
+        N rows as `training_rows` gives them, without a semantics version.
+
+    Raises:
+        StoreError: Feast failed, or gave other rows than it was asked for.
+    """
+    names = PhysicalNames(spec)
+    times = pa.chunked_array([pa.array([moment] * events.num_rows, pa.timestamp("us", "UTC"))])
+    asked = events.set_column(events.column_names.index(EVENT_TIMESTAMP), EVENT_TIMESTAMP, times)
+    store = open_store(workspace, config=config)
+    return pa.table(
+        _raw_columns(spec, names, events, point_in_time_features(store, spec, names, asked, with_release=False))
+    )
+
+
+def _raw_columns(
+    spec: DatasetSpec, names: PhysicalNames, events: pa.Table, joined: pa.Table
+) -> dict[str, pa.ChunkedArray]:
+    """Join keys, event timestamp, label and fields of events and the stored features joined to them."""
     columns: dict[str, pa.ChunkedArray] = {}
     for entity in spec.entities.values():
         columns[entity.join_key] = events[entity.join_key]
     columns[EVENT_TIMESTAMP] = events[EVENT_TIMESTAMP]
-    columns["label"] = events["label"]
+    columns[LABEL] = events[LABEL]
     for field in spec.fields:
         if field.owner == "context":
             source = events[raw_column(field)]
@@ -87,9 +125,7 @@ def training_rows(
         else:
             source = events[spec.entities[field.owner].join_key]
         columns[raw_column(field)] = raw_values(source, field)
-    if with_release:
-        columns[SEMANTICS_VERSION] = joined[SEMANTICS_VERSION].combine_chunks().dictionary_encode()
-    return pa.table(columns)
+    return columns
 
 
 def events_table(workspace: Workspace, spec: DatasetSpec) -> pa.Table:
@@ -119,8 +155,8 @@ def point_in_time_features(
     entities = pd.DataFrame({ROW_ID: np.arange(events.num_rows, dtype=np.int64)})
     for owner, entity in spec.entities.items():
         entities[names.join_key(owner)] = events[entity.join_key].to_pandas()
-    entities["dataset"] = spec.name
-    entities[EVENT_TIMESTAMP] = events[EVENT_TIMESTAMP].cast(pa.timestamp("us", "UTC")).to_pandas()
+    entities[DATASET] = spec.name
+    entities[EVENT_TIMESTAMP] = events[EVENT_TIMESTAMP].cast(TIMESTAMP).to_pandas()
 
     # Only views whose spec knows when a row was created are cut off at the event: see the top of this file.
     refs: dict[bool, list[str]] = {True: [], False: []}
@@ -164,5 +200,5 @@ def _refuse_rows_without_release(versions: pa.ChunkedArray, times: pa.ChunkedArr
     first = pc.min(times.filter(versions.is_null())).as_py()
     raise NotReadyError(
         f"{versions.null_count} of {len(versions)} events of {spec.name!r} lie before the first release, the earliest "
-        f"at {first.isoformat()}: the first release must be effective from that moment or before"
+        f"at {first.isoformat()}: run 'llactr encode', which lets the release begin with the data"
     )

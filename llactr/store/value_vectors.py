@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,17 +13,31 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from llactr.atomic import publish, scratch
+from llactr.columns import (
+    CREATED_TIMESTAMP,
+    DATASET,
+    ENCODER,
+    EVENT_TIMESTAMP,
+    FIELD,
+    SEMANTICS_VERSION,
+    TEXT,
+    VALUE,
+    VECTOR,
+)
 from llactr.errors import DataError, NotReadyError
+from llactr.manifest import file_hash, hash_once
 from llactr.semantics.values import FieldValueVectors, ValueVectors
 from llactr.spec import DatasetSpec
 from llactr.store.feast.failures import store_failures
 from llactr.store.feast.open import open_store
 from llactr.store.names import ROW_ID
-from llactr.store.tables import SEMANTICS_SCHEMAS, VALUE_SEMANTICS, add_file, value_files, vectors_path
+from llactr.store.tables import SEMANTICS_SCHEMAS, VALUE_SEMANTICS, value_files, vectors_path
 from llactr.workspace import Workspace
 
-__all__ = ["find_value_vectors", "read_value_vectors", "stored_texts", "write_value_vectors"]
+__all__ = ["check_value_files", "find_value_vectors", "read_value_vectors", "stored_texts", "write_value_vectors"]
 
+_DIGITS = 16
 _END_OF_TIME = pd.Timestamp("2200-01-01", tz="UTC").as_unit("us")
 
 
@@ -66,32 +79,51 @@ def write_value_vectors(
         )
     now = datetime.now(UTC)
     columns = {
-        "dataset": [dataset] * count,
-        "field": [field for field, _ in keys],
-        "value": [value for _, value in keys],
-        "semantics_version": [version] * count,
-        "vector": pa.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32) * array.shape[1], array.ravel()),
-        "text": list(texts),
-        "encoder": [encoder] * count,
-        "event_timestamp": [now] * count,
-        "created_timestamp": [now] * count,
+        DATASET: [dataset] * count,
+        FIELD: [field for field, _ in keys],
+        VALUE: [value for _, value in keys],
+        SEMANTICS_VERSION: [version] * count,
+        VECTOR: pa.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32) * array.shape[1], array.ravel()),
+        TEXT: list(texts),
+        ENCODER: [encoder] * count,
+        EVENT_TIMESTAMP: [now] * count,
+        CREATED_TIMESTAMP: [now] * count,
     }
     table = pa.table(columns, schema=SEMANTICS_SCHEMAS[VALUE_SEMANTICS])
     vectors_path(workspace, dataset, version)  # refuses what is no version
-    name = f"{dataset}@{version}@{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}.parquet"
-    path = workspace.semantics_table(VALUE_SEMANTICS) / name
-    add_file(path, table)
+    with scratch(workspace.semantics_table(VALUE_SEMANTICS) / f"{dataset}@{version}") as work:
+        pq.write_table(table, work / "part.parquet")
+        name = f"{dataset}@{version}@{now:%Y%m%dT%H%M%S%f}-{file_hash(work / 'part.parquet')[:_DIGITS]}.parquet"
+        path = workspace.semantics_table(VALUE_SEMANTICS) / name
+        publish(work / "part.parquet", path)
     return path
+
+
+def check_value_files(workspace: Workspace, dataset: str, version: str) -> list[Path]:
+    """The files of a version's vectors, each compared with the hash in its name, once per process.
+
+    Raises:
+        DataError: one is not the file that was written.
+    """
+    files = value_files(workspace, dataset, version)
+    for path in files:
+        digest = path.stem.rpartition("-")[2]
+        if len(digest) == _DIGITS and not hash_once(path).startswith(digest):
+            raise DataError(
+                f"the offline table's file {path} is not the file that was written: remove it and run "
+                "'llactr encode --values --force', or restore it from a copy"
+            )
+    return files
 
 
 def stored_texts(workspace: Workspace, dataset: str, version: str) -> dict[tuple[str, str], str]:
     """(field, value) -> the text that its newest vector was made of."""
-    schema = pa.schema([SEMANTICS_SCHEMAS[VALUE_SEMANTICS].field(name) for name in ("field", "value", "text")])
+    schema = pa.schema([SEMANTICS_SCHEMAS[VALUE_SEMANTICS].field(name) for name in (FIELD, VALUE, TEXT)])
     found: dict[tuple[str, str], str] = {}
     for path in value_files(workspace, dataset, version):
         table = _read(path, schema)
-        keys = zip(table["field"].to_pylist(), table["value"].to_pylist(), strict=True)
-        found |= dict(zip(keys, table["text"].to_pylist(), strict=True))
+        keys = zip(table[FIELD].to_pylist(), table[VALUE].to_pylist(), strict=True)
+        found |= dict(zip(keys, table[TEXT].to_pylist(), strict=True))
     return found
 
 
@@ -134,15 +166,15 @@ def read_value_vectors(
         )
     vectors = _vectors(table)
     rows_of: dict[str, list[int]] = {}
-    for row, field in enumerate(table["field"].to_pylist()):
+    for row, field in enumerate(table[FIELD].to_pylist()):
         rows_of.setdefault(field, []).append(row)
-    found = table["value"].to_pylist()
+    found = table[VALUE].to_pylist()
     fields = {
         field: FieldValueVectors(tuple(found[row] for row in rows_of[field]), vectors[rows_of[field]])
         for field in values
         if field in rows_of
     }
-    return ValueVectors(spec.name, version, str(table["encoder"][0].as_py()), fields)
+    return ValueVectors(spec.name, version, str(table[ENCODER][0].as_py()), fields)
 
 
 def find_value_vectors(
@@ -159,7 +191,7 @@ def find_value_vectors(
     table = _stored(workspace, spec, version, values, config)
     found: dict[str, dict[str, NDArray[np.float32]]] = {}
     if table.num_rows:
-        keys = zip(table["field"].to_pylist(), table["value"].to_pylist(), strict=True)
+        keys = zip(table[FIELD].to_pylist(), table[VALUE].to_pylist(), strict=True)
         for (field, value), vector in zip(keys, _vectors(table), strict=True):
             found.setdefault(field, {})[value] = vector
     return found
@@ -169,27 +201,28 @@ def _stored(
     workspace: Workspace, spec: DatasetSpec, version: str, values: Mapping[str, Sequence[str]], config: Path | None
 ) -> pa.Table:
     """Field, value, vector and encoder of those values that have a vector, in the order in which they were asked."""
+    check_value_files(workspace, spec.name, version)
     wanted = [(field, value) for field, some in values.items() for value in some]
     entities = pd.DataFrame(
         {
-            "dataset": spec.name,
-            "field": [field for field, _ in wanted],
-            "value": [value for _, value in wanted],
-            "semantics_version": version,
-            "event_timestamp": _END_OF_TIME,
+            DATASET: spec.name,
+            FIELD: [field for field, _ in wanted],
+            VALUE: [value for _, value in wanted],
+            SEMANTICS_VERSION: version,
+            EVENT_TIMESTAMP: _END_OF_TIME,
             ROW_ID: range(len(wanted)),
         }
     )
     store = open_store(workspace, config=config)
     with store_failures("reading value vectors", then="run 'llactr apply', or encode the values again"):
-        refs = [f"{VALUE_SEMANTICS}:{feature}" for feature in ("vector", "encoder")]
+        refs = [f"{VALUE_SEMANTICS}:{feature}" for feature in (VECTOR, ENCODER)]
         table = store.get_historical_features(entities, refs).to_arrow().sort_by(ROW_ID)
-    return table.filter(pc.is_valid(table["vector"]))
+    return table.filter(pc.is_valid(table[VECTOR]))
 
 
 def _vectors(table: pa.Table) -> NDArray[np.float32]:
     """(N, L) of N stored vectors, N at least 1."""
-    lists = table["vector"].combine_chunks()
+    lists = table[VECTOR].combine_chunks()
     lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
     vectors: NDArray[np.float32] = lists.flatten().to_numpy().reshape(table.num_rows, -1).astype(np.float32)
     return vectors

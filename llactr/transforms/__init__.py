@@ -1,7 +1,17 @@
 """Raw value -> id, once for training and serving; and the chronological split."""
 
+from llactr.columns import EVENT_TIMESTAMP
 from llactr.transforms.layout import FIRST, NULL, OOV, PAD, FieldLayout
-from llactr.transforms.raw import EVENT_TIMESTAMP, normalize, normalize_key, normalize_table, raw_column, raw_type
+from llactr.transforms.raw import (
+    admit,
+    admit_key,
+    normalize,
+    normalize_key,
+    normalize_table,
+    raw_column,
+    raw_type,
+)
+from llactr.transforms.spelling import scalar_text
 from llactr.transforms.split import SplitRanges, chronological_split
 from llactr.transforms.timestamps import utc_timestamps
 from llactr.transforms.transform import Transform
@@ -17,6 +27,8 @@ __all__ = [
     "FieldVocabulary",
     "SplitRanges",
     "Transform",
+    "admit",
+    "admit_key",
     "chronological_split",
     "fit_vocabulary",
     "normalize",
@@ -24,6 +36,7 @@ __all__ = [
     "normalize_table",
     "raw_column",
     "raw_type",
+    "scalar_text",
     "split_values",
     "utc_timestamps",
 ]

@@ -1,7 +1,7 @@
 """The type that a raw value has after ingest, whatever type the source or the request gave it.
 
 Ingest and the online path both normalise with these functions, so that a value has one spelling everywhere: the
-integer 25, the float 25.0 and the text "25" are the same category.
+integer 25, the float 25.0 and the text "25" are the same category. `llactr.transforms.spelling` has the rules.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from llactr.columns import EVENT_TIMESTAMP, TIMESTAMP
 from llactr.errors import DataError
 from llactr.spec import DatasetSpec, Field, MultiValuedField, NumericField, TimestampPartField, TimestampSpec
-from llactr.transforms.timestamps import TIMESTAMP, utc_timestamps
+from llactr.transforms.spelling import MAX_EXACT, MAX_EXACT_FLOAT32, numbers, text, without_empty
+from llactr.transforms.timestamps import utc_timestamps
 
-__all__ = ["EVENT_TIMESTAMP", "normalize", "normalize_key", "normalize_table", "raw_column", "raw_type"]
-
-EVENT_TIMESTAMP = "event_timestamp"
-_MAX_EXACT = 2.0**53
+__all__ = ["admit", "admit_key", "normalize", "normalize_key", "normalize_table", "raw_column", "raw_type"]
 
 
 def raw_type(field: Field) -> pa.DataType:
@@ -68,14 +67,14 @@ def normalize(column: pa.ChunkedArray | pa.Array, field: Field) -> pa.ChunkedArr
     column = chunked(column)
     place = f"field {field.name!r}" + (f" (column {field.column!r})" if field.column != field.name else "")
     if isinstance(field, NumericField):
-        return _numbers(column, place)
+        return numbers(column, place)
     if isinstance(field, TimestampPartField):
         if pa.types.is_date(column.type):  # the parts of a date are the same in every zone
             column = column.cast(pa.timestamp("ms")).cast(pa.timestamp("ms", "UTC"))
         return utc_timestamps(column, TimestampSpec(column=field.column))
     if isinstance(field, MultiValuedField) and (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
         raise DataError(f"{place} has type {column.type}, expected text with the values joined by {field.separator!r}")
-    return _text(column, place)
+    return text(column, place)
 
 
 def normalize_key(column: pa.ChunkedArray | pa.Array, name: str) -> pa.ChunkedArray:
@@ -84,59 +83,36 @@ def normalize_key(column: pa.ChunkedArray | pa.Array, name: str) -> pa.ChunkedAr
     Raises:
         DataError: the type holds more than one value, or bytes.
     """
-    return _text(chunked(column), f"column {name!r}")
+    return text(chunked(column), f"column {name!r}")
+
+
+def admit(column: pa.ChunkedArray | pa.Array, field: Field) -> pa.ChunkedArray:
+    """`normalize` for what comes from outside, a source or a row to score: an empty text is no value there.
+
+    Raises:
+        DataError: as for `normalize`.
+    """
+    return without_empty(normalize(column, field))
+
+
+def admit_key(column: pa.ChunkedArray | pa.Array, name: str) -> pa.ChunkedArray:
+    """`normalize_key` for what comes from outside; see `admit`.
+
+    Raises:
+        DataError: as for `normalize_key`; or floats so large that neighbouring whole numbers have one spelling.
+    """
+    column = chunked(column)
+    if pa.types.is_floating(column.type):
+        largest = pc.max(pc.abs(column.cast(pa.float64()))).as_py()
+        limit = MAX_EXACT if column.type == pa.float64() else MAX_EXACT_FLOAT32
+        if largest is not None and largest > limit:
+            raise DataError(
+                f"column {name!r} holds keys as {column.type}, which past {limit:.0f} no longer tells whole numbers "
+                f"apart, such as {largest:.0f}: write the column as integers or text"
+            )
+    return without_empty(normalize_key(column, name))
 
 
 def chunked(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray:
     """The column as a chunked array."""
     return column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
-
-
-def _numbers(column: pa.ChunkedArray, place: str) -> pa.ChunkedArray:
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return _numbers(column.cast(kind.value_type), place)
-    if not (
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_decimal(kind)
-        or pa.types.is_null(kind)
-    ):
-        raise DataError(
-            f"{place} is numeric, but its values have type {kind}: give numbers, or make the field categorical"
-        )
-    if pa.types.is_boolean(kind):
-        column = column.cast(pa.int8())
-    numbers = column.cast(pa.float64(), safe=False)
-    if pa.types.is_floating(kind):
-        nan = pc.is_nan(numbers)
-        if pc.any(nan).as_py():
-            numbers = pc.if_else(nan, pa.scalar(None, pa.float64()), numbers)
-    return numbers
-
-
-def _text(column: pa.ChunkedArray, place: str) -> pa.ChunkedArray:
-    kind = column.type
-    if pa.types.is_string(kind):
-        return column
-    if pa.types.is_dictionary(kind):
-        return _text(column.cast(kind.value_type), place)
-    if pa.types.is_floating(kind):
-        return _text_of_floats(column.cast(pa.float64()))
-    if pa.types.is_decimal(kind):
-        plain = pc.replace_substring_regex(column.cast(pa.string()), r"(\.\d*?)0+$", r"\1")
-        return pc.replace_substring_regex(plain, r"\.$", "")
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        raise DataError(f"{place} holds bytes ({kind}), expected text, numbers or booleans: decode it first")
-    try:
-        return column.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise DataError(f"{place} has type {kind}, expected text, numbers or booleans") from None
-
-
-def _text_of_floats(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
-    whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), _MAX_EXACT))
-    as_integer = pc.if_else(whole, column, 0.0).cast(pa.int64()).cast(pa.string())
-    return pc.if_else(whole, as_integer, column.cast(pa.string()))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from llactr.columns import TIMESTAMP
 from llactr.errors import DataError
 from llactr.spec import TimestampSpec
 
-__all__ = ["EARLIEST", "LATEST", "TIMESTAMP", "utc_timestamps"]
+__all__ = ["EARLIEST", "LATEST", "utc_timestamps"]
 
-TIMESTAMP = pa.timestamp("us", "UTC")
 EARLIEST, LATEST = np.datetime64("1900-01-01", "us"), np.datetime64("2200-01-01", "us")
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
@@ -23,7 +24,7 @@ def utc_timestamps(column: pa.ChunkedArray, spec: TimestampSpec) -> pa.ChunkedAr
 
     Zoned timestamps are converted. Integers count `spec.unit` since 1970 in UTC. Timestamps without a zone are local
     times of `spec.zone`: an hour that a change of clocks repeats is taken as its first pass, one that it skips is
-    refused. Text is ISO 8601. Nanoseconds are floored. Nulls stay nulls.
+    refused. Text is ISO 8601 or, where the spec has a unit, whole numbers. Nanoseconds are floored. Nulls stay nulls.
 
     Args:
         column: integers, integral floats, text, dates or timestamps.
@@ -94,15 +95,36 @@ def _from_timestamps(column: pa.ChunkedArray, spec: TimestampSpec) -> pa.Chunked
         try:
             column = pc.assume_timezone(column, spec.zone, ambiguous="earliest", nonexistent="raise")
         except pa.ArrowInvalid as error:
-            raise DataError(
-                f"column {spec.column!r} cannot be read as local times of zone {spec.zone!r}: {error}"
-            ) from None
+            raise DataError(_skipped(spec, str(error))) from None
     # Through int64: Arrow's own cast of ns to us truncates towards 1970, which is not the floor for earlier times.
     counts = TimestampSpec(column=spec.column, unit=kind.unit)
     return _map_int64(column.cast(pa.timestamp(kind.unit, "UTC")), lambda count: _scale_to_micros(count, counts))
 
 
+def _skipped(spec: TimestampSpec, reason: str) -> str:
+    """One sentence of Arrow's five lines about a local time that does not exist."""
+    found = re.search(r": (\d[\d :.-]*\d) is in a gap", reason)
+    problem = f"{found[1].removesuffix('.000000')} was skipped there when clocks were set forward" if found else reason
+    return (
+        f"column {spec.column!r} cannot be read as local times of zone {spec.zone!r}: {' '.join(problem.split())}; "
+        "mend that time, or give times in UTC or with their offset"
+    )
+
+
 def _from_text(column: pa.ChunkedArray, spec: TimestampSpec) -> pa.ChunkedArray:
+    if spec.unit is not None:
+        whole = pc.replace_substring_regex(pc.utf8_trim_whitespace(column.cast(pa.string())), r"^(-?\d+)\.0*$", r"\1")
+        whole = pc.if_else(pc.equal(whole, ""), pa.scalar(None, pa.string()), whole)
+        try:
+            return _from_numbers(whole.cast(pa.int64()), spec)
+        except pa.ArrowInvalid:
+            cells = whole.drop_null()
+            if not pc.all(pc.match_substring_regex(cells, r"^\d{4}-\d\d-\d\d")).as_py():
+                odd = cells.filter(pc.invert(pc.match_substring_regex(cells, r"^-?\d{1,18}$")))
+                raise DataError(
+                    f"column {spec.column!r} holds {odd[0].as_py()!r}, which is no whole number of {spec.unit}: mend "
+                    "it, or leave out 'unit' in the spec for times such as 2024-05-31T09:30:00Z"
+                ) from None
     text = pc.replace_substring_regex(column.cast(pa.string()), r"(\.\d{6})\d+", r"\1")
     try:
         return text.cast(TIMESTAMP)

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from llactr.errors import BundleError
 from llactr.manifest import file_hash
 from llactr.spec import DatasetSpec, Field
-from llactr.transforms.layout import FIRST, PAD, FieldLayout
+from llactr.transforms.layout import FIRST, OOV, PAD, FieldLayout
 from llactr.transforms.raw import column_of, raw_column
 from llactr.transforms.vocabulary import FieldVocabulary, fit_vocabulary, load_vocabulary
 
@@ -92,6 +92,18 @@ class Transform:
             ids[:, start : start + vocabulary.slots] = vocabulary.ids(column)
             start += vocabulary.slots
         return ids
+
+    def out_of_vocabulary(self, ids: NDArray[np.int32]) -> dict[str, int]:
+        """Field -> rows of ids (N, C) that hold a value of it that training never saw; fields of no such row left out.
+
+        A null that the spec counts as out of vocabulary is one of them.
+        """
+        found, start = {}, 0
+        for vocabulary in self.vocabularies:
+            unknown = (ids[:, start : start + vocabulary.slots] == OOV).any(axis=1)
+            found[vocabulary.field.name] = int(np.count_nonzero(unknown))
+            start += vocabulary.slots
+        return {name: rows for name, rows in found.items() if rows}
 
     def values(self, name: str) -> list[str]:
         """The values with ids FIRST, FIRST + 1, ... of a field, as text; KeyError when there is no such field."""

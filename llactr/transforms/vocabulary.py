@@ -6,7 +6,6 @@ Python looks at each distinct value once, never at a row.
 
 from __future__ import annotations
 
-import calendar
 import itertools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -25,6 +24,12 @@ __all__ = ["FieldVocabulary", "fit_vocabulary", "load_vocabulary", "split_values
 
 Ids = NDArray[np.int32]
 _MICROS_PER_HOUR = 3_600_000_000
+# Not calendar's, whose names follow the process's locale: a vocabulary would be another one on another machine.
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -192,9 +197,9 @@ class TimestampPart(FieldVocabulary):
     def values(self) -> list[str]:
         part = self.field.part
         if part == "weekday":
-            return list(calendar.day_name)
+            return list(_WEEKDAYS)
         if part == "month":
-            return list(calendar.month_name)[1:]
+            return list(_MONTHS)
         return [str(number) for number in (range(24) if part == "hour" else range(1, 32))]
 
     def ids(self, column: pa.ChunkedArray) -> Ids:

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Protocol, Self
 
 from feast import FeatureStore
 
 from llactr.errors import StoreError
 from llactr.registry import Registry
-from llactr.serving.views import Row, ViewRead, presence_key
-from llactr.spec import DatasetSpec
-from llactr.store.feast.open import open_store
-from llactr.workspace import Workspace
+from llactr.serving.views import Row, ViewRead
 
-__all__ = ["READERS", "StoreAwayError", "StoreReader", "has_plain_names", "open_reader"]
+__all__ = ["READERS", "LostRowsError", "StoreAwayError", "StoreReader", "has_plain_names"]
 
 
 class StoreAwayError(StoreError):
     """The online store does not answer, or has lost what the bundle needs; it may be back in a moment."""
 
 
+class LostRowsError(StoreError):
+    """Rows that were materialized are gone from the online store, or damaged: a score without them would be wrong."""
+
+    def __init__(self, message: str, *, owner: str, rows: int) -> None:
+        super().__init__(message)
+        self.owner = owner
+        self.rows = rows
+
+
 class StoreReader(Protocol):
-    """Reads rows of views. One reader serves one event loop."""
+    """Reads rows of views. One reader serves one event loop.
+
+    Attributes:
+        snapshot: whether all that one `read` asks for is of one state of the store.
+        drops: what would make the store drop rows; empty when nothing does.
+    """
+
+    snapshot: bool
+    drops: str
 
     @classmethod
     def reads(cls, store: FeatureStore) -> bool:
@@ -34,7 +47,6 @@ class StoreReader(Protocol):
         cls,
         store: FeatureStore,
         *,
-        presence: tuple[str, dict[str, str]],
         timeout_s: float,
         spent: Callable[[float], None],
     ) -> Self:
@@ -42,30 +54,36 @@ class StoreReader(Protocol):
 
         Args:
             store: the feature store.
-            presence: view and key that must be there.
             timeout_s: of connecting and probing.
             spent: told the CPU seconds of reads.
         """
 
     async def connect(self) -> None:
-        """Connects and checks that the store holds what the bundle needs.
+        """Connects.
 
         Raises:
-            StoreAwayError: it does not answer, or was emptied.
+            StoreAwayError: the store does not answer.
         """
 
     async def read(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
         """One batch per view: for each (view, keys) the rows, in the order of the keys.
 
         Raises:
-            StoreAwayError: the store does not answer, or was emptied.
+            StoreAwayError: the store does not answer.
         """
 
-    async def probe(self) -> None:
-        """Looks whether the store answers and holds what the bundle needs; reconnects where need be.
+    async def probe(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
+        """As `read`, within the time of a probe; reconnects where need be.
 
         Raises:
-            StoreAwayError: it does not.
+            StoreAwayError: the store does not answer.
+        """
+
+    async def present(self, view: ViewRead, keys: Sequence[str]) -> list[bool]:
+        """Whether rows are there; does not count as a use of them, where a store drops what is used least.
+
+        Raises:
+            StoreAwayError: the store does not answer.
         """
 
     async def close(self) -> None:
@@ -73,7 +91,9 @@ class StoreReader(Protocol):
 
 
 def _check(entry: object) -> None:
-    missing = [name for name in ("reads", "of", "connect", "read", "probe", "close") if not hasattr(entry, name)]
+    missing = [
+        name for name in ("reads", "of", "connect", "read", "present", "probe", "close") if not hasattr(entry, name)
+    ]
     if missing:
         raise TypeError(f"expected a reader of an online store, {entry!r} has no {', '.join(missing)}")
 
@@ -86,26 +106,6 @@ READERS: Registry[type[StoreReader]] = Registry(
     check=_check,
 )
 """Name -> class. The first that reads the configured store is taken, `feast` when there is none."""
-
-
-def open_reader(
-    workspace: Workspace,
-    spec: DatasetSpec,
-    *,
-    semantics_version: str | None,
-    feast_config: Path | None = None,
-    timeout_s: float = 1.0,
-    spent: Callable[[float], None] = lambda _: None,
-) -> StoreReader:
-    """The fastest reader for the configured online store; it is not connected yet. `spent` is told its CPU seconds.
-
-    A single Redis and SQLite are read in their published layouts, past Feast's per-value objects; everything else, such
-    as a Redis cluster, through Feast's `online_read`.
-    """
-    store = open_store(workspace, config=feast_config)
-    presence = presence_key(spec, semantics_version)
-    reader = next((one for _, one in READERS.working() if one.reads(store)), READERS["feast"])
-    return reader.of(store, presence=presence, timeout_s=timeout_s, spent=spent)
 
 
 def has_plain_names(store: FeatureStore) -> bool:

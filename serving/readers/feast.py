@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Self
 
 from feast import FeatureStore, FeatureView
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 
 from llactr.serving.readers.base import READERS, StoreAwayError
 from llactr.serving.views import Row, ViewRead
+from llactr.store.feast.messages import Value, entity_key
+from llactr.store.marks import MARKS, marks_view
 
 __all__ = ["FeastReader"]
 
@@ -27,24 +27,24 @@ class FeastReader:
 
     Args:
         store: the feature store.
-        presence: view and key that must be there.
         timeout_s: of a probe.
         spent: told the CPU seconds of reads.
     """
+
+    snapshot = False
+    drops = ""
 
     def __init__(
         self,
         store: FeatureStore,
         *,
-        presence: tuple[str, dict[str, str]],
         timeout_s: float,
         spent: Callable[[float], None],
     ) -> None:
         self._spent = spent
         self._store = store
-        self._presence = presence
         self._timeout_s = timeout_s
-        self._views: dict[str, FeatureView] = {}
+        self._views: dict[str, FeatureView] = {MARKS: marks_view()}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="feast")
 
     @classmethod
@@ -57,26 +57,29 @@ class FeastReader:
         cls,
         store: FeatureStore,
         *,
-        presence: tuple[str, dict[str, str]],
         timeout_s: float,
         spent: Callable[[float], None],
     ) -> Self:
         """See `StoreReader`."""
-        return cls(store, presence=presence, timeout_s=timeout_s, spent=spent)
+        return cls(store, timeout_s=timeout_s, spent=spent)
 
     async def connect(self) -> None:
         """See `StoreReader`."""
-        await self.probe()
+        await self.probe([])
 
     async def read(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
         """See `StoreReader`."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, wanted)
 
-    async def probe(self) -> None:
+    async def present(self, view: ViewRead, keys: Sequence[str]) -> list[bool]:
+        """See `StoreReader`."""
+        return [row is not None for row in (await self.read([(view, keys)]))[0]]
+
+    async def probe(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
         """See `StoreReader`."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self.read([])
+                return await self.read(wanted)
         except TimeoutError:
             raise StoreAwayError(f"the online store does not answer within {self._timeout_s} s") from None
 
@@ -87,9 +90,6 @@ class FeastReader:
     def _read(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
         began = time.thread_time()
         try:
-            view, key = self._presence
-            if self._online_read(view, [key], ["semantics_version"] if len(key) == 1 else ["encoder"])[0] is None:
-                raise StoreAwayError(f"the online store has no {view} {key}: run 'llactr materialize'")
             return [
                 self._online_read(entry.view, [entry.entity_key(value) for value in keys], list(entry.features))
                 if keys
@@ -107,10 +107,7 @@ class FeastReader:
         view = self._views.get(name)
         if view is None:
             view = self._views[name] = self._store.get_feature_view(name)
-        entity_keys = [
-            EntityKey(join_keys=list(key), entity_values=[Value(string_val=value) for value in key.values()])
-            for key in keys
-        ]
+        entity_keys = [entity_key(key) for key in keys]
         found = self._store.provider.online_read(self._store.config, view, entity_keys, list(features))
         return [_row(time, values, features) for time, values in found]
 

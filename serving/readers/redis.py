@@ -3,13 +3,15 @@
 Feast keeps a hash per entity. Its key is the serialized entity key followed by the project; its fields are murmur3
 hashes of `view:feature`, and the row's time under `_ts:view` (Feast's "online store format"). A client library spends
 most of a read on building commands and replies, and its idle connections cannot tell that the server was emptied. Here
-commands are packed around a constant tail, and every batch also asks whether the bundle's vectors are still there.
+commands are packed around a constant tail. Every batch stands between two echoes of its own number: a reply that nobody
+asked for would shift all answers behind it, so a batch whose echoes are not in their places cuts the connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import ssl
 import struct
 import time
@@ -20,13 +22,13 @@ from typing import Any, Self
 from feast import FeatureStore
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.helpers import _mmh3
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 
 from llactr.serving.readers.base import READERS, StoreAwayError, has_plain_names
 from llactr.serving.resp import Reply, ReplyParser, ServerError, pack
 from llactr.serving.views import Row, ViewRead
+from llactr.store.feast.messages import entity_key
+from llactr.store.marks import eviction_said
 
 __all__ = ["RedisReader"]
 
@@ -39,16 +41,16 @@ class RedisReader:
 
     Args:
         config: the feature store's configuration, with a single Redis.
-        presence: view and key that must be there.
         timeout_s: of connecting and probing.
         spent: told the CPU seconds of packing and parsing.
     """
+
+    snapshot = False
 
     def __init__(
         self,
         config: RepoConfig,
         *,
-        presence: tuple[str, dict[str, str]],
         timeout_s: float,
         spent: Callable[[float], None],
     ) -> None:
@@ -60,9 +62,9 @@ class RedisReader:
         nodes, self._options = RedisOnlineStore._parse_connection_string(config.online_store.connection_string)
         self._host, self._port = str(nodes[0]["host"]), int(nodes[0].get("port", 6379))
         self._timeout_s = timeout_s
-        view, key = presence
-        self._presence = pack(b"HEXISTS", self._entity_key(key), f"_ts:{view}".encode())
-        self._presence_name = f"{view} {key}"
+        self._has_ttl = bool(config.online_store.key_ttl_seconds)
+        self._batches = itertools.count(1)
+        self.drops = ""
         self._layouts: dict[ViewRead, tuple[bytes, bytes, bytes, int]] = {}
         self._wire: _Wire | None = None
         self._connecting = asyncio.Lock()
@@ -79,12 +81,11 @@ class RedisReader:
         cls,
         store: FeatureStore,
         *,
-        presence: tuple[str, dict[str, str]],
         timeout_s: float,
         spent: Callable[[float], None],
     ) -> Self:
         """See `StoreReader`."""
-        return cls(store.config, presence=presence, timeout_s=timeout_s, spent=spent)
+        return cls(store.config, timeout_s=timeout_s, spent=spent)
 
     async def connect(self) -> None:
         """See `StoreReader`."""
@@ -100,7 +101,7 @@ class RedisReader:
     async def read(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
         """See `StoreReader`."""
         began = time.thread_time()
-        pieces = [self._presence]
+        pieces = []
         for view, keys in wanted:
             head, prefix, tail, fixed = self._layouts.get(view) or self._layout(view)
             for key in keys:
@@ -112,7 +113,7 @@ class RedisReader:
         replies = await self._ask(commands, len(pieces))
         began = time.thread_time()
         found: list[list[Row]] = []
-        start = 1
+        start = 0
         for _, keys in wanted:
             rows: list[Row] = []
             for reply in replies[start : start + len(keys)]:
@@ -125,13 +126,19 @@ class RedisReader:
         self._spent(time.thread_time() - began)
         return found
 
-    async def probe(self) -> None:
+    async def present(self, view: ViewRead, keys: Sequence[str]) -> list[bool]:
+        """See `StoreReader`. EXISTS leaves alone what Redis knows of a key's last use."""
+        commands = [pack(b"EXISTS", self._entity_key(view.entity_key(key))) for key in keys]
+        replies = await self._ask(b"".join(commands), len(commands))
+        return [reply == 1 for reply in replies]
+
+    async def probe(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
         """See `StoreReader`."""
         await self.connect()
         wire = self._wire
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._ask(self._presence, 1)
+                return await self.read(wanted)
         except TimeoutError as error:
             if wire is not None:
                 wire.abort()  # a server that hangs, or a network that swallows: the requests that wait fail now
@@ -143,20 +150,21 @@ class RedisReader:
             self._wire.abort()
 
     async def _ask(self, commands: bytes, count: int) -> list[Reply]:
-        """The replies of a pipeline that begins with the question for the bundle's vectors."""
+        """The replies of a pipeline."""
         wire = self._wire
         if wire is None or wire.lost:
             raise self._away("not connected")
+        number = b"%d" % next(self._batches)
+        echo = pack(b"ECHO", number)
         try:
-            replies = await wire.ask(commands, count)
+            first, *replies, last = await wire.ask(echo + commands + echo, count + 2)
         except ConnectionError as error:
             raise self._away(error) from None
-        if replies[0] != 1:
-            if isinstance(replies[0], ServerError):
-                raise self._away(replies[0])
-            raise StoreAwayError(
-                f"Redis has lost {self._presence_name}, which the bundle needs: run 'llactr materialize'"
-            )
+        if isinstance(first, ServerError):
+            raise self._away(first)
+        if first != number or last != number:
+            wire.abort()
+            raise self._away("its replies are out of step; reconnecting")
         return replies
 
     async def _connected(self) -> _Wire:
@@ -174,6 +182,7 @@ class RedisReader:
             for reply in await wire.ask(b"".join(commands), len(commands)) if commands else []:
                 if isinstance(reply, ServerError):
                     raise reply
+            self.drops = _drops((await wire.ask(pack(b"INFO", b"memory"), 1))[0], has_ttl=self._has_ttl)
         except BaseException:
             wire.abort()
             raise
@@ -182,7 +191,7 @@ class RedisReader:
     def _layout(self, view: ViewRead) -> tuple[bytes, bytes, bytes, int]:
         """What a view's commands have in common: head, key up to its value's size, rest, size of key and project."""
         # Feast sorts the join keys: the one that varies comes last.
-        empty = serialize_entity_key(_entity_key(view.entity_key("")), self._serialization)
+        empty = serialize_entity_key(entity_key(view.entity_key("")), self._serialization)
         prefix = empty[: -_SIZE.size]
         names = [*(_mmh3(f"{view.view}:{feature}") for feature in view.features), f"_ts:{view.view}".encode()]
         tail = self._project + b"\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(name), name) for name in names)
@@ -192,7 +201,7 @@ class RedisReader:
         return layout
 
     def _entity_key(self, key: dict[str, str]) -> bytes:
-        return serialize_entity_key(_entity_key(key), self._serialization) + self._project
+        return serialize_entity_key(entity_key(key), self._serialization) + self._project
 
     def _away(self, error: object) -> StoreAwayError:
         reason = str(error) or type(error).__name__
@@ -244,6 +253,9 @@ class _Wire(asyncio.Protocol):
             replies, self._replies = self._replies[:count], self._replies[count:]
             if not future.done():
                 future.set_result(replies)
+        if self._replies and not self._waiting:
+            # Nobody asked: what came after it would be taken for the answer to something else.
+            self.abort()
         self._spent(time.thread_time() - began)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -258,8 +270,13 @@ class _Wire(asyncio.Protocol):
                 future.set_exception(error)
 
 
-def _entity_key(key: dict[str, str]) -> EntityKey:
-    return EntityKey(join_keys=list(key), entity_values=[Value(string_val=value) for value in key.values()])
+def _drops(info: Reply, *, has_ttl: bool) -> str:
+    """What `INFO memory` says of eviction; nothing where the server does not tell."""
+    if not isinstance(info, bytes):
+        return ""
+    lines = (line.partition(":") for line in info.decode(errors="replace").splitlines())
+    facts = {name: value for name, _, value in lines}
+    return eviction_said(facts, has_ttl=has_ttl)
 
 
 def _tls(options: dict[str, Any]) -> ssl.SSLContext:

@@ -12,14 +12,13 @@ from typing import Self, TypeVar
 
 from feast import FeatureStore
 from feast.infra.key_encoding_utils import serialize_entity_key
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 
 from llactr.serving.readers.base import READERS, StoreAwayError, has_plain_names
 from llactr.serving.views import Row, ViewRead
 from llactr.sql import quote_identifier
-from llactr.store.feast.sqlite import WorkspaceSqliteOnlineStore
+from llactr.store.feast.messages import entity_key
+from llactr.store.feast.sqlite import WorkspaceSqliteOnlineStore, reading_only
 
 __all__ = ["SqliteReader"]
 
@@ -34,16 +33,17 @@ class SqliteReader:
 
     Args:
         config: the feature store's configuration, with the workspace's SQLite.
-        presence: view and key that must be there.
         timeout_s: of a probe, and of waiting for a lock.
         spent: told the CPU seconds of reads.
     """
+
+    snapshot = True
+    drops = ""
 
     def __init__(
         self,
         config: RepoConfig,
         *,
-        presence: tuple[str, dict[str, str]],
         timeout_s: float,
         spent: Callable[[float], None],
     ) -> None:
@@ -52,12 +52,6 @@ class SqliteReader:
         self._project = config.project
         self._serialization = config.entity_key_serialization_version
         self._timeout_s = timeout_s
-        view, key = presence
-        self._presence_name = f"{view} {key}"
-        self._presence = (
-            f"SELECT 1 FROM {self._table(view)} WHERE entity_key = ? LIMIT 1",
-            (self._entity_key(key),),
-        )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
@@ -73,26 +67,29 @@ class SqliteReader:
         cls,
         store: FeatureStore,
         *,
-        presence: tuple[str, dict[str, str]],
         timeout_s: float,
         spent: Callable[[float], None],
     ) -> Self:
         """See `StoreReader`."""
-        return cls(store.config, presence=presence, timeout_s=timeout_s, spent=spent)
+        return cls(store.config, timeout_s=timeout_s, spent=spent)
 
     async def connect(self) -> None:
         """See `StoreReader`."""
-        await self.probe()
+        await self.probe([])
 
     async def read(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
         """See `StoreReader`."""
         return await self._in_thread(lambda: self._timed(wanted))
 
-    async def probe(self) -> None:
+    async def present(self, view: ViewRead, keys: Sequence[str]) -> list[bool]:
+        """See `StoreReader`."""
+        return [row is not None for row in (await self.read([(view, keys)]))[0]]
+
+    async def probe(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
         """See `StoreReader`."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._in_thread(lambda: self._read([]))
+                return await self._in_thread(lambda: self._read(wanted))
         except TimeoutError:
             raise StoreAwayError(f"the SQLite store {self._path} does not answer within {self._timeout_s} s") from None
 
@@ -114,18 +111,16 @@ class SqliteReader:
     def _read(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
         try:
             connection = self._connected()
-            # One transaction: the presence and all views are of one state of the store.
+            # One transaction: all views are of one state of the store.
             connection.execute("BEGIN")
             try:
-                if connection.execute(*self._presence).fetchone() is None:
-                    raise StoreAwayError(
-                        f"{self._path} has no {self._presence_name}, which the bundle needs: run 'llactr materialize'"
-                    )
                 return [self._rows(connection, view, keys) for view, keys in wanted]
             finally:
                 connection.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             self._disconnect()
+            if str(error).startswith("no such table"):
+                raise StoreAwayError(f"{self._path} has {error}: run 'llactr materialize'") from None
             raise StoreAwayError(f"the SQLite store {self._path} does not answer ({error})") from None
 
     def _rows(self, connection: sqlite3.Connection, view: ViewRead, keys: Sequence[str]) -> list[Row]:
@@ -156,9 +151,8 @@ class SqliteReader:
         state = self._path.stat()
         if self._connection is None or self._file != (state.st_dev, state.st_ino):
             self._disconnect()
-            self._connection = sqlite3.connect(
-                f"{self._path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=self._timeout_s / 2
-            )
+            place = reading_only(self._path) or f"{self._path.absolute().as_uri()}?mode=rw"
+            self._connection = sqlite3.connect(place, uri=True, isolation_level=None, timeout=self._timeout_s / 2)
             self._connection.execute("PRAGMA query_only = ON")
             self._file = (state.st_dev, state.st_ino)
         return self._connection
@@ -179,6 +173,5 @@ class SqliteReader:
         return quote_identifier(f"{self._project}_{view}")
 
     def _entity_key(self, key: dict[str, str]) -> bytes:
-        values = [Value(string_val=value) for value in key.values()]
-        encoded: bytes = serialize_entity_key(EntityKey(join_keys=list(key), entity_values=values), self._serialization)
+        encoded: bytes = serialize_entity_key(entity_key(key), self._serialization)
         return encoded

@@ -104,6 +104,16 @@ def test_new_events_are_added_once_and_counted(
     assert list(manifest["appended"][0]["inputs"].values()) == [file_hash(more / "log.parquet")]
 
 
+def test_appending_the_same_rows_again_counts_no_more_dropped_rows(
+    timed: DatasetSpec, workspace: Workspace, more: Path
+) -> None:
+    log = {"uid": [1, 2], "iid": ["a", "b"], "stars": [5, 3], "at": [900, 901], "device": ["tv", "tv"]}
+    pq.write_table(pa.table(log), more / "log.parquet")
+    first = append_offline_tables(timed, workspace, more)
+    assert (first.rows, first.dropped) == (6, 2)  # stars of 3 are dropped: one of the first source, one of this
+    assert append_offline_tables(timed, workspace, more).dropped == 2
+
+
 def test_a_written_column_of_the_source_is_kept(
     clicks: Path, clicks_spec: SpecOf, workspace: Workspace, more: Path
 ) -> None:

@@ -232,3 +232,14 @@ def test_write_report_replaces_the_file_as_a_whole(tmp_path):
     path = write_report(ReportData(dataset="toy"), tmp_path / "deep" / "report.html")
     assert path.read_text(encoding="utf-8") == render_report(ReportData(dataset="toy"))
     assert [found.name for found in path.parent.iterdir()] == ["report.html"]
+
+
+def test_warnings_of_ingest_stand_before_the_figures_of_the_data():
+    data = fake_report()
+    said = f"600 of 600 events find no row in the user table {HOSTILE}"
+    page = render_report(data.model_copy(update={"data": data.data.model_copy(update={"warnings": (said,)})}))
+    assert "Warning." in page
+    assert "<script>alert('x')" not in page
+    text = " ".join(Page(page).words)
+    assert text.index("600 of 600 events find no row in the user table") < text.index("Labelled rows")
+    assert "Warning." not in render_report(data)

@@ -162,7 +162,7 @@ def test_the_check_places_new_items_on_both_paths(tmp_path: Path) -> None:
     assert "12 of them hold new values" in predict.describe_check(checked)
     bundle = Bundle.load(trained.folder)
     _, training_set = join(job, "tiny")
-    offline = offline_scores(job.workspace, bundle.spec, bundle, training_set, chosen_rows(training_set, 1000))
+    offline = offline_scores(job.workspace, bundle.spec, bundle, chosen_rows(training_set, 1000))
     report = diagnose.run(job, "tiny", device="cpu")
     page = (report.folder / "report.html").read_text()
     assert f"12 of the {facts['rows']} test rows that were compared online and offline hold such values" in page
@@ -495,3 +495,34 @@ def test_a_bundle_may_have_one_of_both_enhancements(valued: Valued) -> None:
     assert enhancement is not None
     assert (enhancement.fre, enhancement.fie) == (False, True)
     train.run(valued.job, "tiny", TrainJobConfig(backbone="fm", arm=Arm.parse("values"), training=TRAINING))
+
+
+def test_a_value_has_its_first_text_as_corrected_last(tmp_path: Path) -> None:
+    """text_over_time: the newest text was the vector of all events, also of those before it changed."""
+    dishes = {
+        "user": {"join_key": "person", "source": "people"},
+        "item": {
+            "join_key": "dish",
+            "source": "dishes",
+            "timestamp": {"column": "since", "unit": "s"},
+            "created": {"column": "noted", "unit": "s"},
+        },
+    }
+    spec = write_dataset(tmp_path, fields=_spec_fields(), entities=dishes)
+    with (tmp_path / "dishes.csv").open(newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    early, later = 1_690_000_000, 1_700_400_000
+    lines = [[*row, early, early] for row in rows]
+    lines += [["d0", "gold", later, later], ["d1", "corrected", early, later], ["late", "new", later, later]]
+    with (tmp_path / "dishes.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["dish", "tags", "since", "noted"], *lines])
+    job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
+    ingest.run(job, str(spec), data_folder=None)
+    from llactr.store.ingested import dataset_spec
+    from llactr.store.value_texts import read_texts
+
+    texts = read_texts(job.workspace, dataset_spec(job.workspace, "tiny"))["dish"]
+    words = {dish: text.split(": ")[1] for dish, text in texts.items()}
+    assert words["d0"] == rows[0][1].replace("|", " "), "not gold, which came later"
+    assert words["d1"] == "corrected"
+    assert words["late"] == "new"

@@ -193,7 +193,7 @@ def test_past_the_deadline_the_answer_is_503(built: Workspace, monkeypatch: pyte
             return []
 
         with monkeypatch.context() as patch:
-            patch.setattr(asgi.service.main.reader, "read", never)
+            patch.setattr(asgi.service.main.reader.raw, "read", never)
             answer = asgi.ask("POST", "/v1/rank", GOOD)
         assert answer.status == 503
         assert answer.headers["retry-after"] == "1"
@@ -237,7 +237,7 @@ def test_a_store_that_fails_is_503_until_it_is_looked_at_again(
             raise StoreAwayError("Redis is gone")
 
         with monkeypatch.context() as patch:
-            patch.setattr(asgi.service.main.reader, "read", away)
+            patch.setattr(asgi.service.main.reader.raw, "read", away)
             answer = asgi.ask("POST", "/v1/rank", GOOD)
         assert (answer.status, answer.headers["retry-after"], answer.json["detail"]) == (503, "1", "Redis is gone")
         assert asgi.ask("GET", "/readyz").status == 503

@@ -16,10 +16,11 @@ from llactr.diagnostics.agreement import chosen_rows, offline_scores
 from llactr.diagnostics.service_agreement import request_rows
 from llactr.jobs import skew
 from llactr.jobs.cli.console import Terminal
-from llactr.serving.readers.base import StoreAwayError, StoreReader, open_reader
+from llactr.serving.marked import MarkedReader, open_reader
+from llactr.serving.readers.base import StoreAwayError, StoreReader
 from llactr.serving.readers.feast import FeastReader
 from llactr.serving.unseen import PlacedCache
-from llactr.serving.views import Row, presence_key, value_view
+from llactr.serving.views import Row, value_view
 from llactr.steps import Job
 from llactr.store import (
     OnlineReader,
@@ -137,7 +138,7 @@ def test_all_events_score_as_offline_with_unseen_values_among_them(anywhere: Pla
     bundle = Bundle.load(anywhere.workspace.artifact("bundles", "valued"))
     chosen = chosen_rows(built, 10_000)
     assert np.array_equal(chosen, built.data.split.test)
-    offline = offline_scores(anywhere.workspace, spec, bundle, built, chosen)
+    offline = offline_scores(anywhere.workspace, spec, bundle, chosen, config=anywhere.config)
     assert 0 < offline.rows_with_placed < len(chosen)
     events = events_table(anywhere.workspace, spec).take(chosen)
     with anywhere.start() as asgi:
@@ -165,9 +166,9 @@ def test_every_reader_reads_the_same_vectors(anywhere: Place) -> None:
     view = value_view(spec, "item_id", VALUES_VERSION)
     store = open_store(anywhere.workspace, config=anywhere.config)
     fast = open_reader(anywhere.workspace, spec, semantics_version="v-one", feast_config=anywhere.config)
-    stock = FeastReader(store, presence=presence_key(spec, "v-one"), timeout_s=5, spent=lambda _: None)
+    stock = FeastReader(store, timeout_s=5, spent=lambda _: None)
 
-    async def read(reader: StoreReader) -> list[Row]:
+    async def read(reader: StoreReader | MarkedReader) -> list[Row]:
         await reader.connect()
         try:
             return (await reader.read([(view, ["1", "nope", "2"])]))[0]
@@ -212,13 +213,13 @@ class CountedReads:
     def __init__(self, asgi: Asgi, monkeypatch: pytest.MonkeyPatch) -> None:
         self.views: list[list[str]] = []
         reader = asgi.service.main.reader
-        read = reader.read
+        read = reader.reading
 
         async def counted(wanted):
             self.views.append([view.view for view, _ in wanted])
             return await read(wanted)
 
-        monkeypatch.setattr(reader, "read", counted)
+        monkeypatch.setattr(reader, "reading", counted)
 
 
 def test_one_batch_reads_all_vectors_and_none_is_read_without_need(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -13,7 +14,7 @@ from llactr import store
 from llactr.errors import DataError, InputError, NotReadyError
 from llactr.semantics import FieldVectors
 from llactr.spec import load_spec
-from llactr.store.releases import Release
+from llactr.store.releases import Release, releases
 from llactr.workspace import Workspace
 from tests.store.store_workspace import at, small, vectors_for
 
@@ -65,6 +66,45 @@ def test_two_writers_never_release_at_one_moment(workspace: Workspace) -> None:
     moments = [one.effective_from for one in past]
     assert moments == [at(-24) + i * TICK for i in range(len(past))]
     assert all(a.version != b.version for a, b in pairwise(past))
+
+
+def test_a_release_returns_when_a_number_is_missing(workspace: Workspace) -> None:
+    for version in ("v1", "v2", "v1"):
+        store.release(workspace, "small", version)
+    (workspace.semantics_table("semantics_release") / "small@000002.parquet").unlink()
+    store.release(workspace, "small", "v2")
+    assert [one.version for one in releases(workspace, "small")] == ["v1", "v1", "v2"]
+    names = sorted(path.name for path in workspace.semantics_table("semantics_release").glob("small@*"))
+    assert names == ["small@000001.parquet", "small@000003.parquet", "small@000004.parquet"]
+
+
+def _older_history(workspace: Workspace, days: int) -> datetime:
+    """Has the dataset begin earlier, as an ingest of older events does; the day before its new first event."""
+    path = workspace.dataset("small") / "manifest.json"
+    manifest = json.loads(path.read_text())
+    first = datetime.fromisoformat(manifest["start"]) - timedelta(days=days)
+    path.write_text(json.dumps(manifest | {"start": first.isoformat()}))
+    return first - timedelta(days=1)
+
+
+def test_a_release_begins_with_the_data_after_older_history_came_in(workspace: Workspace) -> None:
+    store.release(workspace, "small", "v1")
+    store.release(workspace, "small", "v2")
+    second = releases(workspace, "small")[1].effective_from
+    start = _older_history(workspace, 30)
+    assert store.release(workspace, "small", "v2") == second
+    found = releases(workspace, "small")
+    assert [one.version for one in found] == ["v1", "v1", "v2"]
+    assert found[0].effective_from == start
+    assert store.release(workspace, "small", "v2") == second
+    assert releases(workspace, "small") == found, "once is enough"
+
+
+def test_a_moment_before_the_first_release_is_honoured(workspace: Workspace) -> None:
+    store.release(workspace, "small", "v1")
+    moment = _older_history(workspace, 30) + timedelta(days=2)
+    assert store.release(workspace, "small", "v1", effective_from=moment) == moment
+    assert releases(workspace, "small")[0] == ("v1", moment)
 
 
 def test_a_release_needs_vectors_a_dataset_and_a_zone(workspace: Workspace, tmp_path: Path) -> None:
@@ -120,7 +160,7 @@ def test_a_failed_write_leaves_nothing(workspace: Workspace, monkeypatch: pytest
     def full_disk(*args: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("llactr.store.tables.os.fsync", full_disk)
+    monkeypatch.setattr("llactr.atomic.os.fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         store.write_field_vectors(workspace, _vectors(workspace, "v5", seed=1))
     assert sorted(folder.iterdir()) == before

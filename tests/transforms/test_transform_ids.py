@@ -247,3 +247,12 @@ def test_no_rows_give_no_ids(spec_of: SpecOf) -> None:
         }
     )
     assert transform.ids(no_chunks).shape == (0, 10)
+
+
+def test_rows_that_hold_what_training_never_saw(spec_of: SpecOf) -> None:
+    spec = spec_of({"name": "c", "kind": "categorical"}, {"name": "m", "kind": "multi_valued", "separator": "|"})
+    transform = Transform.fit(spec, _table(c=["a", "b"], m=["x", "y"]))
+    ids = transform.ids(_table(c=["a", "new", None, "newer"], m=["x|new", "y", None, "x"]))
+    assert transform.out_of_vocabulary(ids) == {"c": 2, "m": 1}
+    assert transform.out_of_vocabulary(ids[1:3]) == {"c": 1}
+    assert transform.out_of_vocabulary(ids[2:3]) == {}

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from llactr.atomic import write_text
 from llactr.ctr.search.objective import score
 from llactr.ctr.search.space import SearchConfig, TunedArm, TunedSettings, dimensions
 from llactr.ctr.search.study import JOURNAL, Study, Trial, TrialScore
@@ -93,7 +94,7 @@ def tune_dataset(job: Job, dataset: str, config: SearchConfig) -> StepOutcome[Tu
         study = _searched(job, spec, config, training_set, version, folder, step.advance)
         made = _summary(dataset, config, study)
         best = best_config(config, made.best.values)
-        (folder / BEST).write_text(yaml.safe_dump(best, sort_keys=False), encoding="utf-8")
+        write_text(folder / BEST, yaml.safe_dump(best, sort_keys=False))
         write_manifest(folder, step=Step.TUNE, key=key, config=config.model_dump(mode="json"), inputs=inputs)
         step.done(made, _note(made))
     return step.outcome

@@ -5,8 +5,10 @@ Letters: B rows of a batch, N rows, C id slots.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -33,6 +35,10 @@ class HeldOut(NamedTuple):
     label: NDArray[np.float32]
     version: NDArray[np.int32]
 
+    def fingerprint(self) -> str:
+        """Content hash of the rows."""
+        return _hash_of(*self)
+
 
 class TrainingRows(Protocol):
     """What the trainer reads. The order of rows is a function of (seed, epoch), so training can go on anywhere."""
@@ -44,6 +50,10 @@ class TrainingRows(Protocol):
     @property
     def held_out(self) -> HeldOut:
         """The validation rows."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Content hash of all rows: what a checkpoint's run and the one that takes it up must share."""
 
     def batches(self, *, seed: int, epoch: int, batch_size: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch (counted from 1) from the one numbered `start` (from 0) on; the last may be short."""
@@ -67,6 +77,12 @@ class MemoryRows:
         """Rows of an epoch."""
         return len(self._rows)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """See `TrainingRows.fingerprint`; one pass over the memory."""
+        columns = (self._ids, self._label, self._version, self._rows)
+        return _hash_of(*(column.numpy() for column in columns), *self.held_out)
+
     def batches(self, *, seed: int, epoch: int, batch_size: int, start: int = 0) -> Iterator[Batch]:
         """See `TrainingRows.batches`. One generator draws the epochs in turn; an earlier one is drawn again."""
         if seed != self._seed or epoch <= self._drawn:
@@ -79,3 +95,12 @@ class MemoryRows:
             yield Batch(
                 self._ids.index_select(0, rows), self._label.index_select(0, rows), self._version.index_select(0, rows)
             )
+
+
+def _hash_of(*columns: NDArray[Any]) -> str:
+    """blake2b over dtypes, shapes and contents."""
+    digest = hashlib.blake2b(digest_size=16)
+    for column in columns:
+        digest.update(f"{column.dtype}{column.shape}".encode())
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from llactr.ctr.config import BackboneName, EnhancementConfig, ModelConfig, TrainConfig
 from llactr.ctr.model import CTRModel
 from llactr.ctr.training.training_set import TrainingSet
 from llactr.ctr.values.embedding import ValueTables
 from llactr.errors import InputError
+from llactr.validation import problems
 
 __all__ = ["build_model", "train_config"]
 
@@ -28,6 +29,7 @@ def build_model(
     config = _checked(
         lambda: ModelConfig(backbone=backbone, settings=settings, enhancement=enhancement),  # type: ignore[arg-type]
         "settings",
+        ModelConfig,
     )
     field_vectors = training_set.field_vectors() if enhancement else None
     return CTRModel(config, training_set.transform.layout, field_vectors, values=values, seed=seed)
@@ -35,13 +37,11 @@ def build_model(
 
 def train_config(backbone: BackboneName, seed: int, changes: dict[str, Any]) -> TrainConfig:
     """The backbone's training defaults with changes."""
-    return _checked(lambda: TrainConfig.of(backbone, **{**changes, "seed": seed}), "training")
+    return _checked(lambda: TrainConfig.of(backbone, **{**changes, "seed": seed}), "training", TrainConfig)
 
 
-def _checked(make: Any, section: str) -> Any:
+def _checked(make: Any, section: str, model: type[BaseModel]) -> Any:
     try:
         return make()
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        raise InputError(f"the configuration is not valid: {section}: {place}: {problem['msg']}") from None
+        raise InputError(f"the configuration is not valid: {problems(error, model, prefix=section)}") from None

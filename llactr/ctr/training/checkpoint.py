@@ -6,7 +6,7 @@
   best.safetensors      weights of the best epoch so far, if any; a link to the last checkpoint's when it is the same
   checkpoint.json       where training stands, its history, and the fingerprint of what is trained
 ```
-A checkpoint is written beside its place, flushed to disk, and renamed. Killed at any moment, a run loses what it did
+A checkpoint is written as `llactr.atomic` writes folders. Killed at any moment, a run loses what it did
 since the last rename; the newest checkpoint that can be read is taken.
 """
 
@@ -28,6 +28,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from llactr.atomic import writing_folder
 from llactr.errors import InputError
 
 __all__ = ["Checkpoint", "Checkpoints", "StopRequest"]
@@ -68,22 +69,12 @@ class Checkpoints:
 
     def save(self, step: int, checkpoint: Checkpoint) -> Path:
         """Writes a checkpoint and removes those that are too old; returns its folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         target = self.folder / f"step-{step:09d}"
-        draft = self.folder / f".step-{step:09d}.{os.getpid()}"
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir()
-        save_file(_own(checkpoint.state), draft / _STATE)
-        if checkpoint.best is not None and not self._link_best(draft, checkpoint):
-            save_file(_own(checkpoint.best), draft / _BEST)
-        (draft / _FACTS).write_text(json.dumps(checkpoint.facts, indent=1), encoding="utf-8")
-        for file in draft.iterdir():
-            _flush(file)
-        _flush(draft)
-        if target.exists():
-            shutil.rmtree(target)
-        draft.rename(target)
-        _flush(self.folder)
+        with writing_folder(target) as draft:
+            save_file(_own(checkpoint.state), draft / _STATE)
+            if checkpoint.best is not None and not self._link_best(draft, checkpoint):
+                save_file(_own(checkpoint.best), draft / _BEST)
+            (draft / _FACTS).write_text(json.dumps(checkpoint.facts, indent=1), encoding="utf-8")
         for old in self._finished()[: -self.keep]:
             shutil.rmtree(old, ignore_errors=True)
         self._saved_at = time.monotonic()
@@ -159,12 +150,3 @@ class StopRequest:
 def _own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors as a file can hold them: on the CPU, contiguous, none sharing memory with another."""
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _flush(path: Path) -> None:
-    """Makes the system write a file or a folder's entries to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

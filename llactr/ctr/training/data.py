@@ -53,10 +53,21 @@ class CTRData:
             odd = float(self.label[~np.isin(self.label, (0, 1))][0])
             raise DataError(f"a label is {odd:g}, expected 0 or 1: give the spec a label rule with 'above'")
         for name in ("train", "validation"):
-            label = self.label[getattr(self.split, name)]
-            clicks = int(np.count_nonzero(label))
-            if not 0 < clicks < len(label):
-                raise DataError(
-                    f"the {name} split has {clicks} clicks in {len(label)} rows, it needs both clicks and non-clicks: "
-                    "give more rows, or another 'split' in the spec"
-                )
+            self._refuse_one_class(name)
+
+    def check_test_split(self) -> None:
+        """Refuses a test split that a model cannot be measured on; searches train without one.
+
+        Raises:
+            DataError: it has clicks only, or none.
+        """
+        self._refuse_one_class("test")
+
+    def _refuse_one_class(self, name: str) -> None:
+        label = self.label[getattr(self.split, name)]
+        clicks = int(np.count_nonzero(label))
+        if not 0 < clicks < len(label):
+            raise DataError(
+                f"the {name} split has {clicks} clicks in {len(label)} rows, it needs both clicks and non-clicks: "
+                "give more rows, or another 'split' in the spec"
+            )

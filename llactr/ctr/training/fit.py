@@ -76,12 +76,14 @@ def train_bundle(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[
     Raises:
         NotReadyError: a step that the arm needs has not been run.
         InputError: the settings do not fit the backbone.
+        DataError: the test split holds one class, which nothing can be measured on.
     """
     spec = dataset_spec(job.workspace, dataset)
     arm = config.arm or ("values" if Step.ENCODE_VALUES in job.workspace.current(dataset) else "paper")
     config = config.model_copy(update={"arm": arm})
     settings = train_config(config.backbone, config.seed, config.training)
     joined, training_set = join(job, dataset)
+    training_set.data.check_test_split()
     inputs = {"training_set": joined.key}
     if has_values(arm):
         inputs["values"] = values_hash(job.workspace, dataset, current_values_version(job.workspace, dataset))

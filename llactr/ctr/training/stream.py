@@ -11,8 +11,10 @@ should not be alike (events in the order of time are fine).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,16 +25,20 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from llactr.atomic import writing_file
+from llactr.columns import LABEL, SEMANTICS_VERSION
 from llactr.ctr.training.batches import Batch, HeldOut
 from llactr.ctr.training.prefetch import prefetched
 from llactr.errors import DataError
+from llactr.manifest import content_hash, file_hash
 
 if TYPE_CHECKING:
     from llactr.transforms import Transform
 
 __all__ = ["StreamedRows", "encode_rows", "read_rows", "write_rows"]
 
-_COLUMNS = ["ids", "label", "version"]
+_PART = re.compile(r"part-(\d+)\.parquet")
+_COLUMNS = ["ids", LABEL, "version"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,12 @@ class StreamedRows:
     def row_count(self) -> int:
         """Rows of an epoch."""
         return sum(group.rows for group in self._groups)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Content hash of the files and the validation rows; reads the files once."""
+        files = list(dict.fromkeys(group.file for group in self._groups))
+        return content_hash([self.held_out.fingerprint(), [[file.name, file_hash(file)] for file in files]])
 
     def batches(self, *, seed: int, epoch: int, batch_size: int, start: int = 0) -> Iterator[Batch]:
         """See `TrainingRows.batches`. Windows before the one that `start` lies in are not read."""
@@ -105,20 +117,18 @@ class StreamedRows:
 
 def write_rows(folder: Path, parts: Iterable[HeldOut], *, row_group_rows: int = 50_000) -> None:
     """Writes rows as `StreamedRows` reads them, one file a part; what the folder held stays."""
-    folder.mkdir(parents=True, exist_ok=True)
-    present = len(list(folder.glob("*.parquet")))
-    for number, part in enumerate(parts, start=present):
+    present = [int(found[1]) for file in folder.glob("part-*.parquet") if (found := _PART.fullmatch(file.name))]
+    for number, part in enumerate(parts, start=max(present, default=-1) + 1):
         slots = part.ids.shape[1]
         table = pa.table(
             {
                 "ids": pa.FixedSizeListArray.from_arrays(pa.array(part.ids.reshape(-1)), slots),
-                "label": pa.array(part.label),
+                LABEL: pa.array(part.label),
                 "version": pa.array(part.version),
             }
         )
-        draft = folder / f".part-{number:05d}.draft"
-        pq.write_table(table, draft, row_group_size=row_group_rows, compression="zstd", use_dictionary=False)
-        draft.replace(folder / f"part-{number:05d}.parquet")
+        with writing_file(folder / f"part-{number:05d}.parquet") as draft:
+            pq.write_table(table, draft, row_group_size=row_group_rows, compression="zstd", use_dictionary=False)
 
 
 def encode_rows(tables: Iterable[pa.Table], transform: Transform, versions: Sequence[str]) -> Iterator[HeldOut]:
@@ -135,13 +145,13 @@ def encode_rows(tables: Iterable[pa.Table], transform: Transform, versions: Sequ
     for table in tables:
         codes = np.zeros(table.num_rows, np.int32)
         if versions:
-            column = table["semantics_version"].cast(pa.string())
+            column = table[SEMANTICS_VERSION].cast(pa.string())
             found = pc.index_in(column, value_set=pa.array(versions, pa.string()))
             if found.null_count:
                 other = column.filter(found.is_null())[0].as_py()
                 raise DataError(f"a row has the semantics version {other!r}, expected one of {list(versions)}")
             codes = found.combine_chunks().to_numpy().astype(np.int32)
-        yield HeldOut(transform.ids(table), table["label"].to_numpy().astype(np.float32), codes)
+        yield HeldOut(transform.ids(table), table[LABEL].to_numpy().astype(np.float32), codes)
 
 
 def read_rows(folder: Path) -> HeldOut:
@@ -191,7 +201,7 @@ def _read(groups: list[_RowGroup], order: NDArray[np.int64] | None) -> HeldOut:
             )
         target = place[at : at + group.rows]
         columns.ids[target] = ids.flatten().to_numpy().reshape(group.rows, -1)
-        columns.label[target] = table["label"].to_numpy()
+        columns.label[target] = table[LABEL].to_numpy()
         columns.version[target] = table["version"].to_numpy()
         at += group.rows
     assert columns is not None

@@ -24,9 +24,10 @@ from llactr.ctr.training.batches import Batch, HeldOut, MemoryRows, TrainingRows
 from llactr.ctr.training.checkpoint import Checkpoint, Checkpoints, StopRequest
 from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.training.data import CTRData
-from llactr.ctr.training.device import on_device, pick_device
+from llactr.ctr.training.device import on_device
 from llactr.ctr.training.parallel import Processes
 from llactr.ctr.training.step import TrainingStep
+from llactr.device import pick_device
 from llactr.errors import StepError
 from llactr.manifest import content_hash
 
@@ -271,7 +272,7 @@ class _Run:
                 "model": self.model.config.model_dump(mode="json"),
                 "training": self.config.model_dump(mode="json", exclude={"max_epochs", "patience", "device"}),
                 "layout": [layout.names, layout.vocab_sizes, layout.slots],
-                "rows": self.rows.row_count,
+                "rows": self.rows.fingerprint,
                 "cold_share": 0 if self.cold is None else self.cold.share,
                 "processes": [self.processes.rank, self.processes.count],
             }

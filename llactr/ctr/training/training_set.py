@@ -20,10 +20,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
+from llactr.columns import LABEL, SEMANTICS_VERSION
 from llactr.ctr.training.data import CTRData, Split
 from llactr.ctr.values.embedding import ValueTables
 from llactr.ctr.values.unseen_rows import UnseenRows, find_unseen
 from llactr.errors import DataError
+from llactr.manifest import file_hash, is_sealed, sealed
 from llactr.semantics import FieldVectors
 from llactr.spec import DatasetSpec
 from llactr.transforms import SplitRanges, Transform, chronological_split
@@ -72,13 +74,13 @@ class TrainingSet:
             split = dataclasses.replace(split, train=train_rows)
         training = rows.slice(0, len(split.train)) if train_rows is None else rows.take(pa.array(train_rows))
         transform = Transform.fit(spec, training)
-        versions = rows["semantics_version"].combine_chunks()
+        versions = rows[SEMANTICS_VERSION].combine_chunks()
         if not pa.types.is_dictionary(versions.type):
             versions = versions.dictionary_encode()
         ids = transform.ids(rows)
         data = CTRData(
             ids=ids,
-            label=rows["label"].to_numpy().astype(np.float32),
+            label=rows[LABEL].to_numpy().astype(np.float32),
             version=versions.indices.to_numpy(zero_copy_only=False).astype(np.int32),
             split=split,
         )
@@ -132,18 +134,26 @@ class TrainingSet:
             "versions": [vectors.version for vectors in self.vectors],
             "split": [len(split.train), len(split.validation), len(split.test)],
             "unseen": {name: list(unseen.values) for name, unseen in self.unseen.items()},
+            "files": {
+                str(path.relative_to(folder)): file_hash(path) for path in sorted(folder.rglob("*")) if path.is_file()
+            },
         }
-        (folder / _FACTS).write_text(json.dumps(facts, indent=2), encoding="utf-8")
+        (folder / _FACTS).write_text(json.dumps(sealed(facts), indent=2), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> TrainingSet:
-        """The training set that was saved in a folder.
+        """The training set that was saved in a folder; every file is compared with its hash.
 
         Raises:
-            DataError: a file is missing or damaged.
+            DataError: a file is missing, or not the one that was saved.
         """
         try:
             facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+            for name, digest in facts.get("files", {}).items():
+                if file_hash(folder / name) != digest:
+                    raise ValueError(f"{name} is not the file that was saved")
+            if not is_sealed(facts):
+                raise ValueError(f"{_FACTS} is not the file that was saved")
             rows = load_file(folder / _ROWS)
             train, validation, test = facts["split"]
             ends = (train, train + validation, train + validation + test)
@@ -154,7 +164,7 @@ class TrainingSet:
                 name: UnseenRows(tuple(values), rows[f"unseen.{name}.rows"], rows[f"unseen.{name}.places"])
                 for name, values in facts.get("unseen", {}).items()
             }
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
             raise DataError(
                 f"the training set {folder} is damaged ({type(error).__name__}: {error}): run 'llactr train --force'"
             ) from None

@@ -156,6 +156,7 @@ class ValueEmbedding(FusedEmbedding):
     def __init__(self, layout: FieldLayout, values: ValueTables, *, dim: int, init_std: float, linear: bool) -> None:
         super().__init__(layout, dim=dim, init_std=init_std, linear=linear)
         self.values = values
+        self._total_rows = int(layout.total_rows)
         sizes = [field.stop - field.start for field in values.fields]
         starts = layout.total_rows + np.cumsum([0, *sizes[:-1]])
         self.has_stand_ins = False  # whether training's table holds E_oov + z P of every known value: see `stand_ins`
@@ -203,16 +204,34 @@ class ValueEmbedding(FusedEmbedding):
             for number, (field, projection) in enumerate(zip(self.values.fields, projections, strict=True))
         ]
 
+    def stored_rows(self, rows: Tensor) -> Tensor:
+        """See `FusedEmbedding.stored_rows`: an unseen value's row, behind the table, is made from its field's OOV."""
+        for (start, stop, _), field in zip(self._unseen_blocks(), self.values.fields, strict=True):
+            rows = torch.where((rows >= start) & (rows < stop), field.start + OOV, rows)
+        return rows
+
     def rows_in_use(self, rows: Tensor, values: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
         """`table()` and `linear_table()` at rising rows (U,): each text field's rows lie side by side among them."""
         blocks = []
-        for start, stop, gated in self._blocks():
+        # Training rows hold no unseen values: their ids stay those of OOV.
+        behind = [] if self.training else self._unseen_blocks()
+        times = 1 if self.training else 2
+        for start, stop, gated in [*self._blocks(), *behind]:
             low, high = torch.searchsorted(rows, rows.new_tensor([start, stop])).tolist()
             blocks.append((low, high, gated.index_select(0, rows[low:high] - start)))
-        table = _AddValues.apply(values[0], blocks, *self.projections)
+        table = _AddValues.apply(values[0], blocks, *[*self.projections] * times)
         if len(values) == 1:
             return table, None
-        return table, _AddValues.apply(values[1].unsqueeze(1), blocks, *self.linear_projections).squeeze(1)
+        linear = _AddValues.apply(values[1].unsqueeze(1), blocks, *[*self.linear_projections] * times)
+        return table, linear.squeeze(1)
+
+    def _unseen_blocks(self) -> list[tuple[int, int, Tensor]]:
+        """First and last row, behind the table, of each field's unseen values, and their z (U_k, r_k)."""
+        blocks, start = [], self._total_rows
+        for number, field in enumerate(self.values.fields):
+            blocks.append((start, start + len(field.unseen), self.get_buffer(f"_unseen_{number}")))
+            start += len(field.unseen)
+        return blocks
 
     def _blocks(self) -> list[tuple[int, int, Tensor]]:
         return [

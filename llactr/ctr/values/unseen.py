@@ -57,6 +57,10 @@ class UnseenValues:
         """The unseen values of raw rows (N) with ids (N, C): field -> values and the rows that hold them."""
         return find_unseen(self.transform, ids, table, self.fields)
 
+    def dim(self, name: str) -> int:
+        """L, the length of a field's value vectors."""
+        return len(self.projections.fields[name].pca.mean)
+
     def rows(self, name: str, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Table rows of unseen values.
 
@@ -78,12 +82,17 @@ class UnseenValues:
     def rows_of(
         self, vectors: Mapping[str, Mapping[str, NDArray[np.float32]]]
     ) -> dict[str, dict[str, NDArray[np.float32]]]:
-        """`rows` of field -> value -> vector (L,), as field -> value -> (D + 1,)."""
-        return {
-            name: dict(zip(some, self.rows(name, np.stack(list(some.values()))), strict=True))
-            for name, some in vectors.items()
-            if some
-        }
+        """`rows` of field -> value -> vector (L,), as field -> value -> (D + 1,).
+
+        What is no vector of L finite numbers is left out: its value stays out of vocabulary.
+        """
+        rows = {}
+        for name, some in vectors.items():
+            dim = self.dim(name)
+            sound = {value: one for value, one in some.items() if one.shape == (dim,) and np.isfinite(one).all()}
+            if sound:
+                rows[name] = dict(zip(sound, self.rows(name, np.stack(list(sound.values()))), strict=True))
+        return rows
 
     def score(
         self,

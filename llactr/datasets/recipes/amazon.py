@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from llactr.atomic import scratch
 from llactr.datasets.base import RECIPES
 from llactr.datasets.recipes.amazon_files import write_items, write_reviews
 from llactr.datasets.recipes.cached_tables import intact, writing_tables
@@ -80,12 +80,10 @@ class AmazonReviews2023:
             f"{base}/review_categories/{self.category}.jsonl.gz",
             f"{base}/meta_categories/meta_{self.category}.jsonl.gz",
         )
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{self.name}-", dir=cache) as work:
+        with scratch(cache / self.name) as work:
             try:
                 reviews, items = (
-                    download(url, Path(work) / url.rsplit("/", 1)[1], sha256=None, connect_s=self.connect_s)
-                    for url in urls
+                    download(url, work / url.rsplit("/", 1)[1], sha256=None, connect_s=self.connect_s) for url in urls
                 )
                 self._write(reviews, items, target, base, exact=True)
             except LlactrError as error:

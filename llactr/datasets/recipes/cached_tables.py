@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from llactr.atomic import writing_folder
 from llactr.manifest import file_hash
-from llactr.workspace import Workspace
 
 __all__ = ["ORIGIN", "intact", "writing_tables"]
 
@@ -29,7 +29,7 @@ def writing_tables(
         credit: whom to thank.
         facts: what else to note in `origin.json`; the block may add to it.
     """
-    with Workspace(target.parent).writing(target) as draft:
+    with writing_folder(target) as draft:
         yield draft
         hashes = {f"{name}.parquet": file_hash(draft / f"{name}.parquet") for name in names}
         content = {"origin": origin, "credit": credit, **(facts or {}), "sha256": hashes}

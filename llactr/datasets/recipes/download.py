@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import logging
 import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,22 @@ from typing import Any
 from llactr.errors import StepError
 
 __all__ = ["download"]
+
+_LOG = logging.getLogger(__name__)
+
+
+class _StaysEncrypted(urllib.request.HTTPRedirectHandler):
+    """Refuses to be sent from https to plain http, where anybody on the way could put in another file."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        """The request to the new place.
+
+        Raises:
+            HTTPError: it is not encrypted, and the first one was.
+        """
+        if req.full_url.lower().startswith("https:") and not newurl.lower().startswith("https:"):
+            raise urllib.error.HTTPError(newurl, code, f"it redirects from https to {newurl}: refused", headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def download(url: str, target: Path, *, sha256: str | None, connect_s: float = 2.5, stall_s: float = 10.0) -> Path:
@@ -31,7 +49,7 @@ def download(url: str, target: Path, *, sha256: str | None, connect_s: float = 2
 
     def ask() -> None:
         try:
-            answer.append(urllib.request.urlopen(url, timeout=stall_s))
+            answer.append(urllib.request.build_opener(_StaysEncrypted()).open(url, timeout=stall_s))
         except (OSError, ValueError, http.client.HTTPException) as error:
             answer.append(error)
 
@@ -51,6 +69,8 @@ def download(url: str, target: Path, *, sha256: str | None, connect_s: float = 2
                 file.write(piece)
     except (OSError, http.client.HTTPException) as error:
         raise StepError(f"{url} broke off ({error})") from None
-    if sha256 is not None and digest.hexdigest() != sha256:
+    if sha256 is None:
+        _LOG.warning("%s has no known digest: what it served was taken as it is, sha256 %s", url, digest.hexdigest())
+    elif digest.hexdigest() != sha256:
         raise StepError(f"{url} served a file with sha256 {digest.hexdigest()}, expected {sha256}")
     return target

@@ -9,7 +9,6 @@ llactr carries none of it and fetches it for you.
 from __future__ import annotations
 
 import itertools
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llactr.atomic import scratch
 from llactr.datasets.base import RECIPES
 from llactr.datasets.recipes.cached_tables import intact, writing_tables
 from llactr.datasets.recipes.download import download
@@ -100,9 +100,8 @@ class MovieLens100K:
 
     def _from_site(self, cache: Path) -> tuple[dict[str, pa.Table], str]:
         url = f"{self.site.rstrip('/')}/ml-100k.zip"
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".ml-100k-", dir=cache) as work:
-            path = download(url, Path(work) / "ml-100k.zip", sha256=self.zip_sha256, connect_s=self.connect_s)
+        with scratch(cache / self.name) as work:
+            path = download(url, work / "ml-100k.zip", sha256=self.zip_sha256, connect_s=self.connect_s)
             return _read_zip(path), url
 
     def _from_wheel(self, cache: Path) -> tuple[dict[str, pa.Table], str]:

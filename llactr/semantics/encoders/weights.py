@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
 
-from llactr.manifest import content_hash, file_hash
+from llactr.manifest import content_hash, hash_once
 
-__all__ = ["folder_fingerprint", "weights_digest"]
+__all__ = ["folder_fingerprint"]
 
 _NAMED = (
     "config.json",
@@ -23,17 +22,6 @@ _NAMED = (
 _VOLATILE = {"transformers_version", "_name_or_path", "_model_name_or_path"}
 
 
-def weights_digest(path: Path) -> str:
-    """sha256 of a file, computed once per process for a file that does not change."""
-    status = path.stat()
-    return _digest(str(path.resolve()), status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=256)
-def _digest(path: str, _size: int, _mtime_ns: int) -> str:
-    return file_hash(Path(path))
-
-
 def folder_fingerprint(folder: Path) -> str:
     """Content hash of a model folder's weights, configuration and tokenizer; 64 hex digits.
 
@@ -45,6 +33,6 @@ def folder_fingerprint(folder: Path) -> str:
 
 def _content(path: Path) -> str:
     if path.name != "config.json":
-        return weights_digest(path)
+        return hash_once(path)
     content = json.loads(path.read_text(encoding="utf-8"))
     return content_hash({key: value for key, value in content.items() if key not in _VOLATILE})

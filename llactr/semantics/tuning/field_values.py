@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from llactr.columns import EVENT_TIMESTAMP
 from llactr.errors import DataError
 from llactr.spec import DatasetSpec, Field, MultiValuedField, NumericField, TimestampPartField
 
@@ -25,7 +26,8 @@ def value_text(field: Field, value: str) -> str:
 
     Args:
         field: the field.
-        value: the value as vocabularies hold it; weekday `0` is Monday, month `1` is January.
+        value: the value as text; of a weekday its number from Monday, `0`, of a month its number, from January, `1`.
+            (Vocabularies hold the names already.)
     """
     if isinstance(field, TimestampPartField) and field.part == "weekday":
         return _WEEKDAYS[int(value)]
@@ -86,8 +88,8 @@ def distinct_field_values(
 def _known(spec: DatasetSpec, owner: str, table: pa.Table, events: pa.Table) -> pa.Table:
     key = spec.entities[owner].join_key  # type: ignore[index]  # owner is checked by the lookup
     seen = pc.is_in(table[key], value_set=pc.unique(events[key]))
-    if "event_timestamp" in table.column_names and "event_timestamp" in events.column_names:
-        seen = pc.and_(seen, pc.less_equal(table["event_timestamp"], pc.max(events["event_timestamp"])))
+    if EVENT_TIMESTAMP in table.column_names and EVENT_TIMESTAMP in events.column_names:
+        seen = pc.and_(seen, pc.less_equal(table[EVENT_TIMESTAMP], pc.max(events[EVENT_TIMESTAMP])))
     return table.filter(seen)
 
 
@@ -96,7 +98,7 @@ def _column(spec: DatasetSpec, field: Field, events: pa.Table, tables: Mapping[s
         return events[field.name]
     if field.owner == "context":
         if isinstance(field, TimestampPartField) and field.source_column is None:
-            return events["event_timestamp"]
+            return events[EVENT_TIMESTAMP]
     else:
         key = spec.entities[field.owner].join_key
         if field.column == key and key in events.column_names:

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from llactr.columns import LABEL
 from llactr.errors import InputError
 from llactr.semantics.tuning.colike import colike_windows
 from llactr.spec import DatasetSpec
@@ -41,7 +42,7 @@ def likes(
     spec: DatasetSpec, events: pa.Table, texts: dict[str, str], *, window: int
 ) -> tuple[NDArray[np.int64], list[str]]:
     """Windows of successive likes (W, window + 1) as item numbers, and each number's text; other items are left out."""
-    clicked = events.filter(pa.array(events["label"].to_numpy() > 0))
+    clicked = events.filter(pa.array(events[LABEL].to_numpy() > 0))
     number = {key: place for place, key in enumerate(texts)}
     items = np.array([number.get(key, -1) for key in clicked[spec.entities["item"].join_key].to_pylist()], np.int64)
     users = clicked[spec.entities["user"].join_key].combine_chunks().dictionary_encode()

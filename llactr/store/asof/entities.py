@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from feast.errors import EntityTimestampInferenceException
 
+from llactr.columns import EVENT_TIMESTAMP, TIMESTAMP
 from llactr.errors import DataError
 from llactr.sql import quote_identifier
 from llactr.store.asof.plan import ViewPlan
@@ -27,7 +28,6 @@ __all__ = ["ROW", "TS", "EntityRows", "entities_of_frame", "entities_of_range", 
 
 ROW = "__llactr_row"
 TS = "__llactr_ts"
-_EVENT_TIMESTAMP = "event_timestamp"
 _ROWS = "__llactr_entity_rows"
 _KEYS = "__llactr_entity_keys"
 _QUERY = "__llactr_entity_query"
@@ -99,7 +99,7 @@ def entities_of_frame(
     if moments.type.unit == "ns":
         moments = pc.floor_temporal(moments, unit="microsecond")
     relation = frame.select(list(dict.fromkeys(key for plan in plans for key in plan.entity_columns)))
-    relation = relation.append_column(TS, moments.cast(pa.timestamp("us", "UTC")).cast(pa.int64()))
+    relation = relation.append_column(TS, moments.cast(TIMESTAMP).cast(pa.int64()))
     relation = relation.append_column(ROW, pa.array(np.arange(frame.num_rows)))
     connection.register(_KEYS, relation)
     return EntityRows(connection, schema=frame.schema, timestamp=timestamp, relation=_KEYS, table=frame)
@@ -147,12 +147,12 @@ def entities_of_range(
         columns = [f"{source.quoted(key)} AS {quote_identifier(shown)}" for key, shown in plan.join_keys]
         moment = f"CAST({source.quoted(plan.timestamp)} AS TIMESTAMPTZ)"
         parts.append(
-            f"SELECT {', '.join([*columns, f'{moment} AS {_EVENT_TIMESTAMP}'])} FROM {source.sql} "
+            f"SELECT {', '.join([*columns, f'{moment} AS {EVENT_TIMESTAMP}'])} FROM {source.sql} "
             f"WHERE {moment} BETWEEN {_literal(start)} AND {_literal(end)}"
         )
-    order = ", ".join([_EVENT_TIMESTAMP, *(quote_identifier(key) for key in keys)])
+    order = ", ".join([EVENT_TIMESTAMP, *(quote_identifier(key) for key in keys)])
     rows = f"SELECT {order} FROM (SELECT DISTINCT * FROM ({' UNION ALL BY NAME '.join(parts)})) ORDER BY {order}"
-    return _stored(connection, rows, _EVENT_TIMESTAMP)
+    return _stored(connection, rows, EVENT_TIMESTAMP)
 
 
 def _stored(connection: duckdb.DuckDBPyConnection, query: str, timestamp: str) -> EntityRows:
@@ -169,11 +169,11 @@ def _stored(connection: duckdb.DuckDBPyConnection, query: str, timestamp: str) -
 
 
 def _timestamp_column(schema: pa.Schema) -> str:
-    if _EVENT_TIMESTAMP in schema.names:
-        return _EVENT_TIMESTAMP
+    if EVENT_TIMESTAMP in schema.names:
+        return EVENT_TIMESTAMP
     candidates = [field.name for field in schema if pa.types.is_timestamp(field.type)]
     if len(candidates) != 1:
-        raise EntityTimestampInferenceException(_EVENT_TIMESTAMP)
+        raise EntityTimestampInferenceException(EVENT_TIMESTAMP)
     return candidates[0]
 
 
@@ -182,7 +182,7 @@ def _moments(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     try:
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             parsed = pd.to_datetime(column.to_pandas(), utc=True, format="ISO8601")
-            return pa.chunked_array([pa.Array.from_pandas(parsed, type=pa.timestamp("us", "UTC"), safe=False)])
+            return pa.chunked_array([pa.Array.from_pandas(parsed, type=TIMESTAMP, safe=False)])
         if pa.types.is_null(column.type) or pa.types.is_date(column.type):
             column = column.cast(pa.timestamp("us"))
         if not pa.types.is_timestamp(column.type):

@@ -22,6 +22,7 @@ from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
 from feast.infra.offline_stores.duckdb import _read_data_source, _write_data_source
 
+from llactr.atomic import writing_file
 from llactr.errors import DataError, NotReadyError
 from llactr.sql import parquet_scan, quote_identifier
 
@@ -131,6 +132,5 @@ def append_to_source(table: Any, source: DataSource, repo_path: str, *mode: Any)
     if existing:
         rows = rows.cast(pq.read_schema(existing[0]))
     name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
-    draft = path / f".{name}"
-    pq.write_table(rows, draft)
-    draft.rename(path / name)
+    with writing_file(path / name) as draft:
+        pq.write_table(rows, draft)

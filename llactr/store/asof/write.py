@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from feast.errors import SavedDatasetLocationAlreadyExists
+
+from llactr.atomic import writing_file, writing_folder
 
 __all__ = ["write_parquet"]
 
@@ -37,18 +37,11 @@ def write_parquet(
     """
     if target.exists() and not overwrite:
         raise SavedDatasetLocationAlreadyExists(location=str(target))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.draft"
-    single = target.suffix == ".parquet"
-    if not single:
-        draft.mkdir()
-    try:
-        rows = _write(tables, schema, draft, rows_per_file=None if single else rows_per_file)
-        _replace(target, draft)
-    except BaseException:
-        _remove(draft)
-        raise
-    return rows
+    if target.suffix == ".parquet":
+        with writing_file(target) as draft:
+            return _write(tables, schema, draft, rows_per_file=None)
+    with writing_folder(target) as draft:
+        return _write(tables, schema, draft, rows_per_file=rows_per_file)
 
 
 def _write(tables: Iterable[pa.Table], schema: pa.Schema, draft: Path, *, rows_per_file: int | None) -> int:
@@ -69,20 +62,3 @@ def _write(tables: Iterable[pa.Table], schema: pa.Schema, draft: Path, *, rows_p
     finally:
         writer.close()
     return total
-
-
-def _replace(target: Path, draft: Path) -> None:
-    if not target.exists():
-        draft.rename(target)
-        return
-    old = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.old"
-    target.rename(old)
-    draft.rename(target)
-    _remove(old)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -28,12 +29,25 @@ else:
     _THROWN = (*_THROWN, RedisError)
 
 
+_PACKAGE = Path(__file__).resolve().parents[2]
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether code of this package threw an error, not a library that it called: no store is to blame for it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and Path(trace.tb_frame.f_code.co_filename).resolve().is_relative_to(_PACKAGE)
+
+
 @contextlib.contextmanager
 def store_failures(doing: str, *, then: str) -> Iterator[None]:
     """Turns what Feast and its stores throw into a StoreError that says what was being done and what to do next."""
     try:
         yield
     except _THROWN as error:
+        if isinstance(error, KeyError | TypeError) and _is_ours(error):
+            raise
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise StoreError(
             f"the feature store failed while {doing} ({type(error).__name__}: {reason}): {then}"

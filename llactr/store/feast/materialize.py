@@ -13,25 +13,44 @@ from typing import Any
 
 from feast import FeatureStore
 
-from llactr.errors import InputError, NotReadyError
+from llactr.errors import InputError, NotReadyError, StoreError
 from llactr.store.feast.failures import store_failures
+from llactr.store.feast.forget import forget_rows
 from llactr.store.feast.newest import NewestRows
+from llactr.store.feast.online_state import lost_keys
 from llactr.store.feast.open import feast_output_to_log, open_store
+from llactr.store.keysets import KeySet
+from llactr.store.marks import SAMPLE_KEYS, Mark, Marks, eviction_said, marked_elsewhere, new_run
 from llactr.workspace import Workspace
 
 __all__ = ["MaterializedView", "materialize"]
 
 _LOG = logging.getLogger(__name__)
 _BEGINNING = datetime(1826, 1, 1, tzinfo=UTC)
+_END = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class MaterializedView:
-    """What was done for one view."""
+    """What was done for one view.
+
+    Attributes:
+        name: the view.
+        seconds: wall clock.
+        rows: rows written.
+        run: the run's name, the same for all views; the online store's mark holds it.
+        removed: rows taken out, of keys that have left the sources since the run before.
+        later: rows of the sources that lie after the range's end, and are not online.
+        next_moment: the first of these rows' event time.
+    """
 
     name: str
     seconds: float
     rows: int
+    run: str = ""
+    removed: int = 0
+    later: int = 0
+    next_moment: datetime | None = None
 
 
 def materialize(
@@ -46,7 +65,9 @@ def materialize(
 
     Unlike Feast's incremental materialization, which goes by event time, this takes in releases that were backdated.
     Idempotent: a second run writes the same values, and a run after a kill repairs what the killed one left. A range
-    that ends before rows that are online already puts older values in their place.
+    that ends before rows that are online already puts older values in their place. Rows of keys that an earlier run
+    brought online and that have left the sources since are removed. Marks (see `llactr.store.marks`) say before the
+    first row that a run is under way, and after the last one that it has ended: only then are the views whole.
 
     Args:
         workspace: its registry names the views.
@@ -59,7 +80,8 @@ def materialize(
     Raises:
         NotReadyError: nothing has been applied.
         InputError: a moment has no zone, or `end` is before `start`.
-        StoreError: Feast or the online store failed, or an engine reported success and rows are missing.
+        StoreError: Feast or the online store failed, an engine reported success and rows are missing, or the store was
+            emptied meanwhile.
     """
     end = end or datetime.now(UTC)
     start = start or min(_BEGINNING, end)
@@ -84,19 +106,95 @@ def materialize(
         if progress:
             progress(view, min(before + written, total), total)
 
+    run = new_run()
+    marks = Marks(store.config, store.provider.online_store)
+    with store_failures("marking the views as being written", then="see that the online store runs, and try again"):
+        _make_tables(store, marks)
+        _warn_of_eviction(store)
+        known = marks.read(views)
+        marks.begin(views, run)
+    keys: dict[str, KeySet | None] = {}
     for view in views:
         report(view, 0)
         began = time.perf_counter()
         doing = store_failures(f"materializing {view!r}", then="run 'llactr materialize' again")
-        with doing, feast_output_to_log(), _counted(store, view, report) as written:
+        with doing, feast_output_to_log(), _counted(store, view, report) as written, marked_elsewhere():
             store.materialize(start, end, feature_views=[view])
             if counts[view] and not written[0]:  # by other processes, or by none
                 newest[view].check_online()
-        done.append(MaterializedView(view, time.perf_counter() - began, written[0] or counts[view]))
+            keys[view], removed = _settle(store, marks, view, newest[view], known[view])
+        later, next_moment = NewestRows(store, view, start=end, end=_END).after(end)
+        seconds = time.perf_counter() - began
+        rows = written[0] or counts[view]
+        done.append(MaterializedView(view, seconds, rows, run, removed, later, next_moment))
         before += counts[view]
-        _LOG.info("materialized %s: %d rows in %.2f s", view, done[-1].rows, done[-1].seconds)
+        _LOG.info("materialized %s: %d rows in %.2f s", view, rows, seconds)
+        if removed:
+            _LOG.warning("%s: %d rows have left the sources and were removed from the online store", view, removed)
+        if later:
+            _LOG.warning("%s: %d rows lie after %s and are not online, the first at %s", view, later, end, next_moment)
+    with store_failures("marking the views as whole", then="run 'llactr materialize' again"):
+        for view in views:
+            marks.complete(view, run, keys[view])
     report(views[-1], 0)
     return tuple(done)
+
+
+def _make_tables(store: FeatureStore, marks: Marks) -> None:
+    """Makes what the online store lacks of the registered views: it may have been deleted since they were applied."""
+    views = store.list_feature_views()
+    store.provider.online_store.update(
+        config=store.config,
+        tables_to_delete=[],
+        tables_to_keep=views,
+        entities_to_delete=[],
+        entities_to_keep=store.list_entities(),
+        partial=True,
+    )
+    marks.prepare()
+
+
+def _settle(
+    store: FeatureStore, marks: Marks, view: str, newest: NewestRows, known: Mark | None
+) -> tuple[KeySet | None, int]:
+    """The keys that are online now, and how many rows were removed because their keys have left the sources."""
+    columns = newest.keys()
+    if columns is None:
+        return None, 0
+    online, removed = KeySet.of(columns), 0
+    earlier = marks.keys(view, known)
+    if earlier is not None:
+        gone = earlier.minus(online)
+        if len(gone):
+            everything = NewestRows(store, view, start=_BEGINNING, end=_END).keys()
+            gone = gone.minus(KeySet.of(everything)) if everything is not None else gone.slice(0, 0)
+            removed = len(gone)
+            forget_rows(store, store.get_feature_view(view), gone)
+        online = online.union(earlier).minus(gone)
+    _check_there(store, view, online)
+    return online, removed
+
+
+def _check_there(store: FeatureStore, view: str, keys: KeySet) -> None:
+    """Reads some keys back: a store that is full drops what came first."""
+    sample = keys.slice(0, SAMPLE_KEYS)  # fingerprints are in no order that writing has
+    lost = lost_keys(store, view, sample)
+    if lost:
+        raise StoreError(
+            f"{view!r} was written, but of {len(sample)} keys read back {lost} are missing: the online store drops "
+            "rows (see its memory limit and eviction policy), or was emptied meanwhile"
+        )
+
+
+def _warn_of_eviction(store: FeatureStore) -> None:
+    config = store.config.online_store
+    if config.type != "redis" or config.redis_type.value != "redis":
+        return
+    online: Any = store.provider.online_store
+    facts = online._get_client(config).info("memory")
+    said = eviction_said(facts, has_ttl=bool(getattr(config, "key_ttl_seconds", None)))
+    if said:
+        _LOG.warning("%s", said)
 
 
 @contextlib.contextmanager

@@ -44,6 +44,31 @@ class NewestRows:
             return 0
         return int(rows.select(*self._keys).distinct().count().execute()) if self._keys else 1
 
+    def keys(self) -> pa.Table | None:
+        """The distinct keys, a text column per join key under Feast's names; None where the offline store hides them.
+
+        Memory: the keys.
+        """
+        if self._rows is None:
+            return None
+        if not self._keys:
+            return pa.table({})
+        mapping = self._view.batch_source.field_mapping or {}
+        found = self._rows.select(*self._keys).distinct().to_pyarrow()
+        return found.rename_columns([mapping.get(key, key) for key in found.column_names])
+
+    def after(self, moment: datetime) -> tuple[int, datetime | None]:
+        """How many rows lie after a moment, and the first one's event time; reads the column of timestamps."""
+        if self._rows is None:
+            return 0, None
+        time = self._rows[self._view.batch_source.timestamp_field]
+        latest = time.max().execute()
+        if latest is None or latest != latest or _utc(latest) <= moment:  # NaT is not itself
+            return 0, None
+        later = self._rows.filter(time > moment)
+        first = later[self._view.batch_source.timestamp_field].min().execute()
+        return int(later.count().execute()), _utc(first.to_pydatetime())
+
     def check_online(self) -> None:
         """Reads some keys back from the online store.
 

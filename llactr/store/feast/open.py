@@ -27,7 +27,7 @@ from llactr.store.feast.registry import allow_new_registry, quiet_known_warnings
 from llactr.store.tables import create_tables
 from llactr.workspace import Workspace
 
-__all__ = ["REPOSITORY", "apply", "feast_output_to_log", "open_store", "prepare"]
+__all__ = ["REPOSITORY", "apply", "feast_output_to_log", "open_store", "prepare", "store_identity"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,6 +68,19 @@ def open_store(workspace: Workspace, *, config: Path | None = None) -> FeatureSt
         raise missing_extra("ray")
     parsed.repo_path = path.parent
     return FeatureStore(config=parsed)
+
+
+def store_identity(workspace: Workspace, *, config: Path | None = None) -> dict[str, str]:
+    """Which registry and online store are meant, without secrets: what a step that fills them depends on.
+
+    Raises:
+        InputError: see `open_store`.
+    """
+    parsed = open_store(workspace, config=config).config
+    online = parsed.online_store
+    place = str(getattr(online, "connection_string", "") or getattr(online, "path", ""))
+    kept = [part for part in place.split(",") if "=" not in part or part.split("=")[0].strip() in {"db", "ssl"}]
+    return {"registry": str(parsed.registry.path), "online store": f"{online.type} {','.join(kept)}"}
 
 
 def prepare(workspace: Workspace) -> None:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
-import uuid
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import click
 from feast.infra.registry.file import FileRegistryStore
+from feast.protos.feast.core.FeatureView_pb2 import FeatureView as FeatureViewProto
 from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 from feast.repo_config import RegistryConfig
 
+from llactr.atomic import writing_file
 from llactr.errors import NotReadyError
 from llactr.workspace import WORKSPACE_VARIABLE, Workspace
 
@@ -84,6 +86,9 @@ def allow_new_registry(workspace: Workspace) -> None:
 class WorkspaceRegistryStore(FileRegistryStore):
     """A file registry in the workspace. A missing one is an error that says what to run, not an empty registry.
 
+    Paths of tables within the workspace are relative to it in the file and absolute in memory, so that a workspace
+    that was copied or moved reads its own tables.
+
     Attributes:
         applying: roots of the workspaces for which this process may make a registry.
     """
@@ -106,15 +111,44 @@ class WorkspaceRegistryStore(FileRegistryStore):
             has_data = bool(Workspace(self._root).datasets())
             first = "'llactr apply', or 'feast apply' in feature_repo," if has_data else "'llactr ingest'"
             raise NothingAppliedError(f"the workspace {self._root} has no feature registry yet: run {first} first")
-        return super().get_registry_proto()
+        return _with_paths(super().get_registry_proto(), lambda path: str(self._root / path))  # absolute ones stay
 
     def _write_registry(self, registry_proto: RegistryProto) -> None:
         # Feast truncates the file and writes it in place: a reader meanwhile, or a kill, would see half a registry.
         final = self._filepath
-        self._filepath = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.draft")
+        relative = _with_paths(registry_proto, self._relative)
         try:
-            super()._write_registry(registry_proto)
-            self._filepath.replace(final)
+            with writing_file(final) as self._filepath:
+                super()._write_registry(relative)
         finally:
-            self._filepath.unlink(missing_ok=True)
             self._filepath = final
+
+    def _relative(self, path: str) -> str:
+        place = Path(path)
+        return str(place.relative_to(self._root)) if place.is_relative_to(self._root) else path
+
+
+def _with_paths(registry: RegistryProto, change: Callable[[str], str]) -> RegistryProto:
+    """A copy of a registry with the paths of tables and of the SQLite store changed; addresses such as s3:// stay."""
+    changed = RegistryProto()
+    changed.CopyFrom(registry)
+    _change_paths(changed, change)
+    for record in changed.feature_view_version_history.records:
+        if record.feature_view_type == "feature_view":
+            view = FeatureViewProto.FromString(record.feature_view_proto)
+            _change_paths(view, change)
+            record.feature_view_proto = view.SerializeToString(deterministic=True)
+    return changed
+
+
+def _change_paths(message: Any, change: Callable[[str], str]) -> None:
+    """Changes the paths in a message and all that it holds: sources stand in views, services, and by themselves."""
+    name = {"FileOptions": "uri", "SqliteTable": "path"}.get(message.DESCRIPTOR.name)
+    path = getattr(message, name) if name else ""
+    if name and path and "://" not in path:
+        setattr(message, name, change(path))
+    for field, value in message.ListFields():
+        if field.message_type is None or field.message_type.GetOptions().map_entry:
+            continue
+        for part in value if isinstance(value, Sequence) else [value]:
+            _change_paths(part, change)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 import weakref
@@ -24,8 +25,9 @@ from feast.utils import to_naive_utc
 from llactr.sql import quote_identifier
 from llactr.store.feast.registry import quiet_known_warnings, repository_workspace
 
-__all__ = ["WorkspaceSqliteOnlineStore", "WorkspaceSqliteOnlineStoreConfig"]
+__all__ = ["WorkspaceSqliteOnlineStore", "WorkspaceSqliteOnlineStoreConfig", "reading_only"]
 
+_TYPES = sqlite3.PARSE_DECLTYPES | sqlite3.PARSE_COLNAMES  # as Feast's own connections have them
 _UPSERT = (
     "INSERT INTO {table} (entity_key, feature_name, value, value_text, event_ts, created_ts) VALUES (?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value, value_text = excluded.value_text, "
@@ -65,13 +67,18 @@ class WorkspaceSqliteOnlineStore(SqliteOnlineStore):
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             path = Path(self._get_db_path(config))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            connection = stock._initialize_conn(str(path))
+            reading = reading_only(path)
+            if reading is not None:
+                connection = sqlite3.connect(reading, uri=True, detect_types=_TYPES, check_same_thread=False)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                connection = stock._initialize_conn(str(path))
             with self._lock:
                 self._connections.append(connection)
             connection.execute("PRAGMA busy_timeout = 10000")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
+            if reading is None:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
             self._local.connection = connection
         return connection
 
@@ -113,6 +120,14 @@ class WorkspaceSqliteOnlineStore(SqliteOnlineStore):
         if progress:
             progress(len(data))
 
+    def delete_rows(self, config: RepoConfig, table: FeatureView, keys: list[EntityKeyProto]) -> None:
+        """Deletes a view's rows of some keys, in one transaction."""
+        version = config.entity_key_serialization_version
+        name = stock._table_id(config.project, table, config.registry.enable_online_feature_view_versioning)
+        encoded = [(serialize_entity_key(key, entity_key_serialization_version=version),) for key in keys]
+        with self._get_conn(config) as connection:
+            connection.executemany(f"DELETE FROM {quote_identifier(name)} WHERE entity_key = ?", encoded)
+
     def teardown(self, config: RepoConfig, tables: Any, entities: Any) -> None:
         """Removes the database."""
         _close_all(self._connections)
@@ -120,6 +135,19 @@ class WorkspaceSqliteOnlineStore(SqliteOnlineStore):
         super().teardown(config, tables, entities)
         for suffix in ("-wal", "-shm"):
             Path(self._get_db_path(config) + suffix).unlink(missing_ok=True)
+
+
+def reading_only(path: Path) -> str | None:
+    """How SQLite opens a database that this process may only read, as a URI; None where it may write.
+
+    In WAL mode even a reader makes files beside the database. Where it cannot, and nothing waits in such a file, the
+    database is opened as one that nobody changes.
+    """
+    if not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        return None
+    log = path.with_name(f"{path.name}-wal")
+    waiting = log.exists() and log.stat().st_size > 0
+    return f"{path.absolute().as_uri()}?mode=ro{'' if waiting else '&immutable=1'}"
 
 
 def _close_all(connections: list[sqlite3.Connection]) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from llactr.datasets import table_files
 from llactr.errors import NotReadyError
 from llactr.manifest import content_hash
-from llactr.steps import Advance, Job, Result, Step, StepOutcome, StepResult
+from llactr.steps import Advance, Job, Result, Step, StepOutcome, StepResult, outcome_of
 from llactr.store.feast.materialize import materialize
-from llactr.store.feast.open import apply
+from llactr.store.feast.online_state import online_runs, registered_views
+from llactr.store.feast.open import apply, store_identity
 from llactr.store.ingested import dataset_hash, dataset_spec, release_hash
 
 __all__ = ["ApplySummary", "MaterializeSummary", "apply_datasets", "materialize_datasets"]
@@ -24,10 +27,38 @@ class ApplySummary(StepResult):
 
 
 class MaterializeSummary(StepResult):
-    """The datasets loaded, and the seconds of each feature view."""
+    """What was brought online.
+
+    Attributes:
+        datasets: those loaded.
+        views: the seconds of each feature view.
+        runs: the run's name by view, as the online store's marks have it.
+        removed: by view, rows taken out because their keys have left the sources.
+        waiting: by view, rows that are dated ahead and not online.
+        next_moment: the first of these rows' event time; None for none.
+    """
 
     datasets: tuple[str, ...]
     views: dict[str, float]
+    runs: dict[str, str]
+    removed: dict[str, int]
+    waiting: dict[str, int]
+    next_moment: datetime | None
+
+    @property
+    def told(self) -> str:
+        """What a person would not expect, behind a semicolon; empty for nothing."""
+        told = ""
+        if self.removed:
+            rows = ", ".join(f"{number:,} of {view}" for view, number in self.removed.items())
+            told += f"; removed, since they have left the sources: {rows}"
+        if self.waiting and self.next_moment is not None:
+            rows = ", ".join(f"{number:,} rows of {view}" for view, number in self.waiting.items())
+            told += (
+                f"; dated ahead, and not online: {rows}, the first from {self.next_moment:%Y-%m-%d %H:%M:%S} UTC on: "
+                "run 'llactr materialize' then"
+            )
+        return told
 
 
 def apply_datasets(job: Job) -> StepOutcome[ApplySummary]:
@@ -44,6 +75,9 @@ def apply_datasets(job: Job) -> StepOutcome[ApplySummary]:
         advance(1, 1, f"{len(views)} feature views")
         return ApplySummary(datasets=tuple(names), views=tuple(views))
 
+    known = outcome_of(job.workspace.feast / Step.APPLY, ApplySummary)
+    if known is not None and list(known.result.views) != registered_views(job.workspace):
+        job = replace(job, force=True)  # another registry, or one that was deleted: nothing is unchanged there
     return _shared_step(job, Step.APPLY, names, inputs=specs, result=ApplySummary, work=work)
 
 
@@ -64,10 +98,32 @@ def materialize_datasets(job: Job) -> StepOutcome[MaterializeSummary]:
             advance(done, total, view)
 
         views = materialize(job.workspace, progress=shown)
-        advance(len(views), len(views), f"{len(views)} feature views online")
-        return MaterializeSummary(datasets=tuple(names), views={view.name: round(view.seconds, 3) for view in views})
+        moments = [view.next_moment for view in views if view.next_moment is not None]
+        summary = MaterializeSummary(
+            datasets=tuple(names),
+            views={view.name: round(view.seconds, 3) for view in views},
+            runs={view.name: view.run for view in views},
+            removed={view.name: view.removed for view in views if view.removed},
+            waiting={view.name: view.later for view in views if view.later},
+            next_moment=min(moments, default=None),
+        )
+        advance(len(views), len(views), f"{len(views)} feature views online{summary.told}")
+        return summary
 
+    if not _still_online(job):
+        job = replace(job, force=True)
     return _shared_step(job, Step.MATERIALIZE, names, inputs=inputs, result=MaterializeSummary, work=work)
+
+
+def _still_online(job: Job) -> bool:
+    """Whether what was brought online last is there, whole, and no waiting row's moment has come since."""
+    known = outcome_of(job.workspace.feast / Step.MATERIALIZE, MaterializeSummary)
+    if known is None:
+        return True  # nothing to hold on to
+    moment = known.result.next_moment
+    if moment is not None and moment <= datetime.now(UTC):
+        return False
+    return online_runs(job.workspace) == known.result.runs
 
 
 def _shared_step(
@@ -81,7 +137,7 @@ def _shared_step(
 ) -> StepOutcome[Result]:
     """A step over all datasets of the workspace; its manifest lies beside Feast's registry."""
     # The registry holds absolute paths: in a workspace that was moved or copied nothing is unchanged.
-    inputs = inputs | {"where the workspace lies": str(job.workspace.root)}
+    inputs = inputs | {"where the workspace lies": str(job.workspace.root)} | store_identity(job.workspace)
     outcome = job.step(
         name, job.workspace.feast / name, dataset=datasets[0], config={}, inputs=inputs, result=result, work=work
     )

@@ -29,12 +29,17 @@ from feast.infra.common.materialization_job import MaterializationJobStatus, Mat
 from feast.infra.compute_engines.local.compute import LocalComputeEngine, LocalComputeEngineConfig
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.infra.offline_stores.offline_store import RetrievalJob
+from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
+from feast.repo_config import RepoConfig
 from feast.type_map import python_values_to_proto_values
 from feast.utils import _get_column_names
 from feast.value_type import ValueType
+
+from llactr.store.keysets import KeySet
+from llactr.store.marks import Marks, is_marked_elsewhere, new_run
 
 __all__ = ["OnlineRow", "StreamingComputeEngine", "StreamingComputeEngineConfig", "online_rows"]
 
@@ -81,6 +86,7 @@ class StreamingComputeEngine(LocalComputeEngine):
             start_date=task.start_time,
             end_date=task.end_time,
         )
+        marking = None if is_marked_elsewhere() else _Marking(self.repo_config, self.online_store, view.name)
         batch_rows = self.repo_config.materialization_config.online_write_batch_size or BATCH_ROWS
         for batch in _batches(latest, batch_rows, keys=keys):
             mapping = view.batch_source.field_mapping or {}
@@ -88,6 +94,31 @@ class StreamingComputeEngine(LocalComputeEngine):
             self.online_store.online_write_batch(
                 config=self.repo_config, table=view, data=online_rows(named, view), progress=None
             )
+            if marking is not None:
+                marking.wrote(named.select([column.name for column in view.entity_columns]))
+        if marking is not None:
+            marking.complete()
+
+
+class _Marking:
+    """The mark of one view, for a materialization that Feast's own command line runs: view by view, each a run."""
+
+    def __init__(self, config: RepoConfig, online_store: OnlineStore, view: str) -> None:
+        self._marks = Marks(config, online_store)
+        self._marks.prepare()
+        self._view, self._run = view, new_run()
+        self._keys = self._marks.keys(view, self._marks.read([view])[view]) or KeySet.of(pa.table({}))
+        self._marks.begin([view], self._run)
+        self._written: list[pa.Table] = []
+
+    def wrote(self, keys: pa.RecordBatch) -> None:
+        """Notes the keys of a batch."""
+        self._written.append(pa.Table.from_batches([keys]))
+
+    def complete(self) -> None:
+        """The view is whole: with the keys of earlier runs, since a range brings only some."""
+        new = KeySet.of(pa.concat_tables(self._written)) if self._written else KeySet.of(pa.table({}))
+        self._marks.complete(self._view, self._run, self._keys.union(new))
 
 
 def online_rows(batch: pa.RecordBatch, view: FeatureView) -> list[OnlineRow]:

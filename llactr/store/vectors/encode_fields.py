@@ -14,7 +14,7 @@ from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, Step, StepOutcome
 from llactr.store.field_vectors import write_field_vectors
 from llactr.store.ingested import dataset_spec
-from llactr.store.releases import current_release, release
+from llactr.store.releases import release
 from llactr.store.vectors.summaries import EncodeSummary
 
 __all__ = ["adapter_key", "encode_dataset"]
@@ -56,8 +56,8 @@ def encode_dataset(
         result=EncodeSummary,
         work=work,
     )
-    if outcome.skipped and current_release(job.workspace, dataset) != outcome.result.version:
-        # Another version was released in between: going back to this one is a release of its own.
+    if outcome.skipped:
+        # Another version may have been released in between, or older history ingested: the release follows.
         write_field_vectors(job.workspace, FieldVectors.load(outcome.folder))
         release(job.workspace, dataset, outcome.result.version, effective_from=moment)
     return outcome

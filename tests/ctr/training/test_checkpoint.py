@@ -291,3 +291,16 @@ def test_a_stop_between_steps_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"asked to stop after \d steps: its checkpoint is .*step-00000000\d"):
         train(model("fm"), Stopping(100), config(max_epochs=1), checkpoints=Checkpoints(tmp_path))
     assert len(Checkpoints(tmp_path).steps()) == 1
+
+
+def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
+    """The fingerprint left out the data: as many other rows went on from the checkpoint."""
+    checkpoints = Checkpoints(tmp_path, every_steps=5)
+    with pytest.raises(OSError, match="the machine went away"):
+        train(model("fm"), Breaking(7), config(), checkpoints=checkpoints)
+    data = clicks()
+    label = data.label.copy()
+    label[data.split.train[0]] = 1 - label[data.split.train[0]]
+    with pytest.raises(InputError, match="was made with another model, data or configuration"):
+        train(model("fm"), replace(data, label=label), config(), checkpoints=Checkpoints(tmp_path))
+    assert train(model("fm"), clicks(), config(), checkpoints=Checkpoints(tmp_path)).steps > 7

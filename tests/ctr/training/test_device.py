@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from llactr.ctr.training.batches import MemoryRows
-from llactr.ctr.training.device import on_device, pick_device, precision_of
+from llactr.ctr.training.device import on_device, precision_of
+from llactr.device import pick_device
 from llactr.errors import InputError
 from tests.ctr.training_fakes import clicks
 

@@ -108,6 +108,15 @@ def test_rows_are_read_back_and_folders_grow(tmp_path: Path) -> None:
     assert read_rows(tmp_path).ids[:, 0].tolist() == list(range(8))
 
 
+def test_rows_written_after_a_gap_overwrite_no_part(tmp_path: Path) -> None:
+    for start in (0, 3):
+        write_rows(tmp_path, [numbered(3, start=start)])
+    (tmp_path / "part-00000.parquet").unlink()
+    write_rows(tmp_path, [numbered(2, start=6)])
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["part-00001.parquet", "part-00002.parquet"]
+    assert read_rows(tmp_path).ids[:, 0].tolist() == [3, 4, 5, 6, 7]
+
+
 def test_raw_tables_are_encoded_one_at_a_time(tmp_path: Path) -> None:
     spec = spec_of(field("colour"), field("size"))
     tables = [
@@ -160,3 +169,22 @@ def test_a_prefetching_thread_ends_with_its_iterator() -> None:
     assert next(iterator) == 0
     iterator.close()  # type: ignore[attr-defined]
     assert "llactr-prefetch" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_part_after_a_gap_overwrites_nothing(tmp_path: Path) -> None:
+    """Files were numbered by how many there are: with the first one gone, the last one was written over."""
+    folder_of(tmp_path, sizes=(2, 3))
+    (tmp_path / "part-00000.parquet").unlink()
+    write_rows(tmp_path, [numbered(2, start=5)])
+    assert read_rows(tmp_path).ids[:, 0].tolist() == [2, 3, 4, 5, 6]
+
+
+def test_the_fingerprint_of_rows_on_disk_is_their_content(tmp_path: Path) -> None:
+    held = numbered(3, start=0)
+    write_rows(tmp_path, [numbered(4, start=0)])
+    fingerprint = StreamedRows(tmp_path, held).fingerprint
+    assert StreamedRows(tmp_path, held).fingerprint == fingerprint
+    assert StreamedRows(tmp_path, numbered(3, start=1)).fingerprint != fingerprint
+    (tmp_path / "part-00000.parquet").unlink()
+    write_rows(tmp_path, [numbered(4, start=1)])
+    assert StreamedRows(tmp_path, held).fingerprint != fingerprint

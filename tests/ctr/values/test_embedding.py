@@ -341,3 +341,31 @@ def test_training_learns_with_either_optimizer(transform: Transform, tables: Val
     )
     assert result.history[-1].train_loss < 0.7
     assert not torch.equal(model.embedding.projections[0], before)
+
+
+def test_unseen_rows_are_read_from_the_rows_of_a_batch_as_from_the_whole_table(transform: Transform) -> None:
+    """Sharded tables hold no rows behind the table: an unseen value's row number was out of their range."""
+    rows = _rows().set_column(1, "film", pa.array([WORDS[n % 8] for n in range(400)]))
+    ids = transform.ids(rows)
+    unseen = find_unseen(transform, ids, rows, ["film"])
+    assert unseen["film"].values
+    tables = ValueTables.fit(transform, _vectors(), ValuesConfig(tau=20, rank=3), unseen)
+    model = CTRModel(ModelConfig(backbone="fm", settings={}), transform.layout, values=tables, seed=1).eval()
+    embedding = model.embedding
+    torch.nn.init.normal_(embedding.linear)
+    for projection in embedding.linear_projections:
+        torch.nn.init.normal_(projection)
+    placed = torch.from_numpy(tables.ids(ids, unseen, transform.layout, training=np.arange(0)))
+    assert int(embedding.row_ids(placed).max()) >= transform.layout.total_rows
+    held = [embedding.weight.detach(), embedding.linear.detach()]
+
+    def fetch(wanted: torch.Tensor) -> list[torch.Tensor]:
+        assert int(wanted.max()) < transform.layout.total_rows, "a shard has no such row"
+        return [table.index_select(0, wanted) for table in held]
+
+    with torch.no_grad():
+        expected = model(placed)
+        _, _, lookup = embedding.distinct_lookup(placed, fetch, field_major=model.reads_field_major)
+        torch.testing.assert_close(model(placed, lookup=lookup), expected)
+    _, _, lookup = embedding.distinct_lookup(placed, fetch, field_major=False)
+    torch.testing.assert_close(lookup.table[lookup.rows], embedding.table()[embedding.row_ids(placed)])

@@ -15,11 +15,12 @@ from feast import FeatureStore, RepoConfig
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
-from llactr.serving.readers.base import StoreAwayError, StoreReader, open_reader
+from llactr.serving.marked import MarkedReader, open_reader
+from llactr.serving.readers.base import StoreAwayError, StoreReader
 from llactr.serving.readers.feast import FeastReader
 from llactr.serving.readers.redis import RedisReader
 from llactr.serving.readers.sqlite import SqliteReader
-from llactr.serving.views import Row, entity_views, presence_key
+from llactr.serving.views import Row, entity_views
 from llactr.store import OnlineReader, open_store
 from llactr.workspace import Workspace
 from tests.serving.serving_process import Redis
@@ -37,11 +38,11 @@ class Store:
         self.config = config
         self.feast: FeatureStore = open_store(workspace, config=config)
 
-    def reader(self, version: str = "v-one") -> StoreReader:
+    def reader(self, version: str = "v-one") -> MarkedReader:
         return open_reader(self.workspace, SPEC, semantics_version=version, feast_config=self.config)
 
     def stock_reader(self) -> StoreReader:
-        return FeastReader(self.feast, presence=presence_key(SPEC, "v-one"), timeout_s=5, spent=lambda _: None)
+        return FeastReader(self.feast, timeout_s=5, spent=lambda _: None)
 
     def write(self, owner: str, key: str, values: dict[str, Value], moment: datetime) -> None:
         view = self.feast.get_feature_view(VIEWS[owner].view)
@@ -59,7 +60,7 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     yield Store(workspace, REDIS_CONFIG)
 
 
-def read(reader: StoreReader, owner: str, keys: list[str]) -> list[Row]:
+def read(reader: StoreReader | MarkedReader, owner: str, keys: list[str]) -> list[Row]:
     async def work() -> list[Row]:
         await reader.connect()
         try:
@@ -96,7 +97,7 @@ def stock(store: Store, owner: str, keys: list[str]) -> list[dict[str, Any]]:
 
 def test_the_reader_is_the_fast_one(store: Store) -> None:
     kind = RedisReader if store.config else SqliteReader
-    assert isinstance(store.reader(), kind)
+    assert isinstance(store.reader().raw, kind)
 
 
 @pytest.mark.parametrize("owner", ["user", "item"])

@@ -1,0 +1,79 @@
+"""What a workspace holds, without what may differ between two runs: times, costs, and when a row was written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from feast.protos.feast.core.Registry_pb2 import Registry
+
+from llactr.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP
+from llactr.manifest import content_hash, file_hash
+
+__all__ = ["canonical", "differences"]
+
+_VOLATILE = {
+    "created", "seconds", "cpu_seconds", "peak_rss_mb", "views", "new", "new_rows", "tables", "train_seconds",
+    "sha256_of_the_rest",
+}  # fmt: skip
+_IGNORED = {".lock", "online.db-wal", "online.db-shm"}
+
+
+def canonical(root: Path) -> dict[str, str]:
+    """Relative path -> digest of what the file means. Drafts and whatever else is left over are in it by name."""
+    found: dict[str, str] = {}
+    for path in sorted(path for path in root.rglob("*") if path.is_file() and path.name not in _IGNORED):
+        name = str(path.relative_to(root))
+        if path.suffix == ".parquet":
+            # Part names hold hashes of content, in which the time of writing is.
+            name, digest = str(Path(name).parent / path.name.split("-")[0].split("@")[0]), _rows(path)
+            while name in found:
+                name += "+"
+            found[name] = digest
+        elif path.suffix == ".json":
+            found[name] = content_hash(_lasting(json.loads(path.read_text(encoding="utf-8"))))
+        elif path.name == "online.db":
+            found[name] = _online(path)
+        elif path.name == "registry.db":
+            registry = Registry.FromString(path.read_bytes())
+            views = sorted(
+                (view.spec.name, len(view.meta.materialization_intervals) > 0) for view in registry.feature_views
+            )
+            found[name] = content_hash(views)
+        else:
+            found[name] = file_hash(path)
+    return found
+
+
+def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
+    """The files that differ, are missing, or are too many."""
+    return sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+
+
+def _rows(path: Path) -> str:
+    table = pq.ParquetFile(path).read()
+    # Of vectors the event time is when they were written; of events and entities it is data.
+    written = {CREATED_TIMESTAMP} | ({EVENT_TIMESTAMP} if "vector" in table.column_names else set())
+    kept = table.drop_columns([name for name in written if name in table.column_names])
+    return hashlib.sha256(repr(kept.to_pydict()).encode()).hexdigest()
+
+
+def _online(path: Path) -> str:
+    with sqlite3.connect(path) as connection:
+        names = sorted(row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
+        rows = {
+            name: sorted(map(repr, connection.execute(f'SELECT entity_key, feature_name, value FROM "{name}"')))
+            for name in names
+        }
+    connection.close()
+    return content_hash(rows)
+
+
+def _lasting(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _lasting(part) for name, part in content.items() if name not in _VOLATILE}
+    return [_lasting(part) for part in content] if isinstance(content, list) else content
