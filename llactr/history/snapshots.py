@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from llactr.columns import EVENT_TIMESTAMP
 from llactr.history.definition import HistoryDefinition
 from llactr.history.encoding import encode
 from llactr.history.events import Events
@@ -45,7 +46,7 @@ def snapshots(definition: HistoryDefinition, events: Events, *, owner: Literal["
         yield pa.table(
             {
                 "key": pa.array(keys[rows][at]),
-                "event_timestamp": pa.array(known[rows][at] + 1).cast(_TIMESTAMP),
+                EVENT_TIMESTAMP: pa.array(known[rows][at] + 1).cast(_TIMESTAMP),
                 "state": pa.array(encoded, pa.binary()),
             }
         )

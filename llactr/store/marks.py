@@ -35,6 +35,7 @@ from feast.repo_config import RepoConfig
 from feast.types import Bytes, String
 from numpy.typing import NDArray
 
+from llactr.columns import EVENT_TIMESTAMP
 from llactr.errors import StoreError
 from llactr.store.keysets import KeySet
 
@@ -139,7 +140,7 @@ def marks_view() -> FeatureView:
             Feature(name="keys", dtype=Bytes),
             Feature(name="prints", dtype=Bytes),
         ],
-        source=FileSource(name=f"{MARKS}__none", path="none.parquet", timestamp_field="event_timestamp"),
+        source=FileSource(name=f"{MARKS}__none", path="none.parquet", timestamp_field=EVENT_TIMESTAMP),
     )
 
 

@@ -445,14 +445,14 @@ def test_the_report_of_held_out_items(valued: Valued) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"arms": ["values"]}, "evaluate.arms: Value error, the arm 'plain' is needed"),
-        ({"arms": ["plain", "magic"]}, "evaluate.arms.1: Value error, arm 'magic' is not known: choose plain, fre"),
+        ({"arms": ["values"]}, "evaluate.arms: the arm 'plain' is needed"),
+        ({"arms": ["plain", "magic"]}, "evaluate.arms.1: arm 'magic' is not known: choose plain, fre"),
         ({"arms": ["plain", "values cold"]}, "arm 'values cold' is not known: .*; did you mean 'values words'"),
         (
             {"design": "cold"},
-            "evaluate.design: Value error, design 'cold' is not known: choose chronological, items, or",
+            "evaluate.design: design 'cold' is not known: choose chronological, items, or",
         ),
-        ({"draws": 0}, "evaluate.draws: Input should be greater than or equal to 1"),
+        ({"draws": 0}, "evaluate.draws: input should be greater than or equal to 1"),
         ({"backbones": ["dnn"]}, "backbone 'dnn' is not known: choose one of fm, fwfm"),
     ],
 )
@@ -472,13 +472,13 @@ def test_flags_that_were_not_given_leave_the_defaults():
     [
         (
             "values permuted",
-            "train.arm: Value error, arm 'values permuted' cannot be trained into a bundle: choose plain",
+            "train.arm: arm 'values permuted' cannot be trained into a bundle: choose plain",
         ),
         (
             "values untuned",
-            "train.arm: Value error, arm 'values untuned' cannot be trained into a bundle: choose plain",
+            "train.arm: arm 'values untuned' cannot be trained into a bundle: choose plain",
         ),
-        ("value", "train.arm: Value error, arm 'value' is not known: .*; did you mean 'values'"),
+        ("value", "train.arm: arm 'value' is not known: .*; did you mean 'values'"),
     ],
 )
 def test_a_bundle_is_no_placebo(arm, message):
