@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from tests.test_imports import imports, modules
+from tests.test_imports import REPO, imports, modules
 
 
 def _is_type_checking(node: ast.If) -> bool:
@@ -125,3 +125,24 @@ def test_what_others_import_is_in_all(module: str) -> None:
         for alias in node.names if alias.name not in public and f"{module}.{alias.name}" not in modules()
     }  # fmt: skip
     assert missing == set()
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "examples"])
+def test_what_scripts_import_is_there(folder: str) -> None:
+    """Most of these are never imported by a test, nor are their types checked."""
+    files = sorted((REPO / folder).rglob("*.py"))
+    assert files
+    missing = []
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "llactr"):
+                continue
+            home = str(node.module)
+            if home not in modules():
+                missing.append(f"{file.name}: {home}")
+                continue
+            for alias in node.names:
+                listed = alias.name in {*_there(home), *(_public(home) or [])}
+                if not listed and f"{home}.{alias.name}" not in modules():
+                    missing.append(f"{file.name}: {alias.name} of {home}")
+    assert missing == []
