@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from llactr.ctr import CTRModel, ModelConfig
-from llactr.ctr.backbones import make_backbone
+from llactr.ctr.backbones import BACKBONES
 from llactr.ctr.lookup import Lookup
 from llactr.spec import DatasetSpec, EntityOwner
 from llactr.transforms import FieldLayout
@@ -53,7 +53,8 @@ class EntityModel(CTRModel):
         self._owners = tuple(vectors)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.backbone = make_backbone(config, field_count=layout.field_count + len(vectors))
+            count = layout.field_count + len(vectors)
+            self.backbone = BACKBONES[config.backbone](config.settings, field_count=count, dim=dim)
             self.adapters = nn.ModuleDict(
                 {
                     owner: nn.Sequential(

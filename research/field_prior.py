@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from llactr.ctr import CTRModel
-from llactr.ctr.backbones import FwFM
+from llactr.ctr.backbones.fwfm import FwFM
 from llactr.ctr.pairs import pair_matrix
 from llactr.transforms import FieldLayout
 

@@ -26,6 +26,8 @@ from llactr.spec import Field as SpecField
 from llactr.transforms import split_values
 
 __all__ = [
+    "ColdStarts",
+    "ComparedBundle",
     "FieldInfo",
     "ModelInfo",
     "PredictResponse",

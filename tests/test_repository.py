@@ -13,9 +13,14 @@ ROOT = Path(__file__).resolve().parents[1]
 LARGEST = 50_000  # bytes
 PICTURES = {".png", ".svg", ".jpg", ".gif", ".ico"}
 LOCKS = {"constraints.txt"}
+ENTRY_POINTS = {"llactr.backbones", "llactr.encoders", "llactr.datasets", "llactr.readers"}
 NAMED = re.compile(
     r"`((?:llactr|jobs|serving|feature_repo|benchmarks|research|tests|docs|examples)/[a-z_/0-9-]+\.\w+)`"
 )
+MODULE = re.compile(
+    r"python[\d.]* -m ((?:llactr|benchmarks|research|tests)[a-z0-9_.]*[a-z0-9_])(?= |`|$)", re.MULTILINE
+)
+DOTTED = re.compile(r"`(llactr(?:\.\w+)+)`")
 LINK = re.compile(r"(?<!`)\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -87,6 +92,53 @@ def test_files_that_documents_name_are_there(tracked: list[Path]) -> None:
     pages = [file for file in tracked if file.suffix == ".md" and file.name != "CHANGELOG.md"]
     gone = {str(page.relative_to(ROOT)): found for page in pages if (found := _gone(page))}
     assert not gone
+
+
+def _module(name: str) -> Path | None:
+    """The file of a module, or the folder of a package."""
+    path = ROOT.joinpath(*name.split("."))
+    file = path.with_suffix(".py")
+    return file if file.is_file() else path if path.is_dir() else None
+
+
+def _unheard(page: Path) -> list[str]:
+    """Modules that a page runs or names, and names in modules, that are not there."""
+    text = page.read_text(encoding="utf-8")
+    unheard = []
+    for name in MODULE.findall(text):
+        found = _module(name)
+        if found is None or (found.is_dir() and not (found / "__main__.py").is_file()):
+            unheard.append(f"python -m {name}")
+    for name in DOTTED.findall(text):
+        home, _, last = name.rpartition(".")
+        found = _module(home)
+        if found is not None and found.is_dir():
+            found = found / "__init__.py"
+        there = found is not None and re.search(rf"\b{last}\b", found.read_text(encoding="utf-8"))
+        if not (_module(name) or there or name in ENTRY_POINTS):
+            unheard.append(name)
+    return unheard
+
+
+def test_modules_that_documents_name_are_there(tracked: list[Path]) -> None:
+    pages = [file for file in tracked if file.suffix == ".md" and file.name != "CHANGELOG.md"]
+    unheard = {str(page.relative_to(ROOT)): found for page in pages if (found := _unheard(page))}
+    assert not unheard
+
+
+def test_a_module_that_is_not_there_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "`llactr.ctr.train` `llactr.store.asof` `llactr.errors.InputError` `llactr.jobs.train` `llactr.jobs.gone`\n"
+        "`llactr.spec.Gone` `llactr.readers` `python -m research.results show` `python -m tests.faults`\n"
+        "```\npython -m benchmarks.gone --out x\npython -m llactr.ctr\n.venv/bin/python -m benchmarks.serving\n```\n"
+    )
+    assert _unheard(page) == [
+        "python -m benchmarks.gone",
+        "python -m llactr.ctr",
+        "llactr.jobs.gone",
+        "llactr.spec.Gone",
+    ]
 
 
 def test_links_of_the_documents_lead_somewhere(tracked: list[Path]) -> None:

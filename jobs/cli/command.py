@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from llactr.ctr.backbones import BACKBONES
 from llactr.errors import InputError, LlactrError, NotReadyError
 from llactr.extras import naming_extras
 from llactr.jobs.cli.console import Terminal
@@ -20,6 +21,8 @@ from llactr.system import interrupted, system_failure
 from llactr.workspace import Workspace
 
 __all__ = [
+    "BACKBONE_NAMES",
+    "BackboneOption",
     "ConfigOption",
     "DatasetOption",
     "ForceOption",
@@ -44,6 +47,9 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="YAML with the sections semantics, values, train and evaluate; flags win over it."),
 ]
+BACKBONE_NAMES = ", ".join(BACKBONES)
+"""For help texts: the names of this package's and of other installed packages' backbones, none of which is imported."""
+BackboneOption = Annotated[str | None, typer.Option("--backbone", help=f"One of {BACKBONE_NAMES}.")]
 _LOG_BYTES = 5_000_000
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 takes all cores.")]
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from llactr.jobs.cli.command import (
+    BACKBONE_NAMES,
     ConfigOption,
     DatasetOption,
     ForceOption,
@@ -28,7 +29,8 @@ def evaluate(
         typer.Option(help="chronological, items, or rowsN for N percent of the rows. Default: chronological."),
     ] = None,
     backbone: Annotated[
-        list[str] | None, typer.Option(help="Repeat for several; 'all' for the six. Default: fm and deepfm.")
+        list[str] | None,
+        typer.Option(help=f"Repeat for several: {BACKBONE_NAMES}, or 'all'. Default: fm and deepfm."),
     ] = None,
     arm: Annotated[
         list[str] | None,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from llactr.jobs.cli.command import (
+    BackboneOption,
     ConfigOption,
     DatasetOption,
     ForceOption,
@@ -23,7 +24,7 @@ __all__ = ["predict", "train", "tune"]
 
 
 def train(
-    backbone: Annotated[str | None, typer.Option(help="fm, fwfm, fmfm, deepfm, finalmlp or wukong.")] = None,
+    backbone: BackboneOption = None,
     arm: Annotated[
         str | None,
         typer.Option(
@@ -57,7 +58,7 @@ def train(
 
 
 def tune(
-    backbone: Annotated[str | None, typer.Option(help="fm, fwfm, fmfm, deepfm, finalmlp or wukong.")] = None,
+    backbone: BackboneOption = None,
     arm: Annotated[str | None, typer.Option(help="plain, paper, values or both.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials in all; asking for more goes on.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Trainings per trial.")] = None,

@@ -25,7 +25,17 @@ from llactr.sql import connect, parquet_scan, quote_identifier, quote_literal
 from llactr.steps import Step
 from llactr.workspace import Workspace
 
-__all__ = ["ingest_key", "input_hashes", "table_files", "tables_stand", "write_offline_tables"]
+__all__ = [
+    "BEFORE_FIRST_EVENT",
+    "announce_description",
+    "ingest_key",
+    "input_hashes",
+    "refuse_unmatched",
+    "table_files",
+    "tables_stand",
+    "write_events",
+    "write_offline_tables",
+]
 
 FIRST_PART = "part-00000.parquet"
 BEFORE_FIRST_EVENT = timedelta(days=1)

@@ -18,7 +18,7 @@ from llactr.errors import DataError
 if TYPE_CHECKING:
     from llactr.semantics import FieldVectors
 
-__all__ = ["Neighbour", "Similarity", "effective_rank", "nearest_fields", "similarity", "unit_rows"]
+__all__ = ["Neighbour", "Similarity", "effective_rank", "nearest_fields", "neighbours_of", "similarity", "unit_rows"]
 
 _ZERO = 1e-6  # a vector this small against the largest one has no direction worth a cosine
 

@@ -10,7 +10,7 @@ from llactr.diagnostics.words import count, share, tiny
 from llactr.evaluation.arms import PLAIN, Arm
 from llactr.evaluation.verdict import Judgement, Verdict
 
-__all__ = ["Check", "Headline", "Overhead", "Tone", "headline", "overheads", "trust"]
+__all__ = ["Check", "Headline", "Overhead", "Tone", "headline", "overheads", "tone_of", "trust"]
 
 Tone = Literal["good", "partly", "neutral", "bad"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from llactr.semantics.encoders.base import Encoder
 
-__all__ = ["EncodedPiece", "encode_pieces", "new_pieces"]
+__all__ = ["EncodedPiece", "Piece", "encode_pieces", "new_pieces"]
 
 Piece = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 """Distinct texts, each with the (field, value) pairs that it is the text of."""

@@ -15,7 +15,17 @@ from llactr.spec import DatasetSpec, Field, MultiValuedField, NumericField, Time
 from llactr.transforms.spelling import MAX_EXACT, MAX_EXACT_FLOAT32, numbers, text, without_empty
 from llactr.transforms.timestamps import utc_timestamps
 
-__all__ = ["admit", "admit_key", "normalize", "normalize_key", "normalize_table", "raw_column", "raw_type"]
+__all__ = [
+    "admit",
+    "admit_key",
+    "chunked",
+    "column_of",
+    "normalize",
+    "normalize_key",
+    "normalize_table",
+    "raw_column",
+    "raw_type",
+]
 
 
 def raw_type(field: Field) -> pa.DataType:

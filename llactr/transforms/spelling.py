@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from llactr.errors import DataError
 
-__all__ = ["numbers", "numbers_in_text", "scalar_text", "text", "without_empty"]
+__all__ = ["MAX_EXACT", "MAX_EXACT_FLOAT32", "numbers", "numbers_in_text", "scalar_text", "text", "without_empty"]
 
 MAX_EXACT, MAX_EXACT_FLOAT32 = 2.0**53, 2.0**24
 """Past these a float64, a float32 does not hold every whole number."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -26,6 +27,7 @@ def test_every_command_has_help_json_and_workspace(llactr, command):
 def test_help_imports_nothing_heavy():
     script = "import sys; from llactr.jobs.cli import app; app(['train', '--help'], standalone_mode=False); print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "llactr.ctr.backbones.fm" not in found.stdout.split()
     loaded = {name.split(".")[0] for name in found.stdout.split()}
     assert "typer" in loaded
     assert not loaded & HEAVY
@@ -40,3 +42,25 @@ def test_the_help_of_evaluate_lists_the_arms(llactr, monkeypatch):
     for placebo in PLACEBOS:
         assert placebo in words
     assert "cold" not in words
+
+
+@pytest.mark.parametrize("command", ["train", "tune", "evaluate"])
+def test_help_names_the_backbones_that_there_are(llactr, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "200")
+    words = " ".join(llactr(command, "--help").out.replace("│", " ").split())
+    assert "fm, fwfm, fmfm, deepfm, finalmlp, wukong" in words
+
+
+def test_help_names_a_backbone_of_an_installed_package_without_importing_it(tmp_path):
+    """The package is not there at all, only what an installer writes about it."""
+    installed = tmp_path / "acme_ctr-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-ctr\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text("[llactr.backbones]\ncrossnet = acme_ctr:CrossNet\n")
+    found = subprocess.run(
+        [sys.executable, "-m", "llactr.jobs.cli", "train", "--help"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "COLUMNS": "200"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    words = " ".join(found.stdout.replace("│", " ").split())
+    assert "finalmlp, wukong, crossnet." in words
