@@ -18,13 +18,14 @@ def run(
     Args:
         job: where.
         dataset: which.
-        config: the encoder; the adapter that `llactr finetune` made for it last is used.
+        config: the encoder, with the adapter that `llactr finetune` made last; where it names no model, that of the
+            adapter, where it names an adapter, that one.
         untuned: use no adapter.
         effective_from: `start` (of the dataset: the release holds for all rows), `now`, or an ISO time with a zone.
 
     Raises:
-        NotReadyError: no adapter has been made.
-        InputError: `effective_from` is no moment.
+        NotReadyError: no adapter has been made, or the last one was made for another model than the one named.
+        InputError: `effective_from` is no moment, or an adapter is named that is not to be used.
     """
     return encode_dataset(job, dataset, config, untuned=untuned, effective_from=effective_from)
 

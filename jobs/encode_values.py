@@ -18,7 +18,8 @@ def run(
     Args:
         job: where.
         dataset: which.
-        config: the encoder; the adapter that collaborative tuning made for it last is used, where the spec allows it.
+        config: the encoder; the adapter that it names, else the one that collaborative tuning made last, where the
+            spec allows it. An adapter of another model is refused.
         untuned: use no adapter; where none was tuned, and values were encoded without one before, that goes on.
         shards: processes that encode side by side; with several GPUs, one each.
         piece: distinct texts that are kept at a time.

@@ -65,6 +65,10 @@ def encode(
     untuned: Annotated[
         bool, typer.Option("--untuned", help="Use the encoder as published, without an adapter.")
     ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Encoder: minilm, smollm2, a folder, or a hub name. Default: the one that was tuned."),
+    ] = None,
     effective_from: Annotated[
         str | None, typer.Option(help="When the release takes effect: start, now, or an ISO time with a zone.")
     ] = None,
@@ -80,7 +84,8 @@ def encode(
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
         from llactr.lifecycle.config import load_config
 
-        settings, name = load_config(config), chosen_dataset(job, dataset)
+        section = "values" if values else "semantics"
+        settings, name = load_config(config, **{section: {"model": model}}), chosen_dataset(job, dataset)
         if values:
             from llactr.jobs import encode_values
 

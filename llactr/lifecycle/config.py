@@ -34,7 +34,8 @@ def load_config(path: Path | None, **flags: dict[str, Any]) -> RunConfig:
 
     Args:
         path: the YAML file.
-        flags: section -> its flags. `model` and `device` go to the encoder, other semantics flags to the tuning.
+        flags: section -> its flags. `model` and `device` go to the section's encoder, other semantics flags to the
+            tuning.
 
     Raises:
         InputError: the file is missing, is not YAML, or has unknown keys or values out of range.
@@ -44,12 +45,11 @@ def load_config(path: Path | None, **flags: dict[str, Any]) -> RunConfig:
         chosen = {name: value for name, value in given.items() if value is not None}
         part = content.setdefault(section, {}) or {}
         content[section] = part
-        if section == "semantics":
-            for name, value in chosen.items():
-                home = "encoder" if name in {"model", "device"} else "finetune"
-                part.setdefault(home, {})[name] = value
-        else:
-            part.update(chosen)
+        for name, value in chosen.items():
+            home = _home(section, name)
+            place = part.setdefault(home, {}) if home and isinstance(part, dict) else part
+            if isinstance(place, dict):  # else validation says what is wrong with it
+                place[name] = value
     _check_backbones(content)
     try:
         return RunConfig.model_validate(content)
@@ -58,6 +58,13 @@ def load_config(path: Path | None, **flags: dict[str, Any]) -> RunConfig:
         raise InputError(
             f"the configuration is not valid: {source}{problems(error, RunConfig, quoted=False)}"
         ) from None
+
+
+def _home(section: str, flag: str) -> str:
+    """The part of a section that a flag belongs to; empty for the section itself."""
+    if section in {"semantics", "values"} and flag in {"model", "device"}:
+        return "encoder"
+    return "finetune" if section == "semantics" else ""
 
 
 def _check_backbones(content: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from llactr.steps import Advance, Job, Step, StepOutcome
 from llactr.store.ingested import dataset_hash, dataset_spec
 from llactr.store.value_texts import read_texts
 from llactr.store.value_vectors import stored_texts, write_value_vectors
-from llactr.store.vectors.encode_fields import adapter_key
+from llactr.store.vectors.encode_fields import adapter_hash, adapter_key, refuse_adapter
 from llactr.store.vectors.summaries import EncodeValuesSummary, last_encoded_values
 from llactr.workspace import Workspace
 
@@ -37,20 +37,24 @@ def encode_dataset_values(
     Args:
         job: where.
         dataset: which.
-        config: the encoder; the adapter that collaborative tuning made for it last is used, where the spec allows it.
+        config: the encoder; the adapter that it names, else the one that collaborative tuning made last, where the
+            spec allows it. An adapter of another model is refused.
         untuned: use no adapter; where none was tuned, and values were encoded without one before, that goes on.
         shards: processes that encode side by side; with several GPUs, one each.
         piece: distinct texts that are kept at a time.
 
     Raises:
-        InputError: the spec gives no field a value_text.
+        InputError: the spec gives no field a value_text, or an adapter is named that is not to be used.
+        ModelError: the adapter is one of another model.
         NotReadyError: no adapter has been made.
     """
     spec = dataset_spec(job.workspace, dataset)
     if not spec.text_fields:
         raise InputError(f"no field of {dataset!r} has a value_text: say in the spec which values have a text")
-    adapter = None if untuned or not config.tune or not can_tune(spec) else _adapter(job.workspace, dataset)
     encoder = config.encoder
+    refuse_adapter(encoder, untuned=untuned)
+    tuned = config.tune and can_tune(spec) and not untuned and encoder.adapter is None
+    adapter = _adapter(job.workspace, dataset) if tuned else None
     if adapter is not None:
         encoder = encoder.model_copy(update={"adapter": adapter / "adapter"})
 
@@ -67,7 +71,10 @@ def encode_dataset_values(
         lambda key: job.workspace.artifact("value_semantics", f"{dataset}-{key[:12]}"),
         dataset=dataset,
         config={"encoder": config.encoder.model_dump(mode="json")},
-        inputs={"dataset": dataset_hash(job.workspace, dataset), "adapter": adapter_key(adapter)},
+        inputs={
+            "dataset": dataset_hash(job.workspace, dataset),
+            "adapter": adapter_key(adapter) if adapter else adapter_hash(encoder.adapter),
+        },
         result=EncodeValuesSummary,
         work=work,
     )
