@@ -1,8 +1,7 @@
 """The dataset spec: what the tables are, what a click is, and what each field means."""
 
-from llactr.spec.find import find_spec
 from llactr.spec.history import HistoryField, HistorySpec, TasteField, VectorSource, WindowField
-from llactr.spec.load import dump_spec, load_spec, spec_difference
+from llactr.spec.load import dump_spec, find_spec, load_spec, spec_difference
 from llactr.spec.model import (
     CategoricalField,
     DatasetSpec,

@@ -1,4 +1,4 @@
-"""Reads a dataset spec from YAML; what is wrong is said in one sentence that names the place."""
+"""Finds and reads a dataset spec, one YAML; what is wrong is said in one sentence that names the place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,26 @@ from llactr.errors import SpecError
 from llactr.spec.model import DatasetSpec
 from llactr.validation import problems
 
-__all__ = ["dump_spec", "load_spec", "spec_difference"]
+__all__ = ["SPECS", "dump_spec", "find_spec", "load_spec", "spec_difference"]
+
+SPECS = Path(__file__).resolve().parents[1] / "specs"
+"""The specs that come with llactr, one YAML each."""
+
+
+def find_spec(name: str) -> Path:
+    """The spec file meant by a path, or by the name of one that comes with llactr.
+
+    Raises:
+        SpecError: it is neither.
+    """
+    path = Path(name)
+    packaged = SPECS / f"{name}.yaml"
+    if path.suffix in {".yaml", ".yml"} or path.exists():
+        return path
+    if packaged.exists():
+        return packaged
+    known = ", ".join(sorted(file.stem for file in SPECS.glob("*.yaml")))
+    raise SpecError(f"no dataset spec {name!r}: give the path of a YAML file, or one of {known}")
 
 
 def load_spec(path: str | Path) -> DatasetSpec:
