@@ -17,8 +17,8 @@ from llactr.atomic import scratch
 from llactr.datasets.base import RECIPES
 from llactr.datasets.recipes.cached_tables import intact, writing_tables
 from llactr.datasets.recipes.download import download
-from llactr.datasets.recipes.movielens_1m_files import MOVIELENS_1M_FILES, read_movielens_1m
-from llactr.datasets.recipes.movielens_files import TABLES, folder_opener
+from llactr.datasets.recipes.movielens.files import TABLES, folder_opener
+from llactr.datasets.recipes.movielens.million_files import MOVIELENS_1M_FILES, read_movielens_1m
 from llactr.errors import DataError, LlactrError, StepError
 from llactr.manifest import content_hash, file_hash
 

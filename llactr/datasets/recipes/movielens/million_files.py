@@ -1,4 +1,4 @@
-"""MovieLens-1M's files as GroupLens publishes them, read into the tables of `movielens_files`.
+"""MovieLens-1M's files as GroupLens publishes them, read into the tables of `movielens.files`.
 
 `ratings.dat`, `users.dat` and `movies.dat` are latin-1, separated by `::`, without a header. Ages are codes of ranges
 and occupations are numbers; both become the words that GroupLens' README gives them, so that they can be read.
@@ -10,7 +10,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from llactr.datasets.recipes.movielens_files import Opener, arrow_tables, delimited_lines, title_and_year, whole_number
+from llactr.datasets.recipes.movielens.files import Opener, arrow_tables, delimited_lines, title_and_year, whole_number
 from llactr.errors import DataError
 
 __all__ = ["AGES", "MOVIELENS_1M_FILES", "OCCUPATIONS", "read_movielens_1m"]

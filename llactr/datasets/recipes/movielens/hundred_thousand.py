@@ -21,7 +21,7 @@ from llactr.atomic import scratch
 from llactr.datasets.base import RECIPES
 from llactr.datasets.recipes.cached_tables import intact, writing_tables
 from llactr.datasets.recipes.download import download
-from llactr.datasets.recipes.movielens_files import (
+from llactr.datasets.recipes.movielens.files import (
     GROUPLENS_FILES,
     RECBOLE_FILES,
     TABLES,

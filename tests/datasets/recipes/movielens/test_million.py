@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from llactr.datasets import RECIPES, fetch, write_offline_tables
-from llactr.datasets.recipes.movielens_1m import MovieLens1M
+from llactr.datasets.recipes.movielens import MovieLens1M
 from llactr.errors import DataError, StepError
 from llactr.spec import load_spec
 from llactr.workspace import Workspace
 
-EXAMPLE = Path(__file__).parents[3] / "llactr" / "specs" / "movielens-1m.yaml"
+EXAMPLE = Path(__file__).parents[4] / "llactr" / "specs" / "movielens-1m.yaml"
 
 # Two users, three films, in the published format: `::`, latin-1, codes instead of words, long zip codes.
 FILES = {

@@ -12,17 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from llactr.datasets import RECIPES, fetch
-from llactr.datasets.recipes import movielens as movielens_module
-from llactr.datasets.recipes.movielens import MovieLens100K
+from llactr.datasets.recipes.movielens import MovieLens100K, hundred_thousand
 from llactr.errors import DataError, SpecError, StepError
 from llactr.spec import load_spec
 
-EXAMPLE = Path(__file__).parents[3] / "llactr" / "specs" / "movielens-100k.yaml"
+EXAMPLE = Path(__file__).parents[4] / "llactr" / "specs" / "movielens-100k.yaml"
 
 
 @pytest.fixture
 def small_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(movielens_module, "_SIZES", {"ratings": 4, "users": 3, "items": 4})
+    monkeypatch.setattr(hundred_thousand, "_SIZES", {"ratings": 4, "users": 3, "items": 4})
 
 
 def _sha256(path: Path) -> str:
