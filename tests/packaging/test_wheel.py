@@ -136,17 +136,17 @@ def quickstart(installed: Path) -> Path:
 
 @pytest.fixture
 def served(quickstart: Path) -> Iterator[str]:
-    process = subprocess.Popen(
-        [quickstart / "env/bin/llactr", "serve", "--port", "0"], cwd=quickstart, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stderr is not None
-        address = next((m[0] for line in process.stderr if (m := re.search(r"http://127\.0\.0\.1:\d+", line))), None)
-        assert address, "the service said no address"
-        yield address
-    finally:
-        process.terminate()
-        process.wait(30)
+    command = [quickstart / "env/bin/llactr", "serve", "--port", "0"]
+    with subprocess.Popen(command, cwd=quickstart, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            said = (re.search(r"http://127\.0\.0\.1:\d+", line) for line in process.stderr)
+            address = next((found[0] for found in said if found), None)
+            assert address, "the service said no address"
+            yield address
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 @pytest.mark.slow
