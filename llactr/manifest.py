@@ -29,6 +29,9 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 _SEAL = "sha256_of_the_rest"
+_SHAPE: dict[str, type] = {
+    "step": str, "key": str, "config": dict, "inputs": dict, "tables": dict, "summary": dict, "appended": list,
+}  # fmt: skip
 _PACKAGES = (
     "llactr", "torch", "feast", "duckdb", "pyarrow", "transformers", "sentence-transformers", "peft",
     "faiss-cpu", "faiss-gpu",
@@ -123,4 +126,6 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return content if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        return None
+    return content if all(isinstance(content.get(name, kind()), kind) for name, kind in _SHAPE.items()) else None

@@ -92,13 +92,16 @@ def execute(
 def _log_file(workspace: Workspace) -> Iterator[None]:
     """What is logged goes into the workspace's `llactr.log` too, and how the command ended; none without workspace."""
     log = logging.getLogger("llactr")
+
+    class Quiet(RotatingFileHandler):
+        def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+            """A log that cannot be written (a full disk) is not worth a traceback on stderr, nor the command."""
+
     try:
         if not os.access(workspace.root, os.W_OK | os.X_OK):  # not there, or read-only
             yield
             return
-        handler = RotatingFileHandler(
-            workspace.root / "llactr.log", maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8", delay=True
-        )
+        handler = Quiet(workspace.root / "llactr.log", maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8", delay=True)
     except OSError:  # a folder that cannot be read or written
         yield
         return

@@ -68,12 +68,14 @@ def _home(section: str, flag: str) -> str:
 
 
 def _check_backbones(content: dict[str, Any]) -> None:
-    """Backbones by name, `all` for the six; an unknown one is refused with the list of those there are."""
-    train = content.get("train") or {}
-    if "backbone" in train:
+    """Backbones by name, `all` for the six; an unknown one is refused with the list of those there are.
+
+    What is no section, or no list, is left to validation.
+    """
+    train, evaluate = content.get("train"), content.get("evaluate")
+    if isinstance(train, dict) and "backbone" in train:
         check_backbone(train["backbone"])
-    evaluate = content.get("evaluate") or {}
-    if "backbones" in evaluate:
+    if isinstance(evaluate, dict) and isinstance(evaluate.get("backbones"), list | tuple):
         names = [name for name in evaluate["backbones"] if name != "all" and check_backbone(name)]
         evaluate["backbones"] = tuple(BACKBONES) if "all" in evaluate["backbones"] else tuple(dict.fromkeys(names))
 
