@@ -103,6 +103,8 @@ def test_ctrl_c_exits_130_and_leaves_nothing_half_written(tmp_path: Path) -> Non
     spec = write_dataset(tmp_path)
     code = (
         "import os, signal, threading, llactr.datasets.ingest as i, sys\n"
+        # A shell that starts this in the background has it ignore the signal.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "real = i.write_events\n"
         "def slow(*given, **named):\n"
         "    real(*given, **named)\n"
