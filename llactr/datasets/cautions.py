@@ -13,9 +13,10 @@ from pathlib import Path
 import duckdb
 from pydantic import BaseModel, ConfigDict
 
+from llactr.columns import EVENT_TIMESTAMP
 from llactr.spec import DatasetSpec, NumericField, TimestampSpec
 from llactr.sql import connect, parquet_scan, quote_identifier
-from llactr.transforms import EVENT_TIMESTAMP, raw_column
+from llactr.transforms import raw_column
 
 __all__ = ["LIMIT", "UnmatchedKeys", "odd_periods", "odd_values", "rows_ahead", "unmatched_keys", "unread_sections"]
 

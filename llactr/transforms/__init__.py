@@ -1,6 +1,5 @@
 """Raw value -> id, once for training and serving; and the chronological split."""
 
-from llactr.columns import EVENT_TIMESTAMP
 from llactr.transforms.layout import FIRST, NULL, OOV, PAD, FieldLayout
 from llactr.transforms.raw import (
     admit,
@@ -18,7 +17,6 @@ from llactr.transforms.transform import Transform
 from llactr.transforms.vocabulary import FieldVocabulary, fit_vocabulary, split_values
 
 __all__ = [
-    "EVENT_TIMESTAMP",
     "FIRST",
     "NULL",
     "OOV",
