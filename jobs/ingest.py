@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from llactr.datasets import IngestSummary
-from llactr.datasets.steps import append_to_dataset, ingest_dataset
-from llactr.errors import InputError
-from llactr.spec import find_spec, load_spec
+from llactr.datasets.steps import append_spec, ingest_spec
 from llactr.steps import Job, StepOutcome
 
 __all__ = ["append", "describe", "run"]
@@ -16,29 +14,15 @@ __all__ = ["append", "describe", "run"]
 def run(
     job: Job, spec_name: str, *, data_folder: Path | None = None, allow_unmatched: bool = False
 ) -> StepOutcome[IngestSummary]:
-    """Ingests the dataset of a spec; its files are those in `data_folder`, else the recipe's, else beside the spec.
-
-    With `allow_unmatched` it goes on although no event finds its user's or item's row.
-    """
-    path = find_spec(spec_name)
-    spec = load_spec(path)
-    return ingest_dataset(job, spec, data_folder=data_folder, beside=path.parent, allow_unmatched=allow_unmatched)
+    """Ingests the dataset of a spec; its files are those in `data_folder`, else the recipe's, else beside the spec."""
+    return ingest_spec(job, spec_name, data_folder=data_folder, allow_unmatched=allow_unmatched)
 
 
 def append(
     job: Job, spec_name: str, *, data_folder: Path | None, allow_unmatched: bool = False
 ) -> StepOutcome[IngestSummary]:
-    """Adds what a folder holds to the tables of an ingested dataset: new items, users, events, corrections.
-
-    Raises:
-        InputError: no folder is given.
-        NotReadyError: the dataset has not been ingested.
-        DataError: see `llactr.datasets.append_offline_tables`.
-    """
-    if data_folder is None:
-        raise InputError("--append needs --data FOLDER, which holds at least one of the spec's sources")
-    spec = load_spec(find_spec(spec_name))
-    return append_to_dataset(job, spec, data_folder, allow_unmatched=allow_unmatched)
+    """Adds what a folder holds to the tables of an ingested dataset: new items, users, events, corrections."""
+    return append_spec(job, spec_name, data_folder=data_folder, allow_unmatched=allow_unmatched)
 
 
 def describe(outcome: StepOutcome[IngestSummary]) -> str:

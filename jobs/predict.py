@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from llactr.ctr.scoring import ScoredRows, score_rows
+from llactr.ctr.scoring import RowScorer, ScoredRows
 from llactr.datasets.rows import read_rows
 from llactr.diagnostics.agreement import CheckSummary, check_online
 from llactr.steps import Job, StepOutcome
@@ -14,7 +14,7 @@ __all__ = ["check", "describe", "describe_check", "read_rows", "run"]
 
 def run(job: Job, dataset: str, *, bundle: str | None, rows: pa.Table) -> ScoredRows:
     """Scores rows: features and field vectors from the online store, weights and vocabularies from the bundle."""
-    return score_rows(job.workspace, dataset, rows, bundle=bundle)
+    return RowScorer.online(job.workspace, dataset, bundle).score(rows)
 
 
 def check(job: Job, dataset: str, *, bundle: str | None, rows: int) -> StepOutcome[CheckSummary]:

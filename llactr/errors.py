@@ -31,7 +31,15 @@ __all__ = [
 
 
 class LlactrError(Exception):
-    """Base of all errors raised on purpose; its text says what was found, what was expected and what to do."""
+    """Base of all errors raised on purpose; its text says what was found, what was expected and what to do.
+
+    >>> import llactr
+    >>> try:
+    ...     llactr.open("shop").train(dataset="books")
+    ... except llactr.LlactrError as error:
+    ...     print(type(error).__name__, error.exit_code)
+    InputError 2
+    """
 
     exit_code = 1
 

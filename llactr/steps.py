@@ -83,6 +83,11 @@ class StepOutcome(Generic[Made]):
 
     `seconds` and `cpu_seconds` are those of the run that made the artifact, `peak_rss_mb` the process's peak until its
     end; `skipped` says that this call did nothing.
+
+    >>> import llactr
+    >>> made = llactr.open("shop").encode(untuned=True)
+    >>> made.step.value, made.skipped, made.folder.is_dir()
+    ('encode', True, True)
     """
 
     step: Step

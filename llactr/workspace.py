@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llactr import atomic
+from llactr.errors import InputError, NotReadyError
 
 __all__ = ["WORKSPACE_VARIABLE", "Workspace"]
 
@@ -77,6 +78,22 @@ class Workspace:
     def datasets(self) -> list[str]:
         """Names of the datasets that have been ingested, sorted."""
         return sorted(path.parent.name for path in (self.root / "datasets").glob("*/spec.yaml"))
+
+    def chosen_dataset(self, name: str | None = None) -> str:
+        """The dataset meant: the one named, else the only one ingested.
+
+        Raises:
+            NotReadyError: there is none at all.
+            InputError: there is none of that name, or there are several and none is named.
+        """
+        known = self.datasets()
+        if not known:
+            raise NotReadyError(f"the workspace {self.root} holds no dataset: run 'llactr ingest SPEC' first")
+        if name is None and len(known) > 1:
+            raise InputError(f"the workspace holds several datasets: give --dataset, one of {', '.join(known)}")
+        if name is not None and name not in known:
+            raise InputError(f"no dataset {name!r} in {self.root}: it holds {', '.join(known)}")
+        return name or known[0]
 
     def writing(self, target: Path) -> AbstractContextManager[Path]:
         """A fresh folder beside `target` that takes its place when the block ends well, and vanishes otherwise.

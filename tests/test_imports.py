@@ -21,6 +21,7 @@ ORDER = (
     {"ctr"},
     {"evaluation"},
     {"diagnostics", "lifecycle"},
+    {"api"},
     {"jobs", "serving", "feature_repo"},
 )
 """A room imports those of earlier lines; rooms of one line leave each other alone, except as `ALSO` says."""

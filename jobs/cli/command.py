@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from llactr.ctr.backbones import BACKBONES
-from llactr.errors import InputError, LlactrError, NotReadyError
+from llactr.errors import LlactrError
 from llactr.extras import naming_extras
 from llactr.jobs.cli.console import Terminal
 from llactr.steps import Job, exclusive
@@ -129,11 +129,4 @@ def check_spec(name: str) -> None:
 
 def chosen_dataset(job: Job, name: str | None) -> str:
     """The dataset meant: the one named, else the only one ingested."""
-    known = job.workspace.datasets()
-    if not known:
-        raise NotReadyError(f"the workspace {job.workspace.root} holds no dataset: run 'llactr ingest SPEC' first")
-    if name is None and len(known) > 1:
-        raise InputError(f"the workspace holds several datasets: give --dataset, one of {', '.join(known)}")
-    if name is not None and name not in known:
-        raise InputError(f"no dataset {name!r} in {job.workspace.root}: it holds {', '.join(known)}")
-    return name or known[0]
+    return job.workspace.chosen_dataset(name)

@@ -100,17 +100,25 @@ class Bundle:
         """What scores rows with values that training never saw by their vectors; None without value vectors."""
         return None if self.values is None else UnseenValues(self.model, self.transform, self.values)
 
+    def check_dataset(self, dataset: str) -> None:
+        """Refuses rows of another dataset.
+
+        Raises:
+            BundleError: the model was trained on another one.
+        """
+        if dataset != self.vectors.dataset:
+            raise BundleError(
+                f"field vectors are of dataset {dataset!r}, the model was trained on {self.vectors.dataset!r}: "
+                "give the bundle of that dataset"
+            )
+
     def check_vectors(self, vectors: FieldVectors) -> None:
         """Refuses field vectors that are not those that the model was trained with.
 
         Raises:
             BundleError: another dataset, version, dimension, field, or vector.
         """
-        if vectors.dataset != self.vectors.dataset:
-            raise BundleError(
-                f"field vectors are of dataset {vectors.dataset!r}, the model was trained on {self.vectors.dataset!r}: "
-                "give the bundle of that dataset"
-            )
+        self.check_dataset(vectors.dataset)
         if vectors.version != self.version:
             raise BundleError(
                 f"field vectors have semantics version {vectors.version}, the model was trained with {self.version}: "

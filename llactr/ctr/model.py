@@ -5,6 +5,7 @@ Letters: B rows, C id slots, F fields, L semantic dim, V semantics versions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from llactr.ctr.values.embedding import ValueEmbedding, ValueTables
 from llactr.errors import InputError
 
 if TYPE_CHECKING:
+    from llactr.ctr.backbones.base import Backbone
     from llactr.transforms import FieldLayout
 
 __all__ = ["CTRModel", "Loss", "predict"]
@@ -48,6 +50,7 @@ class CTRModel(nn.Module):
             nothing else.
         values: gated value vectors to train with; a model that only scores has them folded in (`folded`).
         seed: of the initial weights; the global generator is left as it was.
+        own: makes a backbone of the caller's own for so many fields, in place of the configuration's.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class CTRModel(nn.Module):
         *,
         values: ValueTables | None = None,
         seed: int = 0,
+        own: Callable[[int], Backbone] | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -69,9 +73,11 @@ class CTRModel(nn.Module):
             if config.history is not None:
                 self.history = HistoryInput(config.history, dim=dim, init_std=std)
             embedded = 0 if self.history is None else self.history.embedded_count
-            backbone = BACKBONES[config.backbone]
-            self.backbone = backbone(config.settings, field_count=layout.field_count + embedded, dim=dim)
-            linear = backbone.linear
+            count = layout.field_count + embedded
+            self.backbone = (
+                BACKBONES[config.backbone](config.settings, field_count=count, dim=dim) if own is None else own(count)
+            )
+            linear = self.backbone.linear
             self.embedding = (
                 FusedEmbedding(layout, dim=dim, init_std=std, linear=linear)
                 if values is None

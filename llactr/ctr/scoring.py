@@ -1,9 +1,13 @@
-"""Scores rows with features and vectors from the online store, weights and vocabularies from a bundle.
+"""Scores rows with features and vectors from a feature store, weights and vocabularies from a bundle.
 
 Legend: N rows, C columns of ids (a field has one, a multi-valued one several).
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +19,13 @@ from llactr.ctr.find import find_bundle
 from llactr.ctr.model import predict
 from llactr.ctr.request_ids import request_ids
 from llactr.datasets.rows import request_table
+from llactr.spec import DatasetSpec
 from llactr.store import OnlineReader
 from llactr.store.ingested import dataset_spec
+from llactr.store.offline import OfflineReader
 from llactr.workspace import Workspace
 
-__all__ = ["ScoredRows", "score_online", "score_rows"]
+__all__ = ["FeatureSource", "RowScorer", "ScoredRows", "score_features"]
 
 
 class ScoredRows(BaseModel):
@@ -48,41 +54,96 @@ class ScoredRows(BaseModel):
         return f"values that training never saw: {', '.join(said)}" if said else ""
 
 
-def score_rows(workspace: Workspace, dataset: str, rows: pa.Table, *, bundle: str | None = None) -> ScoredRows:
-    """Scores rows: features and field vectors from the online store, weights and vocabularies from the bundle.
+class FeatureSource(Protocol):
+    """A store that features and value vectors are read from: `OnlineReader` or `OfflineReader`."""
 
-    Args:
-        workspace: where.
-        dataset: which.
-        rows: join keys and context fields, and `event_timestamp` if it is not now; see `llactr.datasets.rows`.
-        bundle: its name; see `llactr.ctr.find`.
+    def features(self, requests: pa.Table) -> pa.Table:
+        """The raw table of requests, one column per field; rows in their order."""
 
-    Raises:
-        DataError: the rows lack a column, or have one that is not asked for.
-        BundleError: the bundle is damaged, or is not the online store's.
-        NotReadyError: nothing has been trained or materialized.
-        StoreError: the online store does not answer.
+    def value_vectors(
+        self, version: str, values: Mapping[str, Sequence[str]]
+    ) -> dict[str, dict[str, NDArray[np.float32]]]:
+        """Field -> value -> (L,) float32 of those that have a vector."""
+
+
+@dataclass(frozen=True)
+class RowScorer:
+    """A bundle and the store that the features of rows come from, opened once for any number of rows.
+
+    Attributes:
+        name: the bundle's id.
+        bundle: weights and vocabularies.
+        spec: the dataset's, as it was ingested last.
+        source: where features are read.
     """
-    spec = dataset_spec(workspace, dataset)
-    folder = find_bundle(workspace, dataset, bundle)
-    loaded = Bundle.load(folder)
-    requests = request_table(rows, spec)
-    reader = OnlineReader(workspace, spec)
-    reader.require_whole()
-    loaded.check_vectors(reader.field_vectors(loaded.version))
-    ids, scores, placed = score_online(loaded, reader, reader.features(requests))
-    return ScoredRows(
-        bundle=folder.name,
-        semantics_version=loaded.version,
-        rows=len(scores),
-        unseen_values_placed=placed,
-        out_of_vocabulary=loaded.transform.out_of_vocabulary(ids),
-        scores=tuple(round(float(score), 7) for score in scores),
-    )
+
+    name: str
+    bundle: Bundle
+    spec: DatasetSpec
+    source: FeatureSource
+
+    @classmethod
+    def online(cls, workspace: Workspace, dataset: str, bundle: str | None = None) -> RowScorer:
+        """Scores with what the online store holds now.
+
+        Args:
+            workspace: where.
+            dataset: which.
+            bundle: its name; see `llactr.ctr.find`.
+
+        Raises:
+            BundleError: the bundle is damaged, or is not the online store's.
+            NotReadyError: nothing has been trained or materialized.
+            StoreError: the online store does not answer.
+        """
+        spec, folder = dataset_spec(workspace, dataset), find_bundle(workspace, dataset, bundle)
+        loaded = Bundle.load(folder)
+        reader = OnlineReader(workspace, spec)
+        reader.require_whole()
+        loaded.check_vectors(reader.field_vectors(loaded.version))
+        return cls(folder.name, loaded, spec, reader)
+
+    @classmethod
+    def offline(cls, workspace: Workspace, dataset: str, bundle: str | None = None) -> RowScorer:
+        """Scores with what the offline store says was known when each row was requested.
+
+        Raises:
+            BundleError: the bundle is damaged, or is another dataset's.
+            NotReadyError: nothing has been trained.
+            StoreError: the registry cannot be read.
+        """
+        spec, folder = dataset_spec(workspace, dataset), find_bundle(workspace, dataset, bundle)
+        loaded = Bundle.load(folder)
+        loaded.check_dataset(dataset)
+        return cls(folder.name, loaded, spec, OfflineReader(workspace, spec))
+
+    def score(self, rows: pa.Table) -> ScoredRows:
+        """Scores rows.
+
+        Args:
+            rows: join keys and context fields, and `event_timestamp` if it is not now; see `llactr.datasets.rows`.
+
+        Raises:
+            DataError: the rows lack a column, or have one that is not asked for.
+            StoreError: the store does not answer.
+        """
+        return self.score_requests(request_table(rows, self.spec))
+
+    def score_requests(self, requests: pa.Table) -> ScoredRows:
+        """`score`, of what `request_table` gave."""
+        ids, scores, placed = score_features(self.bundle, self.source, self.source.features(requests))
+        return ScoredRows(
+            bundle=self.name,
+            semantics_version=self.bundle.version,
+            rows=len(scores),
+            unseen_values_placed=placed,
+            out_of_vocabulary=self.bundle.transform.out_of_vocabulary(ids),
+            scores=tuple(round(float(score), 7) for score in scores),
+        )
 
 
-def score_online(
-    loaded: Bundle, reader: OnlineReader, features: pa.Table
+def score_features(
+    loaded: Bundle, source: FeatureSource, features: pa.Table
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], int]:
     """Ids (N, C) and scores (N,) of raw rows, and how many values that training never saw were placed by vectors."""
     ids = request_ids(loaded.transform, loaded.spec, features)
@@ -91,5 +152,5 @@ def score_online(
         return ids, predict(loaded.model, ids), 0
     held = unseen.find(ids, features)
     wanted = {name: one.values for name, one in held.items()}
-    rows = unseen.rows_of(reader.value_vectors(unseen.projections.version, wanted))
+    rows = unseen.rows_of(source.value_vectors(unseen.projections.version, wanted))
     return ids, unseen.score(ids, held, rows), sum(map(len, rows.values()))

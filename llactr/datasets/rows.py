@@ -23,7 +23,7 @@ from llactr.errors import DataError, InputError
 from llactr.spec import DatasetSpec, Field, NumericField, TimestampPartField
 from llactr.transforms import admit, admit_key, raw_column, raw_type, scalar_text
 
-__all__ = ["read_rows", "request_table"]
+__all__ = ["read_rows", "request_columns", "request_table", "rows_of_objects", "whole_columns", "whole_table"]
 
 _EXPECTED = "expected .json, .jsonl, .csv (plain or .gz) or .parquet"
 
@@ -41,7 +41,7 @@ def read_rows(spec: DatasetSpec, rows: Sequence[str], file: Path | None) -> pa.T
     if bool(rows) == (file is not None):
         raise InputError("give the rows to score, either by --row '{...}' or by --file, or give --check N")
     if file is None:
-        return _of_objects(spec, [_parsed(text, f"--row {number}") for number, text in enumerate(rows, 1)], "--row")
+        return rows_of_objects(spec, [_parsed(text, f"--row {number}") for number, text in enumerate(rows, 1)], "--row")
     if not file.is_file():
         raise DataError(f"no file {file}: give a .json, .jsonl, .csv or .parquet file of rows")
     kinds = [ending for ending in file.suffixes if ending not in {".gz", ".zst", ".bz2"}]
@@ -58,9 +58,9 @@ def read_rows(spec: DatasetSpec, rows: Sequence[str], file: Path | None) -> pa.T
         raise DataError(f"the rows in {file} cannot be read: {str(error).splitlines()[0]}") from None
     if kind == ".jsonl":
         lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-        return _of_objects(spec, [_parsed(line, f"{file} line {number}") for number, line in lines], str(file))
+        return rows_of_objects(spec, [_parsed(line, f"{file} line {number}") for number, line in lines], str(file))
     content = _parsed(text, str(file))
-    return _of_objects(spec, content if isinstance(content, list) else [content], str(file))
+    return rows_of_objects(spec, content if isinstance(content, list) else [content], str(file))
 
 
 def request_table(rows: pa.Table, spec: DatasetSpec) -> pa.Table:
@@ -74,7 +74,7 @@ def request_table(rows: pa.Table, spec: DatasetSpec) -> pa.Table:
     """
     keys = [entity.join_key for entity in spec.entities.values()]
     fields = _context_fields(spec)
-    wanted = [*keys, *fields]
+    wanted = request_columns(spec)
     missing = [name for name in wanted if name not in rows.column_names]
     if missing:
         raise DataError(
@@ -93,6 +93,29 @@ def request_table(rows: pa.Table, spec: DatasetSpec) -> pa.Table:
     columns |= {name: admit(rows[name], field) for name, field in fields.items() if name not in columns}
     columns[EVENT_TIMESTAMP] = _moments(rows)
     return pa.table(columns)
+
+
+def request_columns(spec: DatasetSpec) -> tuple[str, ...]:
+    """What a row to score by a store needs: join keys and context fields; `event_timestamp` may be given besides."""
+    return tuple(dict.fromkeys([*(entity.join_key for entity in spec.entities.values()), *_context_fields(spec)]))
+
+
+def whole_columns(spec: DatasetSpec) -> tuple[str, ...]:
+    """What a row to score without a store needs: every field's column."""
+    return tuple(dict.fromkeys(raw_column(field) for field in spec.fields))
+
+
+def whole_table(rows: pa.Table, spec: DatasetSpec) -> pa.Table:
+    """Rows that hold all fields themselves, each in its raw type; `event_timestamp` is now where it is not given.
+
+    Raises:
+        DataError: a field's column is missing, or a value cannot be read.
+    """
+    missing = [name for name in whole_columns(spec) if name not in {*rows.column_names, EVENT_TIMESTAMP}]
+    if missing:
+        raise DataError(f"the rows have no {missing[0]!r}: expected {', '.join(whole_columns(spec))}")
+    columns = {raw_column(f): admit(rows[raw_column(f)], f) for f in spec.fields if raw_column(f) != EVENT_TIMESTAMP}
+    return pa.table({**columns, EVENT_TIMESTAMP: _moments(rows)})
 
 
 def _context_fields(spec: DatasetSpec) -> dict[str, Field]:
@@ -126,11 +149,21 @@ def _parsed(text: str, place: str) -> Any:
         raise DataError(f'{place} is not JSON ({error}): expected an object such as {{"user_id": "1"}}') from None
 
 
-def _of_objects(spec: DatasetSpec, rows: list[Any], place: str) -> pa.Table:
-    """JSON objects as a table: all keys that any of them has; a key that a row lacks is null there."""
+def rows_of_objects(spec: DatasetSpec, rows: list[Any], place: str, *, whole: bool = False) -> pa.Table:
+    """JSON objects as a table: all keys that any of them has; a key that a row lacks is null there.
+
+    Args:
+        spec: the dataset's.
+        rows: at least one.
+        place: where they come from, for messages.
+        whole: they hold all fields, not the context's alone.
+
+    Raises:
+        DataError: there are none, or a value cannot be read.
+    """
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{place} holds no rows: expected JSON objects, one key a column")
-    fields = _context_fields(spec)
+    fields = {raw_column(field): field for field in spec.fields} if whole else _context_fields(spec)
     names = dict.fromkeys(name for row in rows for name in row)
     columns = {}
     for name in names:
@@ -144,6 +177,8 @@ def _of_objects(spec: DatasetSpec, rows: list[Any], place: str) -> pa.Table:
 
 def _value(value: Any, field: Field | None, place: str) -> str | float | None:
     """A JSON value as the text or, for a numeric field, the number that it is."""
+    if isinstance(value, datetime):  # of Python; JSON has none
+        value = value.isoformat()
     if value is None:
         return None
     if not isinstance(value, str | int | float):

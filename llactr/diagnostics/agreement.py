@@ -18,7 +18,7 @@ from llactr.columns import LABEL
 from llactr.ctr import Bundle, TrainingSet, UnseenValues, predict
 from llactr.ctr.find import find_bundle
 from llactr.ctr.request_ids import request_ids
-from llactr.ctr.scoring import score_online
+from llactr.ctr.scoring import score_features
 from llactr.ctr.training.join import join
 from llactr.ctr.values.unseen_rows import UnseenRows
 from llactr.datasets import table_files
@@ -221,7 +221,7 @@ def _compared(
     reader = OnlineReader(workspace, spec)
     reader.require_whole()
     bundle.check_vectors(reader.field_vectors(bundle.version))
-    ids, scores, placed = score_online(bundle, reader, reader.features(requests))
+    ids, scores, placed = score_features(bundle, reader, reader.features(requests))
     offline = offline_scores(workspace, spec, bundle, chosen)
     other, gap = difference(ids, scores, offline)
     return CheckSummary(

@@ -15,7 +15,7 @@ from llactr.evaluation.config import EvaluateConfig
 from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 from llactr.validation import problems
 
-__all__ = ["RunConfig", "load_config", "read_yaml"]
+__all__ = ["RunConfig", "load_config", "read_yaml", "run_config"]
 
 
 class RunConfig(BaseModel):
@@ -50,11 +50,19 @@ def load_config(path: Path | None, **flags: dict[str, Any]) -> RunConfig:
             place = part.setdefault(home, {}) if home and isinstance(part, dict) else part
             if isinstance(place, dict):  # else validation says what is wrong with it
                 place[name] = value
+    return run_config(content, source=f"{path}: " if path else "")
+
+
+def run_config(content: dict[str, Any], *, source: str = "") -> RunConfig:
+    """The configuration that sections and keys say.
+
+    Raises:
+        InputError: there are unknown keys or values out of range; `source` says where.
+    """
     _check_backbones(content)
     try:
         return RunConfig.model_validate(content)
     except ValidationError as error:
-        source = f"{path}: " if path else ""
         raise InputError(
             f"the configuration is not valid: {source}{problems(error, RunConfig, quoted=False)}"
         ) from None

@@ -33,7 +33,7 @@ from llactr.store.tables import SEMANTICS_RELEASE, read_files
 from llactr.transforms import raw_column
 from llactr.workspace import Workspace
 
-__all__ = ["current_rows", "events_table", "point_in_time_features", "training_rows"]
+__all__ = ["current_rows", "events_table", "point_in_time_features", "rows_as_of_their_time", "training_rows"]
 
 _CHUNK_ROWS = 250_000
 
@@ -99,24 +99,44 @@ def current_rows(
     Raises:
         StoreError: Feast failed, or gave other rows than it was asked for.
     """
-    names = PhysicalNames(spec)
     times = pa.chunked_array([pa.array([moment] * events.num_rows, pa.timestamp("us", "UTC"))])
-    asked = events.set_column(events.column_names.index(EVENT_TIMESTAMP), EVENT_TIMESTAMP, times)
-    store = open_store(workspace, config=config)
-    return pa.table(
-        _raw_columns(spec, names, events, point_in_time_features(store, spec, names, asked, with_release=False))
-    )
+    return _features_as_of(open_store(workspace, config=config), spec, events, times)
+
+
+def rows_as_of_their_time(store: FeatureStore, spec: DatasetSpec, requests: pa.Table) -> pa.Table:
+    """Requests with the features that users and items had when each was made: what `llactr score` reads offline.
+
+    Args:
+        store: an applied feature store.
+        spec: the dataset's resolved spec.
+        requests: N rows of join keys, context fields and `event_timestamp`, as `request_table` gives them.
+
+    Returns:
+        N rows as `training_rows` gives them, without label and semantics version.
+
+    Raises:
+        StoreError: Feast failed, or gave other rows than it was asked for.
+    """
+    return _features_as_of(store, spec, requests, requests[EVENT_TIMESTAMP])
+
+
+def _features_as_of(store: FeatureStore, spec: DatasetSpec, rows: pa.Table, times: pa.ChunkedArray) -> pa.Table:
+    names = PhysicalNames(spec)
+    asked = rows.set_column(rows.column_names.index(EVENT_TIMESTAMP), EVENT_TIMESTAMP, times)
+    joined = point_in_time_features(store, spec, names, asked, with_release=False)
+    return pa.table(_raw_columns(spec, names, rows, joined))
 
 
 def _raw_columns(
     spec: DatasetSpec, names: PhysicalNames, events: pa.Table, joined: pa.Table
 ) -> dict[str, pa.ChunkedArray]:
-    """Join keys, event timestamp, label and fields of events and the stored features joined to them."""
+    """Join keys, event timestamp, label (where there is one), fields of events, the stored features joined to them."""
     columns: dict[str, pa.ChunkedArray] = {}
     for entity in spec.entities.values():
         columns[entity.join_key] = events[entity.join_key]
     columns[EVENT_TIMESTAMP] = events[EVENT_TIMESTAMP]
-    columns[LABEL] = events[LABEL]
+    if LABEL in events.column_names:
+        columns[LABEL] = events[LABEL]
     for field in spec.fields:
         if field.owner == "context":
             source = events[raw_column(field)]

@@ -1,0 +1,53 @@
+"""Reads what a batch of requests needs from the offline store, point in time: the other half of `OnlineReader`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from llactr.spec import DatasetSpec
+from llactr.store.feast.open import open_store
+from llactr.store.training import rows_as_of_their_time
+from llactr.store.value_vectors import find_value_vectors
+from llactr.workspace import Workspace
+
+__all__ = ["OfflineReader"]
+
+
+class OfflineReader:
+    """Features of one dataset as they were when each row was requested.
+
+    Args:
+        workspace: an applied workspace.
+        spec: the dataset's resolved spec.
+        config: see `open_store`.
+    """
+
+    def __init__(self, workspace: Workspace, spec: DatasetSpec, *, config: Path | None = None) -> None:
+        self.spec = spec
+        self._workspace, self._config = workspace, config
+        self._store = open_store(workspace, config=config)
+
+    def features(self, requests: pa.Table) -> pa.Table:
+        """The raw table of some requests, each as of its own `event_timestamp`; see `OnlineReader.features`.
+
+        Cost: one point-in-time join.
+
+        Raises:
+            StoreError: Feast failed.
+        """
+        return rows_as_of_their_time(self._store, self.spec, requests)
+
+    def value_vectors(
+        self, version: str, values: Mapping[str, Sequence[str]]
+    ) -> dict[str, dict[str, NDArray[np.float32]]]:
+        """The vectors of some values: field -> value -> (L,) float32; those that have none are left out.
+
+        Raises:
+            StoreError: Feast failed.
+        """
+        return find_value_vectors(self._workspace, self.spec, version, values, config=self._config)
