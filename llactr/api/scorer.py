@@ -83,10 +83,9 @@ class Scorer:
 
         >>> import llactr
         >>> import pandas as pd
-        >>> row = {"person": "p3", "dish": "d4", "device": "phone", "event_timestamp": "2023-11-20T12:00:00+00:00"}
-        >>> scorer = llactr.open("shop").scorer()
-        >>> bool((scorer.score([row, row]) == scorer.score(pd.DataFrame([row, row]))).all())
-        True
+        >>> frame = pd.DataFrame({"person": ["p3", "p7"], "dish": ["d4", "d4"], "device": ["phone", "desk"]})
+        >>> llactr.open("shop").scorer().score(frame).dtype
+        dtype('float32')
         """
         whole = isinstance(self._source, Bundle)
         table = as_table(rows, self.bundle.spec, whole=whole)
