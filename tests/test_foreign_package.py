@@ -147,9 +147,12 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ]
     (facts / "entry_points.txt").write_text("\n".join(groups))
     monkeypatch.syspath_prepend(site)
-    for registry in REGISTRIES:  # what is loaded in a test is gone after it
+    before = [registry._entries for registry in REGISTRIES]
+    for registry in REGISTRIES:  # what is loaded in a test is gone after it, but for ours, which are imported once
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     yield
+    for registry, kept in zip(REGISTRIES, before, strict=True):
+        kept.update({name: entry for name, entry in registry._entries.items() if name in registry._ours()})
     sys.modules.pop("acme_ctr", None)
 
 
