@@ -8,14 +8,16 @@ import sys
 from pathlib import Path
 
 from llactr.atomic import write_text
+from llactr.evaluation.choice import Choice
+from llactr.evaluation.choosing import choose_arm
 from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.result import EvaluationResult
 from llactr.evaluation.step import evaluate
-from llactr.evaluation.tables import as_tables
+from llactr.evaluation.tables import as_tables, choice_table
 from llactr.semantics import ValueSemanticsConfig
 from llactr.steps import Job, StepOutcome
 
-__all__ = ["describe", "run"]
+__all__ = ["choose", "describe", "describe_choice", "run"]
 
 
 def run(
@@ -39,6 +41,18 @@ def run(
     if results is not None:
         _write(results, outcome)
     return outcome
+
+
+def choose(
+    job: Job, dataset: str, config: EvaluateConfig, *, backbone: str, semantics: ValueSemanticsConfig
+) -> StepOutcome[Choice]:
+    """Trains the arms that a backbone may be served with, and chooses one on validation; test is not read."""
+    return choose_arm(job, dataset, config, semantics, backbone=backbone)
+
+
+def describe_choice(choice: Choice) -> str:
+    """Which arm is served, by which rule, and the candidates' figures."""
+    return choice_table(choice)
 
 
 def describe(outcome: StepOutcome[EvaluationResult], *, slices: bool = True) -> str:

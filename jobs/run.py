@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from llactr.evaluation.arms import Arm
+from llactr.evaluation.choice import Choice
 from llactr.jobs import (
     diagnose,
     encode,
@@ -30,10 +32,11 @@ CHECKED_ROWS = 1000
 
 
 def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = None) -> dict[str, Any]:
-    """Ingest, finetune, encode, apply, materialize, train, evaluate, check online against offline, diagnose.
+    """Ingest, finetune, encode, apply, materialize, choose, train, evaluate, check online against offline, diagnose.
 
     Where the spec gives values a text they are encoded too, before they are materialized; the encoder is tuned for them
-    first if the configuration says so and there are users and items with texts.
+    first if the configuration says so and there are users and items with texts. The arm that is served is chosen on
+    validation, unless the configuration names one, and is what the evaluation is about.
 
     Raises:
         ConsistencyError: online and offline disagree.
@@ -43,8 +46,9 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
     dataset = ingested.result.dataset
     outcomes: list[StepOutcome[StepResult]] = [ingested, *_semantics(job, dataset, config)]
     outcomes += [materialize.apply(job), materialize.materialize(job)]
-    trained = train.run(job, dataset, config.train)
-    evaluated = evaluate.run(job, dataset, config.evaluate, semantics=config.values)
+    choice = _choice(job, dataset, config, outcomes)
+    trained = train.run(job, dataset, config.train.model_copy(update={"arm": str(choice.served)}))
+    evaluated = evaluate.run(job, dataset, config.judged.with_arm(choice.served), semantics=config.values)
     checked = predict.check(job, dataset, bundle=str(trained.folder), rows=CHECKED_ROWS)
     report = diagnose.run(job, dataset, device="auto")
     outcomes += [trained, evaluated, checked, report]
@@ -53,10 +57,22 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
         "seconds": round(time.perf_counter() - started, 1),
         "bundle": str(trained.folder),
         "report": report.result.report,
+        "served": str(choice.served),
+        "choice": evaluate.describe_choice(choice),
         "comparison": evaluate.describe(evaluated, slices=False),
         "check": predict.describe_check(checked),
         "steps": [outcome.as_json() for outcome in outcomes],
     }
+
+
+def _choice(job: Job, dataset: str, config: RunConfig, outcomes: list[StepOutcome[StepResult]]) -> Choice:
+    """The arm that is served: the one that was asked for, else chosen on validation."""
+    backbone = config.train.backbone
+    if config.train.arm is not None:
+        return Choice.given(backbone, Arm.parse(config.train.arm))
+    chosen = evaluate.choose(job, dataset, config.judged, backbone=backbone, semantics=config.values)
+    outcomes.append(chosen)
+    return chosen.result
 
 
 def _semantics(job: Job, dataset: str, config: RunConfig) -> Iterator[StepOutcome[StepResult]]:
@@ -74,7 +90,7 @@ def _semantics(job: Job, dataset: str, config: RunConfig) -> Iterator[StepOutcom
 def describe(summary: dict[str, Any]) -> str:
     """What a person wants to know at the end."""
     return (
-        f"\n{summary['comparison']}\n\n{summary['check']}\n"
+        f"\n{summary['choice']}\n\n{summary['comparison']}\n\n{summary['check']}\n"
         f"bundle  {summary['bundle']}\nreport  {summary['report']}\n"
         f"{summary['seconds']:.0f} s in all"
     )

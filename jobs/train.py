@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llactr.ctr.training.config import TrainJobConfig
 from llactr.ctr.training.fit import TrainSummary, train_bundle
+from llactr.evaluation.choosing import chosen_arm
 from llactr.steps import Job, StepOutcome
 
 __all__ = ["describe", "run"]
@@ -12,9 +13,14 @@ __all__ = ["describe", "run"]
 def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[TrainSummary]:
     """Trains one model and keeps it as a bundle, pinned to its semantics version.
 
+    Without an arm it is the one that `llactr run` chose for the backbone, if it did.
+
     Raises:
         NotReadyError: a step that the arm needs has not been run.
     """
+    if config.arm is None:
+        chosen = chosen_arm(job.workspace, dataset, config.backbone)
+        config = TrainJobConfig.model_validate({**config.model_dump(), "arm": chosen})
     return train_bundle(job, dataset, config)
 
 

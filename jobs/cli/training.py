@@ -28,7 +28,7 @@ def train(
     arm: Annotated[
         str | None,
         typer.Option(
-            help="plain, paper, values or both. Default: values where they have been encoded, else paper (FRE and FIE)."
+            help="plain, paper, values or both. Default: what llactr run chose, else values where encoded, else paper."
         ),
     ] = None,
     cold_share: Annotated[

@@ -10,6 +10,7 @@ from llactr.ctr.training.fit import TrainSummary
 from llactr.ctr.training.join import JoinSummary
 from llactr.datasets import IngestSummary
 from llactr.diagnostics.agreement import CheckSummary
+from llactr.evaluation.choice import Choice
 from llactr.evaluation.result import EvaluationResult
 from llactr.steps import Result, Step, StepOutcome, StepResult, outcome_of
 from llactr.store.feast.steps import ApplySummary, MaterializeSummary
@@ -31,6 +32,7 @@ class Outcomes:
     apply: StepOutcome[ApplySummary] | None
     materialize: StepOutcome[MaterializeSummary] | None
     join: StepOutcome[JoinSummary] | None
+    choose: StepOutcome[Choice] | None
     train: StepOutcome[TrainSummary] | None
     tune: StepOutcome[TuneSummary] | None
     evaluate: StepOutcome[EvaluationResult] | None
@@ -53,6 +55,7 @@ class Outcomes:
             apply=last(Step.APPLY, ApplySummary),
             materialize=last(Step.MATERIALIZE, MaterializeSummary),
             join=last(Step.JOIN, JoinSummary),
+            choose=last(Step.CHOOSE, Choice),
             train=last(Step.TRAIN, TrainSummary),
             tune=last(Step.TUNE, TuneSummary),
             evaluate=last(Step.EVALUATE, EvaluationResult),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llactr.ctr import BackboneName, predict, train
 from llactr.ctr.training.build import train_config
@@ -14,7 +15,9 @@ from llactr.evaluation.arms import Arm
 from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.draws import Draws
 from llactr.evaluation.evidence import Run
-from llactr.evaluation.slices import resamples, row_slices, slice_metrics
+from llactr.evaluation.resampling import Resamples
+from llactr.evaluation.rows import user_codes
+from llactr.evaluation.slices import row_slices, slice_metrics
 from llactr.evaluation.trained import TrainedRun, load_weights, save_run, saved_run
 from llactr.evaluation.treatments import arm_model
 from llactr.manifest import content_hash
@@ -94,15 +97,27 @@ class EvaluationRuns:
             slices = row_slices(self.draws.spec, training_set.transform, training_set.data.ids[test])
             for name, chosen in slices.items():
                 self.slice_rows.setdefault(name, []).append(int(np.count_nonzero(chosen)))
-            weights = resamples(len(test), self.config.bootstrap)
+            users = user_codes(self.draws.job.workspace, self.draws.spec)
+            drawn = Resamples.of(len(test), self.config.bootstrap, users=None if users is None else users[test])
             for cell in (one for one in cells(self.config) if one.draw == draw):
                 advance(0, 0, f"test: {self._named(cell)}")
                 model, data = arm_model(self.draws[draw], cell.backbone, cell.arm, cell.seed, self.config)
                 load_weights(self._path(cell), model)
                 scores = predict(model, data.ids[test], data.version[test])
-                metrics, resampled = slice_metrics(data.label[test], scores, slices, weights)
+                metrics, resampled = slice_metrics(data.label[test], scores, slices, drawn)
                 cost = seconds[cell.draw, cell.backbone, cell.arm, cell.seed]
                 found[cell.backbone].append(Run(cell.arm, draw, cell.seed, metrics, resampled, train_s=cost))
+        return found
+
+    def validation_scores(self, backbone: BackboneName, arm: Arm) -> list[NDArray[np.float32]]:
+        """Click probabilities (N,) of the validation rows by an arm's trained models of draw 0, one a seed."""
+        found = []
+        for seed in range(self.config.seeds):
+            cell = Cell(0, backbone, arm, seed)
+            model, data = arm_model(self.draws[0], backbone, arm, seed, self.config)
+            load_weights(self._path(cell), model)
+            rows = data.split.validation
+            found.append(predict(model, data.ids[rows], data.version[rows]))
         return found
 
     def _train(self, cell: Cell) -> None:

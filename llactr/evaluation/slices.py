@@ -5,24 +5,23 @@ Letters: N rows, W resamples.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llactr.ctr.metrics import measure, row_logloss
 from llactr.evaluation.evidence import Metric
+from llactr.evaluation.resampling import Resamples
 from llactr.spec import DatasetSpec
 from llactr.transforms import Transform
 
 __all__ = [
     "SLICES",
     "calibration_error",
-    "resamples",
     "row_slices",
     "slice_metrics",
     "weighted_auc",
-    "weighted_logloss",
 ]
 
 SLICES = ("all", "unseen items", "rare items, n<=3", "rare items, n<=10", "unseen users", "warm")
@@ -65,17 +64,8 @@ def calibration_error(label: NDArray[np.float32], score: NDArray[np.float32], *,
     return float(np.abs(gaps).sum() / len(order))
 
 
-def resamples(rows: int, count: int, *, seed: int = 7) -> NDArray[np.float32]:
-    """(count, rows) how often each bootstrap resample holds each row; the same for the same seed."""
-    rng = np.random.default_rng(seed)
-    found = np.empty((count, rows), np.float32)
-    for number in range(count):
-        found[number] = np.bincount(rng.integers(rows, size=rows), minlength=rows)
-    return found
-
-
 def weighted_auc(
-    label: NDArray[np.float32], score: NDArray[np.float32], weights: NDArray[np.float32 | np.float64]
+    label: NDArray[np.float32], score: NDArray[np.float32], weights: Iterable[NDArray[np.float64]]
 ) -> NDArray[np.float64]:
     """AUC (W,) of the same rows under several weightings, ties counting half; NaN where a class has no weight.
 
@@ -84,38 +74,29 @@ def weighted_auc(
     Args:
         label: (N,) 0 or 1.
         score: (N,).
-        weights: (W, N), such as how often each resample holds a row.
+        weights: W times (N,), such as how often each resample holds a row.
     """
     order = np.argsort(score, kind="stable")
     ranked, click = score[order], (label[order] > 0).astype(np.float64)
     starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
-    found = np.empty(len(weights))
-    for number, weight in enumerate(weights):
-        ordered = weight[order].astype(np.float64)
+    found = []
+    for weight in weights:
+        ordered = weight[order]
         clicks = ordered * click
         others = ordered - clicks
         if len(starts) < len(order):
             clicks, others = (np.add.reduceat(part, starts) for part in (clicks, others))
         total = clicks.sum() * others.sum()
         right = clicks @ (np.cumsum(others) - others / 2)
-        found[number] = right / total if total else np.nan
-    return found
-
-
-def weighted_logloss(
-    label: NDArray[np.float32], score: NDArray[np.float32], weights: NDArray[np.float32 | np.float64]
-) -> NDArray[np.float64]:
-    """Logloss (W,) of the same rows under several weightings (W, N); NaN where there is no weight at all."""
-    total = weights.sum(axis=1, dtype=np.float64)
-    found = weights @ row_logloss(label, score)
-    return np.divide(found, total, out=np.full(len(weights), np.nan), where=total > 0)
+        found.append(right / total if total else np.nan)
+    return np.array(found, np.float64)
 
 
 def slice_metrics(
     label: NDArray[np.float32],
     scores: NDArray[np.float32],
     slices: Mapping[str, NDArray[np.bool_]],
-    weights: NDArray[np.float32],
+    drawn: Resamples,
 ) -> tuple[dict[str, dict[Metric, float | None]], dict[str, dict[Metric, NDArray[np.float64]]]]:
     """Metrics of each slice, and AUC and logloss on each resample where the slice has clicks and others.
 
@@ -123,7 +104,7 @@ def slice_metrics(
         label: (N,) 0 or 1.
         scores: (N,) click probabilities.
         slices: name -> (N,) which rows.
-        weights: (W, N) how often each resample holds each row.
+        drawn: the resamples of the rows.
     """
     metrics: dict[str, dict[Metric, float | None]] = {}
     resampled: dict[str, dict[Metric, NDArray[np.float64]]] = {}
@@ -132,9 +113,11 @@ def slice_metrics(
         error = calibration_error(label[chosen], scores[chosen]) if chosen.any() else None
         metrics[name] = {"auc": found.auc, "logloss": found.logloss, "ece": error}
         if found.auc is not None:
-            drawn = weights if chosen.all() else weights[:, chosen]
+            losses = row_logloss(label[chosen], scores[chosen])
+            rows = drawn.sums(np.ones(len(losses)), chosen)
+            total = drawn.sums(losses, chosen)
             resampled[name] = {
-                "auc": weighted_auc(label[chosen], scores[chosen], drawn),
-                "logloss": weighted_logloss(label[chosen], scores[chosen], drawn),
+                "auc": weighted_auc(label[chosen], scores[chosen], drawn.weights(chosen)),
+                "logloss": np.divide(total, rows, out=np.full(len(rows), np.nan), where=rows > 0),
             }
     return metrics, resampled

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import glob
 from datetime import UTC, datetime
-from typing import Any
 
-from llactr.ctr.training.build import train_config
-from llactr.ctr.training.join import join
+from llactr.ctr.training.fit import TrainSummary
+from llactr.evaluation.arms import Arm
 from llactr.evaluation.comparison import compare
 from llactr.evaluation.config import EvaluateConfig
-from llactr.evaluation.draws import Draws
+from llactr.evaluation.prepared import prepared
 from llactr.evaluation.result import EvaluationResult, TestReading
 from llactr.evaluation.runs import EvaluationRuns
-from llactr.manifest import MANIFEST, content_hash
+from llactr.manifest import MANIFEST
 from llactr.semantics import ValueSemanticsConfig
 from llactr.steps import Advance, Job, Step, StepOutcome, outcome_of
-from llactr.store.ingested import dataset_spec
+from llactr.workspace import Workspace
 
-__all__ = ["evaluate"]
-
-_NOT_SHARED = {"arms", "seeds", "draws", "backbones", "bootstrap"}
-"""Not in the name of the models' folder: what more of it leaves the models there are as they were."""
+__all__ = ["evaluate", "served_arm"]
 
 
 def evaluate(
@@ -39,30 +35,17 @@ def evaluate(
         InputError: settings that a backbone does not have.
         NotReadyError: an earlier step has not been run.
     """
-    spec = dataset_spec(job.workspace, dataset)
-    resolved = _resolved(config, semantics)  # refuses bad settings before the join
-    joined, training_set = join(job, dataset)
-    shared = config.model_dump(mode="json", exclude=_NOT_SHARED)
-    folder = job.workspace.artifact("evaluation_runs", f"{dataset}-{content_hash([shared, joined.key])[:12]}")
-    runs = EvaluationRuns(Draws(job, spec, config, semantics, training_set), folder)
+    served = served_arm(job.workspace, dataset)
+    ready = prepared(job, dataset, config.for_served(served), semantics)
     return job.step(
         Step.EVALUATE,
         lambda key: job.workspace.artifact("evaluations", f"{dataset}-{config.design}-{key[:12]}"),
         dataset=dataset,
-        config=resolved,
-        inputs={"training_set": joined.key},
+        config=ready.resolved,
+        inputs=ready.inputs,
         result=EvaluationResult,
-        work=lambda _, advance: _work(job, dataset, runs, advance),
+        work=lambda _, advance: _work(job, dataset, ready.runs, advance),
     )
-
-
-def _resolved(config: EvaluateConfig, semantics: ValueSemanticsConfig) -> dict[str, Any]:
-    training = {name: train_config(name, 0, config.training.get(name, {})) for name in config.backbones}
-    resolved = config.model_dump(mode="json")
-    resolved["training"] = {name: one.model_dump(mode="json") for name, one in training.items()}
-    if any(arm.has_values for arm in config.arms):
-        resolved["semantics"] = semantics.model_dump(mode="json")
-    return resolved
 
 
 def _work(job: Job, dataset: str, runs: EvaluationRuns, advance: Advance) -> EvaluationResult:
@@ -84,6 +67,13 @@ def _work(job: Job, dataset: str, runs: EvaluationRuns, advance: Advance) -> Eva
     verdicts = [f"{comparisons[0].backbone} {said.arm}: {said.verdict.value}" for said in comparisons[0].judgements]
     advance(1, 1, "; ".join(verdicts) or "done")
     return EvaluationResult.of(reading, comparisons, runs.trained)
+
+
+def served_arm(workspace: Workspace, dataset: str) -> Arm | None:
+    """The arm of the bundle that was trained last; None where none was."""
+    folder = workspace.current(dataset).get(Step.TRAIN)
+    trained = outcome_of(folder, TrainSummary) if folder else None
+    return Arm.parse(trained.result.arm) if trained else None
 
 
 def _earlier_readings(job: Job, dataset: str) -> tuple[str, ...]:

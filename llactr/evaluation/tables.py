@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from llactr.evaluation.arms import PLAIN
+from llactr.evaluation.choice import Choice
 from llactr.evaluation.comparison import Comparison
 from llactr.evaluation.evidence import Difference, Interval
 from llactr.evaluation.result import EvaluationResult, TestReading
 
-__all__ = ["as_tables"]
+__all__ = ["as_tables", "choice_table"]
 
 
 def as_tables(result: EvaluationResult, *, slices: bool = True) -> str:
@@ -21,6 +22,23 @@ def as_tables(result: EvaluationResult, *, slices: bool = True) -> str:
         lines += ["", f"{'backbone and arm':<29} {'slice':<19} {head}"]
         for comparison in result.comparisons:
             lines += _slices(comparison)
+    return "\n".join(lines)
+
+
+def choice_table(choice: Choice) -> str:
+    """Which arm is served, by which rule, and the candidates' figures on validation, the simplest first."""
+    lines = [f"served: {choice.backbone} {choice.served}. Rule: {choice.rule}. {choice.reason}."]
+    if not choice.candidates:
+        return lines[0]
+    measures = list(choice.candidates[0].behind)
+    names = {"auc": "AUC", "user_auc": "within users"}
+    behind = "".join(f"{names[measure] + ' behind':>20} {'error':>8}" for measure in measures)
+    lines.append(f"{f'{choice.backbone}, validation':<25} {'AUC':>8} {'users':>8} {'logloss':>8} {behind}")
+    for one in choice.candidates:
+        user_auc = "-" if one.user_auc is None else f"{one.user_auc:.4f}"
+        gaps = "".join(f"{one.behind[measure]:>20.4f} {one.error[measure]:>8.4f}" for measure in measures)
+        chosen = "  <- served" * (one.arm == choice.served)
+        lines.append(f"  {one.arm!s:<23} {one.auc:>8.4f} {user_auc:>8} {one.logloss:>8.4f} {gaps}{chosen}")
     return "\n".join(lines)
 
 

@@ -28,6 +28,22 @@ class RunConfig(BaseModel):
     train: TrainJobConfig = TrainJobConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 
+    @property
+    def judged(self) -> EvaluateConfig:
+        """The comparison about what `train` makes: of its backbone first, which is trained as `train` says.
+
+        Other backbones are compared where they are asked for. What `evaluate` says of the training of the backbone that
+        is served does not count: then another model would be judged.
+        """
+        train, given = self.train, self.evaluate
+        asked = given.backbones if "backbones" in given.model_fields_set else ()
+        changes: dict[str, Any] = {"backbones": (train.backbone, *(one for one in asked if one != train.backbone))}
+        changes |= {"values": train.values, "enhancement": train.enhancement}
+        for name in ("settings", "training"):
+            others = {backbone: some for backbone, some in getattr(given, name).items() if backbone != train.backbone}
+            changes[name] = others | ({train.backbone: getattr(train, name)} if getattr(train, name) else {})
+        return given.model_copy(update=changes)
+
 
 def load_config(path: Path | None, **flags: dict[str, Any]) -> RunConfig:
     """The configuration in a YAML file (all defaults without one), with flags over it; a flag of None was not given.

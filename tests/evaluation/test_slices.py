@@ -5,14 +5,13 @@ import pyarrow as pa
 import pytest
 
 from llactr.ctr import auc, logloss
+from llactr.evaluation.resampling import Resamples
 from llactr.evaluation.slices import (
     SLICES,
     calibration_error,
-    resamples,
     row_slices,
     slice_metrics,
     weighted_auc,
-    weighted_logloss,
 )
 from llactr.transforms import Transform
 from tests.specs import field, spec_of
@@ -52,22 +51,8 @@ def test_weighted_metrics_are_those_of_repeated_rows(digits: int) -> None:
     repeated = np.repeat(np.arange(60), weights[1].astype(int))
     assert found[0] == pytest.approx(auc(label, score), abs=1e-12)
     assert found[1] == pytest.approx(auc(label[repeated], score[repeated]), abs=1e-12)
-    loss = weighted_logloss(label, score, weights)
-    assert loss[0] == pytest.approx(logloss(label, score), abs=1e-12)
-    assert loss[1] == pytest.approx(logloss(label[repeated], score[repeated]), abs=1e-12)
     nothing = np.zeros((1, 60))
     assert np.isnan(weighted_auc(label, score, nothing)[0])
-    assert np.isnan(weighted_logloss(label, score, nothing)[0])
-
-
-def test_every_resample_has_as_many_rows_as_there_are() -> None:
-    found = resamples(50, 30)
-    assert found.shape == (30, 50)
-    assert (found.sum(axis=1) == 50).all()
-    assert len(np.unique(found, axis=0)) == 30
-    assert np.array_equal(found, resamples(50, 30))
-    # A row is left out of a resample with probability (1 - 1/50)^50 = .364.
-    assert (found == 0).mean() == pytest.approx(0.364, abs=0.05)
 
 
 def test_metrics_of_a_slice_are_those_of_its_rows() -> None:
@@ -78,8 +63,9 @@ def test_metrics_of_a_slice_are_those_of_its_rows() -> None:
         "all": np.ones(40, np.bool_), "even": np.arange(40) % 2 == 0, "first": np.arange(40) < 10,
         "nothing": np.zeros(40, np.bool_),
     }  # fmt: skip
-    weights = np.stack([np.ones(40), rng.integers(0, 3, 40)]).astype(np.float32)
-    metrics, resampled = slice_metrics(label, score, slices, weights)
+    weights = np.stack([np.ones(40), rng.integers(0, 3, 40)]).astype(np.uint8)
+    drawn = Resamples(np.arange(40), np.vstack([weights, np.zeros((1, 40), np.uint8)]), "rows")
+    metrics, resampled = slice_metrics(label, score, slices, drawn)
     assert metrics["all"]["auc"] == pytest.approx(auc(label, score))
     assert metrics["first"]["logloss"] == pytest.approx(logloss(label[:10], score[:10]))
     assert metrics["first"]["ece"] == pytest.approx(calibration_error(label[:10], score[:10]))
@@ -89,7 +75,11 @@ def test_metrics_of_a_slice_are_those_of_its_rows() -> None:
     assert set(resampled) == {"all", "first"}, "the others have no AUC to resample"
     for name, rows in (("all", slice(40)), ("first", slice(10))):
         for values in resampled[name].values():
-            assert values.shape == (2,)
+            assert values.shape == (3,)
+            assert np.isnan(values[2]), "a resample that holds no row of the slice"
         again = np.repeat(np.arange(40)[rows], weights[1][rows].astype(int))
         assert resampled[name]["auc"][0] == pytest.approx(metrics[name]["auc"])
-        assert resampled[name]["auc"][1] == pytest.approx(auc(label[again], score[again]))
+        kinds = len(np.unique(label[again]))
+        expected = auc(label[again], score[again]) if kinds == 2 else np.nan
+        assert resampled[name]["auc"][1] == pytest.approx(expected, nan_ok=True)
+        assert resampled[name]["logloss"][1] == pytest.approx(logloss(label[again], score[again]), abs=1e-12)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-STEPS = ["ingest", "finetune", "encode", "apply", "materialize", "train", "evaluate", "check", "diagnose"]
+STEPS = ["ingest", "finetune", "encode", "apply", "materialize", "choose", "train", "evaluate", "check", "diagnose"]
 
 
 def test_run_makes_every_artifact_with_its_manifest(ran):
@@ -27,6 +27,21 @@ def test_run_makes_every_artifact_with_its_manifest(ran):
         assert "inputs" in manifest
     assert min(spent) > 0
     assert sum(spent) <= ran.seconds, "they are seconds, and of this run"
+
+
+def test_the_arm_that_validation_chose_is_trained_and_judged(ran):
+    made = {step["step"]: step["result"] for step in ran.summary["steps"]}
+    choice = made["choose"]
+    assert [one["arm"] for one in choice["candidates"]] == ["plain", "paper"]
+    best = max(one["auc"] for one in choice["candidates"])
+    for one in choice["candidates"]:
+        assert one["behind"]["auc"] == pytest.approx(best - one["auc"])
+    assert choice["served"] in {"plain", "paper"}
+    assert ran.summary["served"] == made["train"]["arm"] == choice["served"]
+    assert choice["rule"].startswith("the simplest arm within one standard error of the best on validation")
+    validated = [one["auc"] for one in made["evaluate"]["validation"] if one["arm"] == "paper"]
+    assert choice["candidates"][1]["auc"] == pytest.approx(np.mean(validated), abs=1e-9), "the same models"
+    assert ran.summary["choice"].splitlines()[0].startswith(f"served: fm {choice['served']}. Rule: the simplest arm")
 
 
 def test_second_run_skips_what_did_not_change(ran, llactr):

@@ -181,11 +181,13 @@ def test_run_encodes_values_and_trains_with_them_where_the_spec_gives_texts(tmp_
         {
             "semantics": {"tune": False},
             "values": {"colike": {"steps": 2, "batch_size": 3}},
-            "train": {"backbone": "fm", "training": TRAINING},
+            "train": {"backbone": "fm", "arm": "values", "training": TRAINING},
             "evaluate": {"backbones": ["fm"], "seeds": 1, "arms": ["plain", "paper"], "training": {"fm": TRAINING}},
         }
     )
     summary = run_all.run(job, str(spec), config)
+    assert summary["served"] == "values"
+    assert summary["choice"] == "served: fm values. Rule: the arm was given. values was asked for."
     made = {step["step"]: step["result"] for step in summary["steps"]}
     assert list(made) == [
         "ingest", "encode", "tune_values", "encode_values", "apply", "materialize", "train", "evaluate", "check",
@@ -201,6 +203,8 @@ def test_run_encodes_values_and_trains_with_them_where_the_spec_gives_texts(tmp_
     page = Path(summary["report"]).read_text()
     assert "tuned on what people liked in close succession" in page
     assert "The model trained last uses them" in page
+    (judged,) = made["evaluate"]["comparisons"]
+    assert [one["arm"] for one in judged["arms"]] == ["plain", "paper", "values"], "what is served is judged"
 
 
 def test_the_bundle_scores_known_values_from_a_plain_table(valued: Valued) -> None:

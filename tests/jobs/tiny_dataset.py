@@ -41,7 +41,7 @@ CONFIG: dict[str, Any] = {
     "evaluate": {
         "backbones": ["fm"],
         "seeds": 2,
-        "training": {"fm": {"max_epochs": 2, "min_steps": 0, "batch_size": 128}},
+        "training": {"fm": {"max_epochs": 3, "min_steps": 0, "batch_size": 128}},
     },
 }
 

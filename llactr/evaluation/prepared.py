@@ -1,0 +1,64 @@
+"""What a choice and a comparison start from: the training set, the runs of a configuration, and what names them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from llactr.ctr import TrainingSet
+from llactr.ctr.training.build import train_config
+from llactr.ctr.training.join import join
+from llactr.evaluation.config import EvaluateConfig
+from llactr.evaluation.draws import Draws
+from llactr.evaluation.runs import EvaluationRuns
+from llactr.manifest import content_hash
+from llactr.semantics import ValueSemanticsConfig
+from llactr.steps import Job
+from llactr.store.ingested import dataset_spec
+
+__all__ = ["Prepared", "prepared"]
+
+_NOT_SHARED = {"arms", "seeds", "draws", "backbones", "bootstrap", "margin"}
+"""Not in the name of the models' folder: what more of it leaves the models there are as they were."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Runs that may be trained.
+
+    Attributes:
+        training_set: of the design without held-out rows.
+        runs: of the configuration, in the dataset's folder of such runs.
+        resolved: the configuration as JSON, with the backbones' training defaults.
+        inputs: hashes of what is read.
+    """
+
+    training_set: TrainingSet
+    runs: EvaluationRuns
+    resolved: dict[str, Any]
+    inputs: dict[str, str]
+
+
+def prepared(job: Job, dataset: str, config: EvaluateConfig, semantics: ValueSemanticsConfig) -> Prepared:
+    """The runs of a configuration; nothing is trained yet.
+
+    Raises:
+        InputError: settings that a backbone does not have.
+        NotReadyError: an earlier step has not been run.
+    """
+    spec = dataset_spec(job.workspace, dataset)
+    resolved = _resolved(config, semantics)  # refuses bad settings before the join
+    joined, training_set = join(job, dataset)
+    shared = config.model_dump(mode="json", exclude=_NOT_SHARED)
+    folder = job.workspace.artifact("evaluation_runs", f"{dataset}-{content_hash([shared, joined.key])[:12]}")
+    runs = EvaluationRuns(Draws(job, spec, config, semantics, training_set), folder)
+    return Prepared(training_set, runs, resolved, {"training_set": joined.key})
+
+
+def _resolved(config: EvaluateConfig, semantics: ValueSemanticsConfig) -> dict[str, Any]:
+    training = {name: train_config(name, 0, config.training.get(name, {})) for name in config.backbones}
+    resolved = config.model_dump(mode="json")
+    resolved["training"] = {name: one.model_dump(mode="json") for name, one in training.items()}
+    if any(arm.has_values for arm in config.arms):
+        resolved["semantics"] = semantics.model_dump(mode="json")
+    return resolved

@@ -1,0 +1,116 @@
+"""Which arm is served: by scores worked out so that the best arm, and how surely it is the best, is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from llactr.ctr.metrics import auc
+from llactr.errors import DataError
+from llactr.evaluation.arms import PLAIN, Arm
+from llactr.evaluation.choice import Choice, Offer, choose, offered
+from tests.specs import field, spec_of
+
+PAPER, VALUES = Arm.parse("paper"), Arm.parse("values")
+ROWS, USERS = 2000, 100
+
+
+def rows(seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
+    """Labels, users, and what a perfect model knows."""
+    rng = np.random.default_rng(seed)
+    known = rng.normal(size=ROWS)
+    label = (rng.random(ROWS) < 1 / (1 + np.exp(-known))).astype(np.float32)
+    return label, np.arange(ROWS) % USERS, known
+
+
+def scores(known: NDArray[np.float64], *, noise: float, seeds: int = 3) -> list[NDArray[np.float32]]:
+    """One array a seed: the worse, the more noise; 0.02 of it differs by seed."""
+    found = []
+    for seed in range(seeds):
+        shared, own = np.random.default_rng(99), np.random.default_rng(seed)
+        logits = known + noise * shared.normal(size=ROWS) + 0.02 * own.normal(size=ROWS)
+        found.append((1 / (1 + np.exp(-logits))).astype(np.float32))
+    return found
+
+
+def test_a_sure_gain_is_chosen() -> None:
+    label, users, known = rows()
+    given = {PLAIN: scores(known, noise=3), PAPER: scores(known, noise=2.8), VALUES: scores(known, noise=0.1)}
+    found = choose("fm", label, users, given, margin=0.001)
+    assert found.served == VALUES
+    assert found.reason == "values is within it, the simpler plain and paper are not"
+    assert [one.arm for one in found.candidates] == [PLAIN, PAPER, VALUES]
+    plain, _, values = found.candidates
+    assert plain.auc == pytest.approx(np.mean([auc(label, one) for one in given[PLAIN]]))
+    assert plain.behind["auc"] == pytest.approx(values.auc - plain.auc)
+    assert (values.behind["auc"], values.error["auc"]) == (0, 0)
+    assert plain.error["auc"] < plain.behind["auc"] / 3
+    assert (found.rows, found.clicks, found.users, found.seeds) == (ROWS, int(label.sum()), USERS, 3)
+
+
+def test_arms_that_are_as_good_as_each_other_leave_the_simplest() -> None:
+    label, users, known = rows()
+    given = {PLAIN: scores(known, noise=0.5), VALUES: scores(known + 1e-4, noise=0.5)}
+    assert choose("fm", label, users, given, margin=0.001).served == PLAIN
+
+
+def test_a_gain_within_the_margin_counts_as_none() -> None:
+    label, users, known = rows()
+    given = {PLAIN: scores(known, noise=0.3), VALUES: scores(known, noise=0)}
+    sure = choose("fm", label, users, given, margin=1e-6)
+    gap = sure.candidates[0].behind
+    assert sure.served == VALUES
+    assert choose("fm", label, users, given, margin=max(gap.values()) + 1e-6).served == PLAIN
+
+
+def test_a_level_of_users_alone_is_not_what_ranks_for_them() -> None:
+    """Knowing who clicks more lifts AUC over all rows, and here spoils the order within users."""
+    label, users, known = rows()
+    rates = np.bincount(users, label) / np.bincount(users)
+    level = 3 * (rates - rates.mean())[users]
+    given = {PLAIN: scores(known, noise=0.1), PAPER: scores(known + level, noise=1.0)}
+    assert auc(label, scores(0 * known + level, noise=0)[0]) > 0.55
+    found = choose("fm", label, users, given, margin=0.001)
+    assert found.served == PLAIN
+    assert "in AUC and in AUC within users" in found.rule
+
+
+def test_where_none_is_the_best_in_both_ranking_for_users_comes_first() -> None:
+    rng = np.random.default_rng(4)
+    users, known, level = np.arange(ROWS) % USERS, rng.normal(size=ROWS), rng.normal(scale=2, size=USERS)
+    label = (rng.random(ROWS) < 1 / (1 + np.exp(-known - level[users]))).astype(np.float32)
+    given = {PLAIN: scores(level[users], noise=0.1), VALUES: scores(known, noise=0.1)}
+    found = choose("fm", label, users, given, margin=0.001)
+    assert [one.within for one in found.candidates] == [("auc",), ("user_auc",)]
+    assert found.served == VALUES
+    assert "no arm is within it in both" in found.reason
+
+
+def test_without_users_auc_decides_alone() -> None:
+    label, _, known = rows()
+    given = {PLAIN: scores(known, noise=3), VALUES: scores(known, noise=0.1)}
+    found = choose("fm", label, None, given, margin=0.001)
+    assert (found.served, found.users) == (VALUES, 0)
+    assert found.candidates[0].user_auc is None
+    assert "within users" not in found.rule
+
+
+def test_one_arm_is_served_and_one_seed_is_enough_for_it() -> None:
+    label, users, known = rows()
+    found = choose("fm", label, users, {PLAIN: scores(known, noise=1, seeds=1)}, margin=0.001)
+    assert (found.served, found.seeds) == (PLAIN, 1)
+    assert Choice.model_validate(found.as_json()) == found
+
+
+def test_arms_with_other_seeds_are_refused() -> None:
+    label, users, known = rows()
+    given = {PLAIN: scores(known, noise=1), PAPER: scores(known, noise=1, seeds=2)}
+    with pytest.raises(DataError, match="give every arm the same seeds"):
+        choose("fm", label, users, given, margin=0.001)
+
+
+def test_what_is_offered_follows_from_what_there_is() -> None:
+    spec = spec_of(field("person", "user"), field("film", "item"))
+    assert offered(Offer(spec, values_encoded=False)) == (PLAIN, PAPER)
+    assert offered(Offer(spec, values_encoded=True)) == (PLAIN, PAPER, VALUES)
