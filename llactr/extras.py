@@ -21,6 +21,9 @@ EXTRAS = {
     "redis": "redis",
     "ray": "ray",
     "optuna": "tune",
+    "lightgbm": "rivals",
+    "catboost": "rivals",
+    "vowpalwabbit": "rivals",
 }
 """Import name -> the extra that brings it. `gpu` brings faiss as well, for machines that have one."""
 

@@ -36,7 +36,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="Repeat for several; 'plain' is needed. plain, fre, fie, paper, values, 'values untuned', both; each "
-            "but plain with ' permuted' or ' random' for a placebo, 'values words' and 'both words' for bags of words."
+            "but plain with ' permuted' or ' random' for a placebo, 'values words' and 'both words' for bags of words. "
+            "Rivals: lightgbm, catboost, vowpalwabbit."
         ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Paired seeds per arm. Default: 3.")] = None,

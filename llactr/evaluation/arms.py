@@ -1,5 +1,7 @@
 """The arms of a comparison: what a model is given, and which placebos tell whether that acts by its meaning.
 
+A rival (`lightgbm`) is an arm by its own name; it has no vectors, and no backbone of ours is in it.
+
 An arm's name is what it has and, for a placebo, a word more: `paper` is FRE and FIE, `values` the value vectors of the
 collaboratively tuned encoder, `values untuned` those of the encoder as published, `both` is `paper` and `values`; `both
 permuted` hands the same vectors to the wrong fields and values. JSON and YAML hold arms by their names.
@@ -10,12 +12,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 from pydantic_core import CoreSchema, core_schema
 
 from llactr.errors import InputError
 from llactr.evaluation.placebos import PLACEBOS, Placebo
+from llactr.evaluation.rivals.kinds import RIVALS
 
 __all__ = ["PLAIN", "TREATMENTS", "Arm", "known_arms", "treatments"]
 
@@ -40,6 +44,7 @@ class Arm:
         fie: field vectors in the interaction of features.
         values: value vectors of the tuned encoder, or of the encoder as published; None for none.
         placebo: takes the meaning out of what there is.
+        rival: a model that is not ours, one of `llactr.evaluation.rivals`; it is given nothing else.
 
     Raises:
         InputError: the placebo is not registered, has nothing to act on, or asks for an encoder that it does not have.
@@ -49,8 +54,11 @@ class Arm:
     fie: bool = False
     values: Literal["tuned", "untuned"] | None = None
     placebo: Placebo | None = None
+    rival: str | None = None
 
     def __post_init__(self) -> None:
+        if self.rival is not None and (self.has_fields or self.has_values or self.placebo):
+            raise InputError(f"the rival {self.rival!r} takes no vectors and no placebo")
         if self.placebo is None:
             return
         if PLACEBOS.get(self.placebo.name) != self.placebo:
@@ -70,6 +78,8 @@ class Arm:
         """
         words = name.split()
         if any(word not in _PARTS and word not in PLACEBOS for word in words):
+            if name in RIVALS:
+                return cls(rival=name)
             raise _unknown(name)
         given: dict[str, Any] = {}
         for word in words:
@@ -85,6 +95,8 @@ class Arm:
         return given if isinstance(given, Arm) else cls.parse(given)
 
     def __str__(self) -> str:
+        if self.rival is not None:
+            return self.rival
         fields = {(True, False): "fre", (False, True): "fie", (True, True): "paper"}.get((self.fre, self.fie))
         if fields == "paper" and self.values:
             words = ["both"]
@@ -126,7 +138,9 @@ class Arm:
 
     @property
     def role(self) -> str:
-        """What it is there for: `plain`, `treatment`, or its placebo's name."""
+        """What it is there for: `plain`, `treatment`, `rival`, or its placebo's name."""
+        if self.rival is not None:
+            return "rival"
         if self.placebo:
             return self.placebo.name
         return "treatment" if self.is_treatment else "plain"
@@ -141,7 +155,9 @@ class Arm:
         return tuple(sorted(found, key=Arm.place))
 
     def place(self) -> tuple[int, ...]:
-        """Sorts arms: plain, field vectors, value vectors, both; after each arm its placebos."""
+        """Sorts arms: plain, field vectors, value vectors, both; after each arm its placebos; rivals last."""
+        if self.rival is not None:
+            return (2, _rival_place(self.rival))
         placebo = 1 + list(PLACEBOS).index(self.placebo.name) if self.placebo else 0
         return int(self.has_values), int(self.fre) + 2 * int(self.fie), int(self.values == "untuned"), placebo
 
@@ -173,6 +189,11 @@ def treatments(arms: Iterable[Arm]) -> tuple[Arm, ...]:
     return tuple(arm for arm in arms if arm.is_treatment)
 
 
+@cache
+def _rival_place(name: str) -> int:
+    return list(RIVALS).index(name)
+
+
 def _read(given: object) -> Arm:
     if isinstance(given, Arm):
         return given
@@ -186,9 +207,9 @@ def _read(given: object) -> Arm:
 
 def _unknown(name: str, meant: str | None = None) -> InputError:
     names = [str(arm) for arm in (PLAIN, *TREATMENTS)]
-    near = [meant] if meant else difflib.get_close_matches(name, map(str, known_arms()), n=1)
+    near = [meant] if meant else difflib.get_close_matches(name, [*map(str, known_arms()), *RIVALS], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return InputError(
         f"arm {name!r} is not known: choose {', '.join(names)}, or one with vectors and a placebo after it: "
-        f"{', '.join(PLACEBOS)}{hint}"
+        f"{', '.join(PLACEBOS)}{hint or '.'} Rivals are {', '.join(RIVALS)}"
     )

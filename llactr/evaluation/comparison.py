@@ -1,6 +1,6 @@
 """All arms of one backbone: their test metrics, the differences between them, and what those say.
 
-Every arm is compared with `plain`, a treatment also with each of its placebos (`llactr.evaluation.arms`).
+Every arm is compared with `plain`, a treatment also with each of its placebos and each rival (`arms`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class TestedRun(_Model):
     seed: int
     metrics: dict[str, dict[Metric, float | None]]
     train_s: float | None = None
+    rows_per_s: float | None = None
 
     def value(self, metric: Metric, part: str = ALL_ROWS) -> float | None:
         """A metric of a slice."""
@@ -52,8 +53,16 @@ class ArmRuns(_Model):
     @property
     def train_s(self) -> float | None:
         """Mean CPU seconds of the trainings, where all were measured."""
-        times = [run.train_s for run in self.runs if run.train_s is not None]
-        return math.fsum(times) / len(times) if times and len(times) == len(self.runs) else None
+        return self._mean_of([run.train_s for run in self.runs])
+
+    @property
+    def rows_per_s(self) -> float | None:
+        """Mean of the test rows scored per CPU-second, where all were measured."""
+        return self._mean_of([run.rows_per_s for run in self.runs])
+
+    def _mean_of(self, measured: list[float | None]) -> float | None:
+        found = [value for value in measured if value is not None]
+        return math.fsum(found) / len(found) if found and len(found) == len(measured) else None
 
 
 class Comparison(_Model):
@@ -118,7 +127,7 @@ def compare(backbone: str, runs: Sequence[Run]) -> Comparison:
                 arm=arm,
                 runs=tuple(
                     TestedRun(
-                        draw=run.draw, seed=run.seed, train_s=run.train_s,
+                        draw=run.draw, seed=run.seed, train_s=run.train_s, rows_per_s=run.rows_per_s,
                         metrics={part: dict(values) for part, values in run.metrics.items()},
                     )
                     for run in ours
@@ -134,6 +143,7 @@ def compare(backbone: str, runs: Sequence[Run]) -> Comparison:
 
 def _pairs(arms: tuple[Arm, ...]) -> list[tuple[Arm, Arm]]:
     pairs = [(arm, PLAIN) for arm in arms if arm != PLAIN]
+    pairs += [(arm, rival) for arm in treatments(arms) for rival in arms if rival.role == "rival"]
     return pairs + [(arm, placebo) for arm in treatments(arms) for placebo in arm.placebos if placebo in arms]
 
 

@@ -39,7 +39,8 @@ class Run:
     Attributes:
         metrics: slice -> metric -> value; None where it is not defined.
         resampled: slice -> metric -> (W,) its value on each resample.
-        train_s: CPU seconds of the training.
+        train_s: CPU seconds of the training; of a rival's whole search.
+        rows_per_s: test rows scored per CPU-second, from ids to probabilities.
     """
 
     arm: Arm
@@ -48,6 +49,7 @@ class Run:
     metrics: Mapping[str, Mapping[Metric, float | None]]
     resampled: Mapping[str, Mapping[Metric, NDArray[np.float64]]] = field(default_factory=dict)
     train_s: float | None = None
+    rows_per_s: float | None = None
 
 
 class Difference(BaseModel):

@@ -10,6 +10,7 @@ from llactr.ctr.training.build import train_config
 from llactr.ctr.training.join import join
 from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.draws import Draws
+from llactr.evaluation.rivals.search import check_rivals
 from llactr.evaluation.runs import EvaluationRuns
 from llactr.manifest import content_hash
 from llactr.semantics import ValueSemanticsConfig
@@ -43,7 +44,7 @@ def prepared(job: Job, dataset: str, config: EvaluateConfig, semantics: ValueSem
     """The runs of a configuration; nothing is trained yet.
 
     Raises:
-        InputError: settings that a backbone does not have.
+        InputError: settings that a backbone does not have, or a rival's package that is not installed.
         NotReadyError: an earlier step has not been run.
     """
     spec = dataset_spec(job.workspace, dataset)
@@ -56,6 +57,7 @@ def prepared(job: Job, dataset: str, config: EvaluateConfig, semantics: ValueSem
 
 
 def _resolved(config: EvaluateConfig, semantics: ValueSemanticsConfig) -> dict[str, Any]:
+    check_rivals(arm.rival for arm in config.arms if arm.rival is not None)
     training = {name: train_config(name, 0, config.training.get(name, {})) for name in config.backbones}
     resolved = config.model_dump(mode="json")
     resolved["training"] = {name: one.model_dump(mode="json") for name, one in training.items()}

@@ -99,5 +99,7 @@ class EvaluationResult(StepResult):
             comparisons=tuple(comparisons),
             seeds=tuple(range(reading.seeds)),
             validation=tuple(ValidatedRun(**one.model_dump(include=set(ValidatedRun.model_fields))) for one in trained),
-            curves=tuple(Curve(**one.model_dump(include=set(Curve.model_fields))) for one in trained),
+            curves=tuple(
+                Curve(**one.model_dump(include=set(Curve.model_fields))) for one in trained if one.validation_auc
+            ),
         )

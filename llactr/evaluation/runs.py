@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from llactr.ctr import BackboneName, predict, train
@@ -16,6 +18,9 @@ from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.draws import Draws
 from llactr.evaluation.evidence import Run
 from llactr.evaluation.resampling import Resamples
+from llactr.evaluation.rivals.kinds import RIVALS
+from llactr.evaluation.rivals.rows import RivalRows
+from llactr.evaluation.rivals.search import kept_facts, kept_scores, search_rival
 from llactr.evaluation.rows import user_codes
 from llactr.evaluation.slices import row_slices, slice_metrics
 from llactr.evaluation.trained import TrainedRun, load_weights, save_run, saved_run
@@ -47,7 +52,13 @@ def cells(config: EvaluateConfig) -> Iterator[Cell]:
 
 
 def run_file(cell: Cell, config: EvaluateConfig, semantics: ValueSemanticsConfig) -> str:
-    """The name of a run's file. The resolved settings are part of it: defaults may change between two calls."""
+    """The name of a run's file. The resolved settings are part of it: defaults may change between two calls.
+
+    A rival has one file for all backbones.
+    """
+    if cell.arm.rival is not None:
+        key = content_hash([dict(settings) for settings in RIVALS[cell.arm.rival].search])[:8]
+        return f"{cell.draw}-{cell.arm.file_name}-{cell.seed}-{key}.safetensors"
     training = config.training.get(cell.backbone, {})
     settings = [train_config(cell.backbone, cell.seed, training).model_dump(mode="json")]
     if cell.arm.has_values:
@@ -84,7 +95,7 @@ class EvaluationRuns:
             advance(number, len(wanted), self._named(cell))
             if not self._path(cell).exists():
                 self._train(cell)
-            self.trained.append(saved_run(self._path(cell)))
+            self.trained.append(self._kept(cell))
 
     def test_all(self, advance: Advance) -> dict[BackboneName, list[Run]]:
         """Scores the test split with every model."""
@@ -101,12 +112,10 @@ class EvaluationRuns:
             drawn = Resamples.of(len(test), self.config.bootstrap, users=None if users is None else users[test])
             for cell in (one for one in cells(self.config) if one.draw == draw):
                 advance(0, 0, f"test: {self._named(cell)}")
-                model, data = arm_model(self.draws[draw], cell.backbone, cell.arm, cell.seed, self.config)
-                load_weights(self._path(cell), model)
-                scores = predict(model, data.ids[test], data.version[test])
-                metrics, resampled = slice_metrics(data.label[test], scores, slices, drawn)
+                scores, rate = self._test_scores(cell)
+                metrics, resampled = slice_metrics(training_set.data.label[test], scores, slices, drawn)
                 cost = seconds[cell.draw, cell.backbone, cell.arm, cell.seed]
-                found[cell.backbone].append(Run(cell.arm, draw, cell.seed, metrics, resampled, train_s=cost))
+                found[cell.backbone].append(Run(cell.arm, draw, cell.seed, metrics, resampled, cost, rate))
         return found
 
     def validation_scores(self, backbone: BackboneName, arm: Arm) -> list[NDArray[np.float32]]:
@@ -120,7 +129,28 @@ class EvaluationRuns:
             found.append(predict(model, data.ids[rows], data.version[rows]))
         return found
 
+    def _test_scores(self, cell: Cell) -> tuple[NDArray[np.float32], float | None]:
+        """Click probabilities (N,) of the test rows, and how many rows a CPU-second gives."""
+        if cell.arm.rival is not None:
+            return kept_scores(self._path(cell)), kept_facts(self._path(cell)).scored_per_cpu_s
+        model, data = arm_model(self.draws[cell.draw], cell.backbone, cell.arm, cell.seed, self.config)
+        load_weights(self._path(cell), model)
+        test = data.split.test
+        started = time.process_time()
+        scores = predict(model, data.ids[test], data.version[test])
+        seconds = time.process_time() - started
+        return scores, len(test) / seconds if seconds > 0 else None
+
+    def _kept(self, cell: Cell) -> TrainedRun:
+        if cell.arm.rival is None:
+            return saved_run(self._path(cell))
+        return TrainedRun.of_rival(kept_facts(self._path(cell)), backbone=cell.backbone, draw=cell.draw)
+
     def _train(self, cell: Cell) -> None:
+        if cell.arm.rival is not None:
+            rows = RivalRows.of(self.draws[cell.draw].training_set)
+            search_rival(cell.arm.rival, rows, self._path(cell), seed=cell.seed, threads=torch.get_num_threads())
+            return
         model, data = arm_model(self.draws[cell.draw], cell.backbone, cell.arm, cell.seed, self.config)
         training = train_config(cell.backbone, cell.seed, self.config.training.get(cell.backbone, {}))
         result = train(model, data, training)

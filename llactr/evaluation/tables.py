@@ -7,6 +7,7 @@ from llactr.evaluation.choice import Choice
 from llactr.evaluation.comparison import Comparison
 from llactr.evaluation.evidence import Difference, Interval
 from llactr.evaluation.result import EvaluationResult, TestReading
+from llactr.evaluation.rivals.table import rival_table
 
 __all__ = ["as_tables", "choice_table"]
 
@@ -17,6 +18,8 @@ def as_tables(result: EvaluationResult, *, slices: bool = True) -> str:
     lines = [f"{result.test_reading.sentence}."]
     for comparison in result.comparisons:
         lines += ["", *_arms(comparison, over)]
+    if rivals := rival_table(result.comparisons):
+        lines += ["", rivals]
     if slices:
         head = f"{'plain':>8} {'arm':>8} {'AUC':>9}  {over:<21}over rows"
         lines += ["", f"{'backbone and arm':<29} {'slice':<19} {head}"]

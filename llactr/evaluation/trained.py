@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from llactr.atomic import writing_file
 from llactr.ctr import CTRModel, TrainResult
 from llactr.evaluation.arms import Arm
+from llactr.evaluation.rivals.search import SearchedRival
 
 __all__ = ["TrainedRun", "load_weights", "save_run", "saved_run"]
 
@@ -50,6 +51,16 @@ class TrainedRun(BaseModel):
             train_loss=tuple(record.train_clicks_loss for record in result.history),
             validation_auc=tuple(record.validation_auc for record in result.history),
         )
+
+    @classmethod
+    def of_rival(cls, found: SearchedRival, *, backbone: str, draw: int) -> TrainedRun:
+        """What is told of a rival's search: the fit that was kept, and the CPU seconds of all; it has no epochs."""
+        kept = found.chosen
+        return cls(
+            backbone=backbone, arm=Arm(rival=found.rival), draw=draw, seed=found.seed, auc=kept.auc,
+            logloss=kept.logloss, steps=kept.rounds, best_step=kept.rounds, best_epoch=0, cpu_seconds=found.cpu_s,
+            train_loss=(), validation_auc=(),
+        )  # fmt: skip
 
 
 def save_run(path: Path, model: CTRModel, run: TrainedRun) -> None:

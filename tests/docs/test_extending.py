@@ -16,7 +16,8 @@ EXAMPLES = {title: code for title, text in SECTIONS for code in re.findall(r"^``
 
 def test_each_thing_that_can_be_added_has_an_example() -> None:
     assert set(EXAMPLES) == {
-        "A backbone", "An encoder kind", "A dataset recipe", "An online reader", "An arm, a placebo",
+        "A backbone", "An encoder kind", "A dataset recipe", "An online reader", "A rival",
+        "An arm, a placebo",
     }  # fmt: skip
     assert EXAMPLES.keys() == dict(SECTIONS).keys(), "a section without an example"
 

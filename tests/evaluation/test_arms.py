@@ -115,6 +115,22 @@ def test_a_name_of_no_arm_is_refused(name, message):
         Arm.parse(name)
 
 
+def test_a_rival_is_an_arm_by_its_name():
+    arm = Arm.parse("lightgbm")
+    assert (arm, str(arm), arm.role, arm.file_name) == (Arm(rival="lightgbm"), "lightgbm", "rival", "lightgbm")
+    assert (arm.is_treatment, arm.has_fields, arm.has_values) == (False, False, False)
+    assert arm.placebos == ()
+    several = sorted(map(Arm.parse, ("catboost", "both words", "lightgbm", "plain")), key=Arm.place)
+    assert list(map(str, several)) == ["plain", "both words", "lightgbm", "catboost"]
+    assert "lightgbm" not in map(str, known_arms())
+    with pytest.raises(InputError, match=r"did you mean 'lightgbm'\? Rivals are lightgbm, catboost, vowpalwabbit"):
+        Arm.parse("lightgb")
+    with pytest.raises(InputError, match="'values lightgbm' is not known"):
+        Arm.parse("values lightgbm")
+    with pytest.raises(InputError, match="the rival 'catboost' takes no vectors and no placebo"):
+        Arm(rival="catboost", fre=True)
+
+
 def test_a_placebo_must_be_registered():
     mine = Placebo("mine", "vectors of my own", fields=lambda vectors, _: vectors)
     with pytest.raises(InputError, match="placebo 'mine' is not registered: choose one of permuted, random, words"):

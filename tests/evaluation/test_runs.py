@@ -9,6 +9,7 @@ import torch
 from llactr.ctr import CTRModel, EpochRecord, Metrics, ModelConfig, TrainResult
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.config import EvaluateConfig
+from llactr.evaluation.rivals.search import SearchedRival, TriedSettings
 from llactr.evaluation.runs import Cell, cells, run_file
 from llactr.evaluation.trained import TrainedRun, load_weights, save_run, saved_run
 from llactr.semantics import ValueSemanticsConfig
@@ -56,6 +57,24 @@ def test_a_run_has_a_file_of_its_own():
     assert name("values untuned permuted", seed=1).startswith("0-fm-values_untuned_permuted-1-")
     files = [run_file(cell, CONFIG, SEMANTICS) for cell in cells(CONFIG)]
     assert len(set(files)) == len(files) == 16
+
+
+def test_a_rivals_file_is_the_same_for_all_backbones():
+    rival = Arm.parse("lightgbm")
+    files = {run_file(Cell(1, backbone, rival, 2), CONFIG, SEMANTICS) for backbone in ("fm", "deepfm")}
+    assert len(files) == 1
+    assert files.pop().startswith("1-lightgbm-2-")
+
+
+def test_what_is_told_of_a_rivals_search():
+    tried = tuple(
+        TriedSettings(settings={"leaves": n}, auc=auc, logloss=0.5, rounds=10 * n, cpu_s=n)
+        for n, auc in ((1, 0.6), (2, 0.8), (3, 0.7))
+    )
+    found = SearchedRival(rival="lightgbm", seed=4, tried=tried, best=1, scored_per_cpu_s=None)
+    run = TrainedRun.of_rival(found, backbone="fm", draw=3)
+    assert (run.arm, run.backbone, run.draw, run.seed) == (Arm.parse("lightgbm"), "fm", 3, 4)
+    assert (run.auc, run.steps, run.cpu_seconds) == (0.8, 20, 6), "the kept fit's, and the CPU of all"
 
 
 def test_a_file_is_named_by_what_made_the_model():

@@ -7,6 +7,7 @@ from llactr.evaluation.arms import Arm
 from llactr.evaluation.comparison import compare
 from llactr.evaluation.evidence import Run
 from llactr.evaluation.result import EvaluationResult, TestReading
+from llactr.evaluation.rivals.table import rival_table
 from llactr.evaluation.tables import as_tables
 from tests.evaluation.test_runs import kept
 
@@ -45,6 +46,30 @@ def test_an_evaluation_in_words() -> None:
         "fm paper                      all                   0.7050   0.7150   +0.0100  [+0.0100, +0.0100]   -",
         "fm paper                      warm                  0.8050   0.8150   +0.0100  [+0.0100, +0.0100]   -",
     ]
+
+
+def test_rivals_stand_beside_ours_with_what_they_cost() -> None:
+    runs = [
+        Run(Arm.parse(name), 0, 0, {"all": {"auc": auc, "logloss": 0.5, "ece": 0.02}}, {}, seconds, rate)
+        for name, auc, seconds, rate in (
+            ("plain", 0.7, 3.25, 100_000.0), ("paper", 0.71, 4.0, 90_000.0), ("paper random", 0.7, 4.0, 90_000.0),
+            ("lightgbm", 0.72, 12.5, None),
+        )
+    ]  # fmt: skip
+    comparisons = (compare("fm", runs), compare("deepfm", runs))
+    assert rival_table(comparisons).splitlines() == [
+        "rivals, test rows                  AUC  logloss     train     rows/s",
+        "  fm plain                      0.7000   0.5000     3.2 s    100,000",
+        "  fm paper                      0.7100   0.5000     4.0 s     90,000",
+        "  deepfm plain                  0.7000   0.5000     3.2 s    100,000",
+        "  deepfm paper                  0.7100   0.5000     4.0 s     90,000",
+        "  lightgbm                      0.7200   0.5000    12.5 s          -",
+    ]
+    behind = comparisons[0].difference("paper", "lightgbm")
+    assert behind is not None
+    assert behind.mean == pytest.approx(-0.01)
+    assert [str(said.arm) for said in comparisons[0].judgements] == ["paper"], "a rival is not judged by its meaning"
+    assert rival_table((compare("fm", runs[:3]),)) == ""
 
 
 def test_slices_can_be_left_out() -> None:

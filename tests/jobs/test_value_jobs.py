@@ -437,6 +437,31 @@ def test_no_test_row_is_looked_at_before_all_models_are_trained(valued: Valued, 
     assert events == ["train"] * 4 + ["test"] * 4
 
 
+def test_a_rival_is_searched_once_for_all_backbones_and_told_beside_ours(valued: Valued) -> None:
+    pytest.importorskip("lightgbm")
+    training = {name: TRAINING | {"max_epochs": 1} for name in ("fm", "fwfm")}
+    config = EvaluateConfig.model_validate(
+        {"backbones": ["fm", "fwfm"], "arms": ["plain", "lightgbm"], "seeds": 1, "bootstrap": 10, "training": training}
+    )
+    outcome = evaluate.run(valued.job, "tiny", config)
+    fm, fwfm = outcome.result.comparisons
+    first, second = fm.arm("lightgbm"), fwfm.arm("lightgbm")
+    assert first is not None
+    assert first == second, "one model, told twice"
+    assert len(list(valued.job.workspace.root.glob("evaluation_runs/*/0-lightgbm-0-*.safetensors"))) == 1
+    gap = fm.difference("lightgbm")
+    plain = fm.arm("plain")
+    assert gap is not None
+    assert plain is not None
+    assert gap.mean == pytest.approx(first.mean() - plain.mean(), abs=1e-11)
+    assert {one.arm for one in outcome.result.curves} == {PLAIN}, "a rival has no epochs"
+    assert [one.backbone for one in outcome.result.validation if str(one.arm) == "lightgbm"] == ["fm", "fwfm"]
+    said = evaluate.describe(outcome)
+    assert "rivals, test rows" in said
+    assert said.count("\n  lightgbm ") == 3, "once a backbone, and once in the table of rivals"
+    assert "lightgbm" in Path(diagnose.run(valued.job, "tiny", device="cpu").result.report).read_text(encoding="utf-8")
+
+
 def test_the_report_of_held_out_items(valued: Valued) -> None:
     from llactr.jobs import diagnose
 

@@ -39,6 +39,7 @@ INK, MUTED, LINE, SURFACE = "#1b2430", "#5a6675", "#d8dde4", "#fefefe"
 _PLACEBO = "placebo"
 ROLE_COLOURS = {
     "plain": "#64707f", "treatment": "#0e7568", "permuted": "#b4540a", "random": "#7440d8", "words": "#7a6510",
+    "rival": "#2f5d9e",
     _PLACEBO: "#9c3f6b",
 }  # fmt: skip
 
