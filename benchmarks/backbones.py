@@ -31,7 +31,7 @@ TARGETS = {"fm": 0.774, "fwfm": 0.775, "deepfm": 0.780, "fmfm": 0.780, "finalmlp
 
 def trained(training_set: TrainingSet, backbone: BackboneName, decay: float, seed: int) -> dict[str, float]:
     """Validation and test AUC of one plain model."""
-    model = build_model(training_set, backbone, enhancement=None, settings={}, seed=seed)
+    model, _ = build_model(training_set, backbone, enhancement=None, settings={}, seed=seed)
     result = train(model, training_set.data, train_config(backbone, seed, {"weight_decay": decay}))
     data, test = training_set.data, training_set.data.split.test
     found = measure(data.label[test], predict(model, data.ids[test], data.version[test]))

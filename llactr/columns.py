@@ -23,12 +23,14 @@ __all__ = [
     "ENCODER",
     "EVENT_TIMESTAMP",
     "FIELD",
+    "HISTORY_VERSION",
     "KEY",
     "LABEL",
     "LABEL_TYPE",
     "RESERVED",
     "SEMANTICS_VERSION",
     "SPLIT",
+    "STATE",
     "TEXT",
     "TIMESTAMP",
     "VALUE",
@@ -44,8 +46,13 @@ LABEL = "label"
 """Whether an event was a click: 0 or 1."""
 SEMANTICS_VERSION = "semantics_version"
 """The version of the field vectors, or of the value vectors, that a row refers to."""
+HISTORY_VERSION = "history_version"
+"""Content hash of the history definition that a state was made by; with a user's or an item's key that of a state."""
 SPLIT = "split"
 """The part of the data that a row belongs to."""
+
+STATE = "state"
+"""The state of a key's history as bytes; see `llactr.history`."""
 
 DATASET = "dataset"
 """The spec's name; with FIELD, VALUE and SEMANTICS_VERSION the key of a vector."""
@@ -62,7 +69,7 @@ TEXT = "text"
 ENCODER = "encoder"
 """The name of the language model."""
 
-RESERVED = frozenset({EVENT_TIMESTAMP, CREATED_TIMESTAMP, LABEL, SEMANTICS_VERSION, DATASET, SPLIT})
+RESERVED = frozenset({EVENT_TIMESTAMP, CREATED_TIMESTAMP, LABEL, SEMANTICS_VERSION, HISTORY_VERSION, DATASET, SPLIT})
 """Names that no field and no join key of a dataset may have."""
 
 

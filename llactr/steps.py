@@ -43,6 +43,7 @@ class Step(StrEnum):
     APPLY = "apply"
     MATERIALIZE = "materialize"
     JOIN = "join"
+    HISTORY = "history"
     EVALUATION_VALUES = "evaluation_values"
     CHOOSE = "choose"
     TRAIN = "train"

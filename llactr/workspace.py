@@ -33,11 +33,13 @@ class Workspace:
     def offline_table(self, name: str, table: str) -> Path:
         """A dataset's offline table: a directory of Parquet files that grows by new files.
 
-        `table` is `events`, `user` or `item`, or `served`: the log of the service, which is no ingest's to replace and
-        therefore lies apart.
+        `table` is `events`, `user` or `item`; or what is no ingest's to replace and therefore lies apart: `served`, the
+        log of the service, and `user_history` and `item_history`, the states of keys.
         """
         if table == "served":
             return self.root / "served" / name
+        if table in {"user_history", "item_history"}:
+            return self.root / "states" / name / table
         return atomic.standing(self.root / "offline" / name) / table
 
     def semantics_table(self, table: str) -> Path:

@@ -180,6 +180,11 @@ async def load_bundle(folder: Path, config: ServeConfig, *, metrics: Metrics) ->
 def _read(folder: Path, workspace: Workspace, config: ServeConfig) -> tuple[Bundle, FieldVectors, str | None]:
     """The bundle and, from the online store, its field vectors and the current release."""
     bundle = Bundle.load(folder)
+    if bundle.history is not None:
+        raise BundleError(
+            f"bundle {folder.name} reads history, which the service does not answer with yet: serve one of another "
+            "arm, such as 'llactr train --arm values' makes, or score with 'llactr predict'"
+        )
     known = workspace.datasets()
     if bundle.spec.name not in known:
         raise BundleError(

@@ -6,7 +6,9 @@ model.safetensors      weights
 field_vectors/         the K vectors of the semantics version that the bundle is pinned to
 transform/             vocabularies, one Parquet file a field
 value_projections/     only with value vectors: what places a value that training never saw
+history/               only with history: the definition that events become numbers by
 ```
+A bundle with history has format 2, so that a version that knows of none refuses it; others have format 1, as ever.
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from llactr.ctr.config import ModelConfig
+from llactr.ctr.history import with_history
 from llactr.ctr.model import CTRModel, predict
 from llactr.ctr.values.projections import ValueProjections, folded
 from llactr.ctr.values.unseen import UnseenValues
 from llactr.errors import BundleError, DataError
+from llactr.history import HistoryDefinition
 from llactr.manifest import file_hash, is_sealed, sealed
 from llactr.semantics import FieldVectors
 from llactr.spec import DatasetSpec
@@ -37,8 +41,8 @@ from llactr.transforms import Transform
 __all__ = ["Bundle"]
 
 _FACTS, _WEIGHTS, _VECTORS, _TRANSFORM = "bundle.json", "model.safetensors", "field_vectors", "transform"
-_VALUES = "value_projections"
-_FORMAT = 1
+_VALUES, _HISTORY = "value_projections", "history"
+_FORMAT, _FORMAT_WITH_HISTORY = 1, 2
 _SAME_VECTORS = 1e-5
 
 
@@ -53,6 +57,7 @@ class Bundle:
         vectors: that version's field vectors.
         metrics: what training measured, JSON-like.
         values: what places unseen values by their vectors; None for a model without value vectors.
+        history: by which events become the model's history numbers; None for a model that reads none.
     """
 
     spec: DatasetSpec
@@ -61,6 +66,7 @@ class Bundle:
     vectors: FieldVectors
     metrics: dict[str, Any]
     values: ValueProjections | None = None
+    history: HistoryDefinition | None = None
 
     @property
     def version(self) -> str:
@@ -76,6 +82,7 @@ class Bundle:
         transform: Transform,
         vectors: FieldVectors,
         metrics: dict[str, Any],
+        history: HistoryDefinition | None = None,
     ) -> Bundle:
         """The bundle of a trained model; of several versions that it was trained with, only the pinned one is kept.
 
@@ -83,18 +90,33 @@ class Bundle:
         """
         pinned = _model(model.config, transform, vectors)
         pinned.load_state_dict(folded(model).state_dict())
-        return cls(spec, transform, pinned.eval(), vectors, metrics, ValueProjections.of(model))
+        return cls(spec, transform, pinned.eval(), vectors, metrics, ValueProjections.of(model), history)
 
-    def score(self, rows: pa.Table) -> NDArray[np.float32]:
+    def score(self, rows: pa.Table, history: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Click probabilities (N,) float32 of raw rows.
 
         Args:
             rows: one column per field, in the raw types; see `llactr.transforms`.
+            history: (N, H) float32 numbers of `self.history`; needed where the model reads them.
 
         Raises:
-            DataError: a column is missing or has the wrong type.
+            DataError: a column is missing or has the wrong type, or the history is missing.
         """
-        return predict(self.model, self.transform.ids(rows))
+        return predict(self.model, self.rows(self.transform.ids(rows), history))
+
+    def rows(self, ids: NDArray[np.int32], history: NDArray[np.float32] | None) -> NDArray[np.int32]:
+        """What the model reads of ids (N, C): these, or (N, C + H) with their history numbers (N, H) behind.
+
+        Raises:
+            DataError: the model reads history and there is none, or the other way round.
+        """
+        if (history is None) != (self.history is None):
+            raise DataError(
+                "the bundle's model reads history: give the rows' history numbers as well, or score in the workspace"
+                if history is None
+                else "the bundle's model reads no history, and history numbers were given: leave them out"
+            )
+        return ids if history is None else with_history(ids, history)
 
     def unseen_values(self) -> UnseenValues | None:
         """What scores rows with values that training never saw by their vectors; None without value vectors."""
@@ -151,12 +173,15 @@ class Bundle:
         self.transform.save(folder / _TRANSFORM)
         if self.values is not None:
             self.values.save(folder / _VALUES)
+        if self.history is not None:
+            self.history.save(folder / _HISTORY)
         facts = {
-            "format": _FORMAT,
+            "format": _FORMAT if self.history is None else _FORMAT_WITH_HISTORY,
             "spec": self.spec.model_dump(mode="json"),
             "model": self.model.config.model_dump(mode="json"),
             "semantics_version": self.version,
             "values_version": self.values.version if self.values else None,
+            **({} if self.history is None else {"history_version": self.history.version}),
             "metrics": self.metrics,
             "files": {str(path.relative_to(folder)): file_hash(path) for path in _files(folder)},
         }
@@ -184,10 +209,25 @@ class Bundle:
             _refuse_not_finite(weights, folder)
             model.load_state_dict(weights)
             values = ValueProjections.load(folder / _VALUES) if facts.get("values_version") else None
+            history = _history(folder, facts, config)
         except (OSError, KeyError, AttributeError, RuntimeError, SafetensorError, ValidationError, DataError) as error:
             said = " ".join(str(error).split())[:200]
             raise BundleError(_damaged(folder, f"{type(error).__name__}: {said}")) from None
-        return cls(spec, transform, model.eval(), vectors, facts["metrics"], values)
+        return cls(spec, transform, model.eval(), vectors, facts["metrics"], values, history)
+
+
+def _history(folder: Path, facts: dict[str, Any], config: ModelConfig) -> HistoryDefinition | None:
+    """The definition that the model's history numbers are made by."""
+    version = facts.get("history_version")
+    if config.history is None and version is None:
+        return None
+    definition = HistoryDefinition.load(folder / _HISTORY)
+    if definition.version != version:
+        said = f"{_HISTORY}/ has the version {definition.version}, the model was trained with {version}"
+        raise BundleError(_damaged(folder, said))
+    if config.history is None or config.history.names != definition.spec.field_names:
+        raise BundleError(_damaged(folder, f"{_HISTORY}/ has other fields than the model reads"))
+    return definition
 
 
 def _refuse_not_finite(weights: dict[str, torch.Tensor], folder: Path) -> None:
@@ -206,16 +246,17 @@ def _model(config: ModelConfig, transform: Transform, vectors: FieldVectors) -> 
 
 
 def _files(folder: Path) -> list[Path]:
-    parts = [folder / part for part in (_VECTORS, _TRANSFORM, _VALUES) if (folder / part).is_dir()]
+    parts = [folder / part for part in (_VECTORS, _TRANSFORM, _VALUES, _HISTORY) if (folder / part).is_dir()]
     return sorted([folder / _WEIGHTS, *(file for part in parts for file in part.iterdir())])
 
 
 def _facts(folder: Path) -> dict[str, Any]:
     try:
         facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-        if facts["format"] != _FORMAT:
+        if facts["format"] not in (_FORMAT, _FORMAT_WITH_HISTORY):
             raise BundleError(
-                f"the bundle {folder} has format {facts['format']!r}, this version reads {_FORMAT}: run 'llactr train'"
+                f"the bundle {folder} has format {facts['format']!r}, this version reads {_FORMAT} and "
+                f"{_FORMAT_WITH_HISTORY}: run 'llactr train'"
             )
         if not is_sealed(facts):
             raise BundleError(_damaged(folder, f"{_FACTS} is not the file that was saved"))

@@ -20,6 +20,7 @@ from llactr.ctr.embedding import FusedEmbedding
 from llactr.ctr.enhancement import Enhancement
 from llactr.ctr.history import HistoryInput
 from llactr.ctr.lookup import Lookup
+from llactr.ctr.pairs import PairWeights, widened
 from llactr.ctr.values.embedding import ValueEmbedding, ValueTables
 from llactr.errors import InputError
 
@@ -84,9 +85,8 @@ class CTRModel(nn.Module):
                 else ValueEmbedding(layout, values, dim=dim, init_std=std, linear=linear)
             )
             self.enhancement: Enhancement | None = None
+            self._with_past = layout.field_count + embedded
             if config.enhancement is not None:
-                if embedded and config.enhancement.fie:
-                    raise InputError("FIE weighs pairs of fields with ids: leave it out, or make all history additive")
                 vectors = _checked_vectors(field_vectors, layout)
                 self.enhancement = Enhancement(config.enhancement, field_vectors=vectors, dim=config.embedding_dim)
 
@@ -147,6 +147,9 @@ class CTRModel(nn.Module):
         if self.history is None or numbers is None:
             return embedded, self.backbone(embedded, first_order=first_order, pairs=pairs)
         everything = torch.cat([embedded, self.history.embed(numbers)], dim=1)  # (B, F + E, D)
+        if pairs is not None:  # FIE knows of pairs of fields with ids alone
+            wide = widened(pairs.vectors, field_count=self.layout.field_count, wanted=self._with_past)
+            pairs = PairWeights(wide, pairs.version)
         logits = self.backbone(everything, first_order=first_order, pairs=pairs)
         return embedded, logits + self.history.logit(numbers)
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["PairWeights", "all_pairs", "pair_count", "pair_matrix", "weighted_pairs"]
+__all__ = ["PairWeights", "all_pairs", "pair_count", "pair_matrix", "weighted_pairs", "widened"]
 
 _PIECE_NUMBERS = 131_072  # half a megabyte of float32
 
@@ -44,6 +44,15 @@ def pair_matrix(vectors: Tensor, *, field_count: int) -> Tensor:
     matrix = vectors.new_zeros((*vectors.shape[:-1], field_count, field_count))
     matrix[..., first, second] = vectors
     return matrix + matrix.mT
+
+
+def widened(vectors: Tensor, *, field_count: int, wanted: int) -> Tensor:
+    """Weights of pairs of the first F of more fields, 0 for all other pairs: (..., P) to (..., P')."""
+    first, second = torch.triu_indices(wanted, wanted, offset=1, device=vectors.device)
+    inside = (first < field_count) & (second < field_count)
+    found = vectors.new_zeros((*vectors.shape[:-1], len(first)))
+    found[..., inside] = vectors
+    return found
 
 
 def all_pairs(embedded: Tensor) -> Tensor:

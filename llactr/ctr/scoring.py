@@ -19,6 +19,7 @@ from llactr.ctr.find import find_bundle
 from llactr.ctr.model import predict
 from llactr.ctr.request_ids import request_ids
 from llactr.datasets.rows import request_table
+from llactr.history import HistoryDefinition
 from llactr.spec import DatasetSpec
 from llactr.store import OnlineReader
 from llactr.store.ingested import dataset_spec
@@ -65,6 +66,9 @@ class FeatureSource(Protocol):
     ) -> dict[str, dict[str, NDArray[np.float32]]]:
         """Field -> value -> (L,) float32 of those that have a vector."""
 
+    def history(self, definition: HistoryDefinition, rows: pa.Table) -> NDArray[np.float32]:
+        """(N, H) history numbers of rows that `features` gave, as of their moments."""
+
 
 @dataclass(frozen=True)
 class RowScorer:
@@ -99,7 +103,7 @@ class RowScorer:
         spec, folder = dataset_spec(workspace, dataset), find_bundle(workspace, dataset, bundle)
         loaded = Bundle.load(folder)
         reader = OnlineReader(workspace, spec)
-        reader.require_whole()
+        reader.require_whole(history=loaded.history is not None)
         loaded.check_vectors(reader.field_vectors(loaded.version))
         return cls(folder.name, loaded, spec, reader)
 
@@ -145,12 +149,16 @@ class RowScorer:
 def score_features(
     loaded: Bundle, source: FeatureSource, features: pa.Table
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], int]:
-    """Ids (N, C) and scores (N,) of raw rows, and how many values that training never saw were placed by vectors."""
+    """Ids (N, C) and scores (N,) of raw rows, and how many values that training never saw were placed by vectors.
+
+    What the model reads of the past comes from the same source, as of the rows' moments.
+    """
     ids = request_ids(loaded.transform, loaded.spec, features)
+    past = None if loaded.history is None else source.history(loaded.history, features)
     unseen = loaded.unseen_values()
     if unseen is None:
-        return ids, predict(loaded.model, ids), 0
+        return ids, predict(loaded.model, loaded.rows(ids, past)), 0
     held = unseen.find(ids, features)
     wanted = {name: one.values for name, one in held.items()}
     rows = unseen.rows_of(source.value_vectors(unseen.projections.version, wanted))
-    return ids, unseen.score(ids, held, rows), sum(map(len, rows.values()))
+    return ids, unseen.score(ids, held, rows, past), sum(map(len, rows.values()))

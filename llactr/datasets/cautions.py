@@ -18,7 +18,7 @@ from llactr.spec import DatasetSpec, NumericField, TimestampSpec
 from llactr.sql import connect, parquet_scan, quote_identifier
 from llactr.transforms import raw_column
 
-__all__ = ["LIMIT", "UnmatchedKeys", "odd_periods", "odd_values", "rows_ahead", "unmatched_keys", "unread_sections"]
+__all__ = ["LIMIT", "UnmatchedKeys", "odd_periods", "odd_values", "rows_ahead", "unmatched_keys"]
 
 LIMIT = 0.05
 """The share of events without a row in an entity's table from which on it is worth a word."""
@@ -157,16 +157,6 @@ def odd_values(spec: DatasetSpec, tables: Mapping[str, Sequence[Path]]) -> tuple
                         "value out there, or write a number"
                     )
     return tuple(said)
-
-
-def unread_sections(spec: DatasetSpec) -> tuple[str, ...]:
-    """Sentences about parts of the spec that are checked and kept, but that no command acts on yet."""
-    if spec.history is None:
-        return ()
-    return (
-        "the section 'history' is checked and kept, but no command trains with it or serves it yet: "
-        "docs/history.md says what can be done with it in Python",
-    )
 
 
 def rows_ahead(tables: Mapping[str, Sequence[Path]], *, now: datetime | None = None) -> dict[str, int]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
 
 from llactr.columns import EVENT_TIMESTAMP, LABEL
-from llactr.datasets.cautions import UnmatchedKeys, odd_periods, odd_values, unmatched_keys, unread_sections
+from llactr.datasets.cautions import UnmatchedKeys, odd_periods, odd_values, unmatched_keys
 from llactr.spec import DatasetSpec, Field, MultiValuedField, TimestampPartField
 from llactr.sql import connect, parquet_scan, quote_identifier
 from llactr.steps import StepResult
@@ -117,7 +117,7 @@ def summarize(
         new_rows=new_rows,
         inputs=inputs,
         unmatched_keys=lost,
-        warnings=(*said, *odd_periods(spec, tables), *odd_values(spec, tables), *unread_sections(spec)),
+        warnings=(*said, *odd_periods(spec, tables), *odd_values(spec, tables)),
     )
 
 

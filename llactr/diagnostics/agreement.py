@@ -24,10 +24,12 @@ from llactr.ctr.values.unseen_rows import UnseenRows
 from llactr.datasets import table_files
 from llactr.datasets.cautions import rows_ahead
 from llactr.errors import ConsistencyError
+from llactr.history import states_of_events
 from llactr.manifest import read_manifest
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, Step, StepOutcome, StepResult
 from llactr.store import OnlineReader, events_table, find_value_vectors
+from llactr.store.history import events_of, history_of_rows
 from llactr.store.ingested import dataset_hash, dataset_spec, release_hash
 from llactr.store.training import current_rows
 from llactr.workspace import Workspace
@@ -104,8 +106,8 @@ def offline_scores(
 ) -> OfflineScores:
     """Scores of events by a bundle, with all that it reads taken from the offline store.
 
-    Users and items are as they are now, as online; ids come of the bundle's transform, whatever was ingested since it
-    was trained.
+    Users, items and what happened to them are as they are now, as online; ids come of the bundle's transform, whatever
+    was ingested since it was trained.
 
     Args:
         workspace: where.
@@ -117,13 +119,18 @@ def offline_scores(
     Raises:
         StoreError: the offline store cannot be read.
     """
-    events = events_table(workspace, spec).take(pa.array(rows))
+    everything = events_table(workspace, spec)
+    events = everything.take(pa.array(rows))
     raw = current_rows(workspace, spec, events, moment=datetime.now(UTC), config=config)
     ids = request_ids(bundle.transform, bundle.spec, raw)
+    past = None
+    if bundle.history is not None:
+        states = states_of_events(bundle.history, events_of(spec, everything))
+        past = history_of_rows(spec, bundle.history, raw, states)
     unseen = bundle.unseen_values()
     if unseen is None:
-        return OfflineScores(ids, predict(bundle.model, ids), 0, 0)
-    return placed_offline(workspace, spec, unseen, ids, unseen.find(ids, raw))
+        return OfflineScores(ids, predict(bundle.model, bundle.rows(ids, past)), 0, 0)
+    return placed_offline(workspace, spec, unseen, ids, unseen.find(ids, raw), past)
 
 
 def placed_offline(
@@ -132,8 +139,11 @@ def placed_offline(
     unseen: UnseenValues,
     ids: NDArray[np.int32],
     held: dict[str, UnseenRows],
+    past: NDArray[np.float32] | None = None,
 ) -> OfflineScores:
     """Scores of rows (N, C) whose unseen values are known, by their vectors in the offline store.
+
+    `past` holds the rows' history numbers (N, H), for a model that reads them.
 
     Raises:
         StoreError: the offline store cannot be read.
@@ -145,7 +155,7 @@ def placed_offline(
         known = np.array([value in found.get(name, {}) for value in one.values], np.bool_)
         with_placed[one.rows[known[one.places]]] = True
     placed = sum(len(some) for some in found.values())
-    return OfflineScores(ids, unseen.score(ids, held, found), placed, int(with_placed.sum()))
+    return OfflineScores(ids, unseen.score(ids, held, found, past), placed, int(with_placed.sum()))
 
 
 def difference(ids: NDArray[np.int32], scores: NDArray[np.float32], offline: OfflineScores) -> tuple[int, float]:
@@ -219,7 +229,7 @@ def _compared(
     chosen = chosen_rows(training_set, rows)
     requests = events_table(workspace, spec).take(pa.array(chosen)).drop_columns([LABEL])
     reader = OnlineReader(workspace, spec)
-    reader.require_whole()
+    reader.require_whole(history=bundle.history is not None)
     bundle.check_vectors(reader.field_vectors(bundle.version))
     ids, scores, placed = score_features(bundle, reader, reader.features(requests))
     offline = offline_scores(workspace, spec, bundle, chosen)

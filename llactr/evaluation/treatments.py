@@ -53,7 +53,7 @@ def arm_model(
     tables = None
     if vectors is not None:
         tables = ValueTables.fit(training_set.transform, vectors, config.values, training_set.unseen)
-    model = build_model(
+    return build_model(
         arm_training_set(arm, seed, training_set),
         backbone,
         enhancement=arm_enhancement(arm, config.enhancement),
@@ -61,4 +61,3 @@ def arm_model(
         seed=seed,
         values=tables,
     )
-    return model, training_set.data if tables is None else training_set.with_values(tables)

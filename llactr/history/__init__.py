@@ -50,6 +50,13 @@ for table in snapshots(definition, events, owner="user"): ...   # key, first mom
 for key, state in newest_states(definition, events, owner="user"): ...  # what pushing them all would have left
 ```
 
+Rows of a store, and of a check without one:
+
+```python
+x = request_history(definition, read, users=user_keys, items=item_keys, now=times)    # read: a `ReadStates`
+y = request_history(definition, states_of_events(definition, events), users=..., ...)   # the same to the bit
+```
+
 Keys travel as 64-bit hashes of their text (`key_hashes`), times as microseconds since 1970 in UTC (int64), outcomes
 and residuals, sums and posteriors as float32; an update computes in float64 and rounds once per event, offline and
 online alike, so that both sides hold the same bits.
@@ -58,9 +65,11 @@ online alike, so that both sides hold the same bits.
 from llactr.history.definition import HistoryDefinition, StateLayout
 from llactr.history.events import Event, Events, key_hashes
 from llactr.history.features import features
+from llactr.history.fitting import FittedHistory, ItemSources, fit_history
 from llactr.history.neighbours import Neighbours
 from llactr.history.online import KeyState, Pushed, push
-from llactr.history.passes import history_rows, with_neighbours
+from llactr.history.passes import history_rows, past_counts, with_neighbours
+from llactr.history.requests import ReadStates, request_history, states_of_events
 from llactr.history.snapshots import newest_states, snapshots
 from llactr.history.states import KeyStates
 from llactr.history.vectors import ItemVectors, both, category_vectors, fit_item_vectors
@@ -68,21 +77,28 @@ from llactr.history.vectors import ItemVectors, both, category_vectors, fit_item
 __all__ = [
     "Event",
     "Events",
+    "FittedHistory",
     "HistoryDefinition",
+    "ItemSources",
     "ItemVectors",
     "KeyState",
     "KeyStates",
     "Neighbours",
     "Pushed",
+    "ReadStates",
     "StateLayout",
     "both",
     "category_vectors",
     "features",
+    "fit_history",
     "fit_item_vectors",
     "history_rows",
     "key_hashes",
     "newest_states",
+    "past_counts",
     "push",
+    "request_history",
     "snapshots",
+    "states_of_events",
     "with_neighbours",
 ]

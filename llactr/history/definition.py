@@ -5,8 +5,9 @@ Legend: I items, r rank, d = r + 1.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ TILES = 8
 Owner = Literal["user", "item"]
 
 _FACTS, _TENSORS, _FORMAT = "history.json", "history.safetensors", 1
+_VERSION_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,25 @@ class HistoryDefinition:
             )
         if not 0 < self.overall_rate < 1:
             raise SpecError(f"the training rows' share of clicks is {self.overall_rate:g}: history needs both outcomes")
+
+    @cached_property
+    def version(self) -> str:
+        """Content hash, 16 hex digits, of all that states and features depend on; a part of a state's key."""
+        tables: dict[str, list[NDArray[Any]]] = {
+            source: [one.items, one.vectors] for source, one in self.vectors.items()
+        }
+        tables["item_item"] = [self.neighbours.items, self.neighbours.keys, self.neighbours.weights]
+        digests = {source: [_digest(array) for array in arrays] for source, arrays in tables.items()}
+        return content_hash([self.spec.model_dump(mode="json"), self.overall_rate, digests])[:_VERSION_DIGITS]
+
+    def only(self, names: Collection[str]) -> HistoryDefinition:
+        """The definition of some of the fields, in their order here: their numbers are the same, its states smaller."""
+        fields = tuple(one for one in self.spec.fields if one.name in names)
+        sources: set[str] = {one.vectors for one in fields if isinstance(one, TasteField)}
+        vectors = {source: one for source, one in self.vectors.items() if source in sources}
+        neighbours = self.neighbours if "item_item" in sources else Neighbours.empty()
+        spec = self.spec.model_copy(update={"fields": fields})
+        return HistoryDefinition(spec, self.overall_rate, vectors, neighbours)
 
     @property
     def _sources(self) -> set[str]:
@@ -192,3 +213,10 @@ class HistoryDefinition:
             digests = {s: content_hash(self.vectors[s].vectors.round(5).tolist()) for s in tastes}
             parts += [spec.smoothing, self.overall_rate, spec.prior_taste, spec.prior_level, digests]
         return StateLayout(owner, sums, tiled, last, tastes, spec.delay_us, content_hash(parts)[:16])
+
+
+def _digest(array: NDArray[Any]) -> str:
+    """sha256 of an array's type, shape and numbers."""
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

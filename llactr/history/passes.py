@@ -21,7 +21,7 @@ from llactr.history.features import item_features, user_features
 from llactr.history.neighbours import Neighbours, NeighbourSums
 from llactr.history.states import KeyStates, fold
 
-__all__ = ["history_rows", "neighbours_before", "residuals_of", "states_at", "with_neighbours"]
+__all__ = ["history_rows", "neighbours_before", "past_counts", "residuals_of", "states_at", "with_neighbours"]
 
 _KEYS_AT_ONCE = 50_000
 _ROWS_AT_ONCE = 8192
@@ -33,6 +33,7 @@ def history_rows(
     rows: Events | None = None,
     *,
     neighbour_steps: int = 50,
+    frozen: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """History fields of rows, each from the events that count for it.
 
@@ -44,6 +45,8 @@ def history_rows(
         rows: candidates at moments, whose outcomes are not read; the events themselves by default.
         neighbour_steps: how many times over the events the item-item table is made anew. A row reads the table made
             of events before its step. 0 reads the definition's own table for all rows, as a service does.
+        frozen: (R,) rows that read the definition's own table all the same: those after training. The others alone say
+            over which events the steps go.
 
     Returns:
         (R, H) float32; see `features`.
@@ -59,8 +62,9 @@ def history_rows(
     for states, at in of_items:
         for name, column in item_features(definition, states, rows.time[at]).items():
             found[at, places[name]] = column
-    step = _steps(definition, events, rows, neighbour_steps)
-    tables = neighbours_before(definition, events, residuals, step.starts) if step.starts else [definition.neighbours]
+    step = _steps(definition, events, rows, neighbour_steps, frozen)
+    tables = neighbours_before(definition, events, residuals, step.starts) if step.starts else []
+    tables.append(definition.neighbours)
     definitions = [replace(definition, neighbours=table) for table in tables]
 
     layout = definition.user
@@ -72,6 +76,14 @@ def history_rows(
             for name, column in values.items():
                 found[at[mine], places[name]] = column
     return found
+
+
+def past_counts(definition: HistoryDefinition, events: Events, rows: Events) -> NDArray[np.int64]:
+    """(R,) how many events of a row's user count for it."""
+    events = events.counted()
+    distinct = np.unique(np.concatenate([events.user, rows.user]))
+    codes, row_codes = np.searchsorted(distinct, events.user), np.searchsorted(distinct, rows.user)
+    return counts_before(codes, events.time + definition.user.delay_us, row_codes, rows.time)
 
 
 def residuals_of(definition: HistoryDefinition, events: Events) -> NDArray[np.float32]:
@@ -86,12 +98,18 @@ def residuals_of(definition: HistoryDefinition, events: Events) -> NDArray[np.fl
     return found
 
 
-def with_neighbours(definition: HistoryDefinition, events: Events) -> HistoryDefinition:
-    """The definition with the item-item table of all events: the one that a service reads until it is made anew."""
+def with_neighbours(definition: HistoryDefinition, events: Events, *, before: int | None = None) -> HistoryDefinition:
+    """The definition with the item-item table that a service reads until it is made anew.
+
+    Args:
+        definition: of the dataset.
+        events: what happened.
+        before: a moment in microseconds; events that were known by then count. All of them by default.
+    """
     events = events.counted()
     if not len(events):
         return definition
-    after = int(events.time.max()) + definition.user.delay_us + 1
+    after = int(events.time.max()) + definition.user.delay_us + 1 if before is None else before
     residuals = residuals_of(definition, events)
     return replace(definition, neighbours=neighbours_before(definition, events, residuals, [after])[0])
 
@@ -134,14 +152,18 @@ class _Steps:
     of_rows: NDArray[np.int64]
 
 
-def _steps(definition: HistoryDefinition, events: Events, rows: Events, count: int) -> _Steps:
-    """Moments that cut the events into equal parts, and the part of each row."""
+def _steps(
+    definition: HistoryDefinition, events: Events, rows: Events, count: int, frozen: NDArray[np.bool_] | None
+) -> _Steps:
+    """Moments that cut the events into equal parts, and the part of each row; that behind all is of frozen rows."""
     needed = any(getattr(field, "vectors", None) == "item_item" for field in definition.spec.fields)
-    if not needed or not count or not len(events):
+    last = np.zeros(len(rows), np.bool_) if frozen is None else frozen
+    if not needed or not count or not len(events) or last.all():
         return _Steps([], np.zeros(len(rows), np.int64))
-    cuts = np.unique(events.time[np.linspace(0, len(events) - 1, count + 1).astype(np.int64)[:-1]])
+    upto = int(np.searchsorted(events.time, rows.time[~last].max(), side="right")) if last.any() else len(events)
+    cuts = np.unique(events.time[np.linspace(0, max(upto - 1, 0), count + 1).astype(np.int64)[:-1]])
     of_rows = (np.searchsorted(cuts, rows.time, side="right") - 1).clip(min=0)
-    return _Steps([int(cut) for cut in cuts], of_rows)
+    return _Steps([int(cut) for cut in cuts], np.where(last, len(cuts), of_rows))
 
 
 def states_at(

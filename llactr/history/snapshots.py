@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from llactr.columns import EVENT_TIMESTAMP
+from llactr.columns import EVENT_TIMESTAMP, STATE
 from llactr.history.definition import HistoryDefinition
 from llactr.history.encoding import encode
 from llactr.history.events import Events
@@ -47,28 +47,41 @@ def snapshots(definition: HistoryDefinition, events: Events, *, owner: Literal["
             {
                 "key": pa.array(keys[rows][at]),
                 EVENT_TIMESTAMP: pa.array(known[rows][at] + 1).cast(_TIMESTAMP),
-                "state": pa.array(encoded, pa.binary()),
+                STATE: pa.array(encoded, pa.binary()),
             }
         )
 
 
 def newest_states(
-    definition: HistoryDefinition, events: Events, *, owner: Literal["user", "item"]
+    definition: HistoryDefinition,
+    events: Events,
+    *,
+    owner: Literal["user", "item"],
+    keys: NDArray[np.uint64] | None = None,
 ) -> Iterator[tuple[int, KeyState]]:
     """Each key's hash with its state after all events: what fills an empty online store.
 
     It equals what pushing the events one by one would have left.
+
+    Args:
+        definition: of the dataset.
+        events: what happened.
+        owner: whose states.
+        keys: hashes of those that are wanted; all by default.
     """
     layout = definition.user if owner == "user" else definition.item
     events = events.counted()
-    keys, others, values = _sides(definition, events, owner)
-    distinct, codes = np.unique(keys, return_inverse=True)
+    mine, others, values = _sides(definition, events, owner)
+    if keys is not None:
+        wanted = np.flatnonzero(np.isin(mine, keys))
+        events, mine, others, values = events.take(wanted), mine[wanted], others[wanted], values[wanted]
+    distinct, codes = np.unique(mine, return_inverse=True)
     newest = np.full(len(distinct), np.iinfo(np.int64).min)
     np.maximum.at(newest, codes, events.time)
     waiting = np.flatnonzero(events.time + layout.delay_us >= newest[codes])
     waiting = waiting[np.argsort(codes[waiting], kind="stable")]
     starts = np.searchsorted(codes[waiting], np.arange(len(distinct) + 1))
-    for states, at in states_at(definition, layout, keys, others, events, values, distinct, newest):
+    for states, at in states_at(definition, layout, mine, others, events, values, distinct, newest):
         for number, key in enumerate(at):
             rows = waiting[starts[key] : starts[key + 1]]
             pending = (others[rows], events.time[rows], values[rows])

@@ -90,12 +90,15 @@ def fit_item_vectors(
     return ItemVectors(hashes[order], z[order])
 
 
-def category_vectors(columns: Sequence[Sequence[Sequence[str]]], *, min_count: int = 2) -> NDArray[np.float32]:
+def category_vectors(
+    columns: Sequence[Sequence[Sequence[str]]], *, min_count: int = 2, max_values: int = 512
+) -> NDArray[np.float32]:
     """Multi-hot vectors (I, C) of items' categories, each column scaled to a norm of 1 per item.
 
     Args:
         columns: per field, the I items' lists of values.
         min_count: values that fewer items have are left out.
+        max_values: of a column, those that most items have.
     """
     blocks = []
     for lists in columns:
@@ -103,7 +106,8 @@ def category_vectors(columns: Sequence[Sequence[Sequence[str]]], *, min_count: i
         for values in lists:
             for value in set(values):
                 counts[value] = counts.get(value, 0) + 1
-        places = {value: at for at, value in enumerate(sorted(v for v, n in counts.items() if n >= min_count))}
+        frequent = sorted((-n, value) for value, n in counts.items() if n >= min_count)[:max_values]
+        places = {value: at for at, value in enumerate(sorted(value for _, value in frequent))}
         block = np.zeros((len(lists), len(places)), np.float32)
         for row, values in enumerate(lists):
             for value in values:

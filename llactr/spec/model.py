@@ -261,6 +261,21 @@ class DatasetSpec(_Model):
         """The fields whose values have texts, in the spec's order."""
         return tuple(f for f in self.fields if isinstance(f, CategoricalField | MultiValuedField) and f.value_text)
 
+    @property
+    def past(self) -> HistorySpec | None:
+        """What arms with history read: `history`, or its defaults where the spec has none; None without users or items.
+
+        A default field that has the name of one of the spec's gets an ending.
+        """
+        if self.history is not None or not {"user", "item"} <= set(self.entities):
+            return self.history
+        section, taken = HistorySpec(), self._taken_names()
+        fields = tuple(
+            field.model_copy(update={"name": f"{field.name}_before"}) if field.name in taken else field
+            for field in section.fields
+        )
+        return section.model_copy(update={"fields": fields})
+
     def owned_by(
         self, owner: Owner
     ) -> tuple[CategoricalField | NumericField | TimestampPartField | MultiValuedField, ...]:
@@ -297,10 +312,15 @@ class DatasetSpec(_Model):
         missing = [owner for owner in ("user", "item") if owner not in self.entities]
         if missing:
             raise ValueError(f"'history' needs entities 'user' and 'item', {missing[0]!r} is missing")
-        taken = {name.lower() for name in (*self.field_names, *(e.join_key for e in self.entities.values()))} | RESERVED
+        taken = self._taken_names()
         for name in self.history.field_names:
             if name.lower() in taken:
                 raise ValueError(f"history field {name!r} has the name of another field or key: rename it")
+
+    def _taken_names(self) -> frozenset[str]:
+        """Names that no field of history may have, in lower case."""
+        keys = (entity.join_key for entity in self.entities.values())
+        return frozenset(name.lower() for name in (*self.field_names, *keys)) | RESERVED
 
     def _check_value_texts(self) -> None:
         """A text made of other fields belongs to a field that reads the join key they hang on."""

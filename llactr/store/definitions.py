@@ -6,7 +6,7 @@
 | view `value_semantics` | dataset, field, value, semantics_version | the vector of a value's text |
 | view `semantics_release` | dataset | the version that is current from a moment on |
 | view `<dataset>__user`, `<dataset>__item` | the entity's join key | the fields of users, of items |
-| view `<dataset>__user_history`, `..item_history` | the entity's join key | the state of a key's history, as bytes |
+| view `<dataset>__user_history`, `..item_history` | that, history_version | states of history, as bytes |
 | service `<dataset>__ctr` | all of these | what one row of a training set, or one request, needs |
 """
 
@@ -28,11 +28,14 @@ from llactr.columns import (
     ENCODER,
     EVENT_TIMESTAMP,
     FIELD,
+    HISTORY_VERSION,
     SEMANTICS_VERSION,
+    STATE,
     TEXT,
     VALUE,
     VECTOR,
 )
+from llactr.datasets import table_files
 from llactr.errors import InputError, NotReadyError, SpecError
 from llactr.spec import DatasetSpec, EntityOwner, Field, NumericField, TimestampPartField, load_spec
 from llactr.store.names import PhysicalNames
@@ -72,6 +75,8 @@ def definitions(workspace: Workspace) -> list[FeastObject]:
     release = next(o for o in objects if isinstance(o, FeatureView) and o.name == SEMANTICS_RELEASE)
     for spec in specs:
         objects += dataset_definitions(workspace, spec, release=release)
+    if any(isinstance(o, FeatureView) and HISTORY_VERSION in o.entities for o in objects):
+        objects.insert(0, _history_entity())
     return objects
 
 
@@ -148,7 +153,7 @@ def dataset_definitions(workspace: Workspace, spec: DatasetSpec, *, release: Fea
         )
         objects.append(entity)
         history = workspace.offline_table(spec.name, f"{owner}_history")
-        if spec.history is not None and history.is_dir():  # a view over no file at all cannot be read
+        if table_files(history):  # a view over no file at all cannot be read
             objects.append(_history_view(spec, names, owner, entity=entity, table=history))
         fields = names.stored_fields(owner)
         if not fields:
@@ -196,11 +201,23 @@ def _history_view(
     return FeatureView(
         name=names.history_view(owner),
         description=f"what counts of the past of {spec.name}'s {owner}s from a moment on; see llactr.history",
-        entities=[entity],
+        entities=[entity, _history_entity()],
         ttl=FOREVER,
-        schema=[Feature(name=key, dtype=String), Feature(name="state", dtype=Bytes)],
+        schema=[
+            Feature(name=key, dtype=String),
+            Feature(name=HISTORY_VERSION, dtype=String),
+            Feature(name=STATE, dtype=Bytes),
+        ],
         source=_source(names.history_view(owner), table, {stored: key} if key != stored else None),
-        tags={"dataset": spec.name},
+        tags={DATASET: spec.name},
+    )
+
+
+def _history_entity() -> Entity:
+    return Entity(
+        name=HISTORY_VERSION,
+        value_type=ValueType.STRING,
+        description="Content hash of a history definition: states of two versions live side by side",
     )
 
 

@@ -14,7 +14,16 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 
-from llactr.columns import CREATED_TIMESTAMP, DATASET, EVENT_TIMESTAMP, FIELD, LABEL, SEMANTICS_VERSION, SPLIT
+from llactr.columns import (
+    CREATED_TIMESTAMP,
+    DATASET,
+    EVENT_TIMESTAMP,
+    FIELD,
+    HISTORY_VERSION,
+    LABEL,
+    SEMANTICS_VERSION,
+    SPLIT,
+)
 from llactr.errors import SpecError
 from llactr.spec import CategoricalField, DatasetSpec, EntityOwner, Field, MultiValuedField
 
@@ -27,7 +36,7 @@ _PLAIN = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _TAKEN = frozenset(
     {
         ROW_ID, EVENT_TIMESTAMP, CREATED_TIMESTAMP, "event_expire_timestamp", "entity_row_id", "rn", LABEL,
-        DATASET, FIELD, SEMANTICS_VERSION, SPLIT,
+        DATASET, FIELD, SEMANTICS_VERSION, HISTORY_VERSION, SPLIT,
     }
 )  # fmt: skip
 

@@ -9,9 +9,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from llactr.columns import EVENT_TIMESTAMP, TIMESTAMP
+from llactr.history import Events, HistoryDefinition, history_rows
 from llactr.spec import DatasetSpec
 from llactr.store.feast.open import open_store
-from llactr.store.training import rows_as_of_their_time
+from llactr.store.history import events_of
+from llactr.store.training import events_table, rows_as_of_their_time
 from llactr.store.value_vectors import find_value_vectors
 from llactr.workspace import Workspace
 
@@ -51,3 +54,15 @@ class OfflineReader:
             StoreError: Feast failed.
         """
         return find_value_vectors(self._workspace, self.spec, version, values, config=self._config)
+
+    def history(self, definition: HistoryDefinition, rows: pa.Table) -> NDArray[np.float32]:
+        """(N, H) history numbers of rows that `features` gave, each by the events that counted at its moment.
+
+        Cost: one pass over all events of the dataset.
+        """
+        everything = events_of(self.spec, events_table(self._workspace, self.spec))
+        keys = {owner: rows[entity.join_key].to_pylist() for owner, entity in self.spec.entities.items()}
+        users, items = (["" if key is None else key for key in keys[owner]] for owner in ("user", "item"))
+        moments = rows[EVENT_TIMESTAMP].cast(TIMESTAMP).cast(pa.int64()).to_numpy()
+        asked = Events.of(users, items, moments, np.zeros(len(moments), np.float32))
+        return history_rows(definition, everything, asked, neighbour_steps=0)

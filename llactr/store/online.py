@@ -23,7 +23,9 @@ from llactr.columns import (
     ENCODER,
     EVENT_TIMESTAMP,
     FIELD,
+    HISTORY_VERSION,
     SEMANTICS_VERSION,
+    STATE,
     TIMESTAMP,
     VALUE,
     VECTOR,
@@ -31,9 +33,10 @@ from llactr.columns import (
 from llactr.errors import DataError, NotReadyError
 from llactr.spec import DatasetSpec, EntityOwner, Field
 from llactr.store.feast.failures import store_failures
-from llactr.store.feast.messages import EntityKey, Value, decoder, entity_key, text_of, vector_of
+from llactr.store.feast.messages import EntityKey, Value, bytes_of, decoder, entity_key, text_of, vector_of
 from llactr.store.feast.open import open_store
 from llactr.store.field_vectors import assemble_field_vectors
+from llactr.store.history.requests import history_of_rows
 from llactr.store.marks import Marks
 from llactr.store.names import PhysicalNames
 from llactr.store.raw import raw_values
@@ -42,6 +45,7 @@ from llactr.transforms import normalize_key, raw_column, raw_type
 from llactr.workspace import Workspace
 
 if TYPE_CHECKING:
+    from llactr.history import HistoryDefinition
     from llactr.semantics import FieldVectors
 
 __all__ = ["OnlineReader"]
@@ -118,14 +122,19 @@ class OnlineReader:
             columns[raw_column(field)] = raw_values(source, field)
         return pa.table(columns)
 
-    def require_whole(self) -> None:
+    def require_whole(self, *, history: bool = False) -> None:
         """Checks that all views of the dataset were brought online whole; `features` of one that was not has nulls.
+
+        Args:
+            history: whether states of history are read as well.
 
         Raises:
             NotReadyError: one was never filled, or its first filling has not ended.
             StoreError: the store did not answer.
         """
         views = [*(view.name for view in self._views.values()), FIELD_SEMANTICS]
+        if history:
+            views += [self._view(self._names.history_view(owner)).name for owner in self.spec.entities]
         with store_failures("reading what is online", then="run 'llactr materialize'"):
             self._online()
             marks = Marks(self._store.config, self._store.provider.online_store).read(views)
@@ -184,6 +193,39 @@ class OnlineReader:
             if vector is not None:
                 found.setdefault(field, {})[value] = vector
         return found
+
+    def history(self, definition: HistoryDefinition, rows: pa.Table) -> NDArray[np.float32]:
+        """(N, H) history numbers of rows that `features` gave, from the states of the definition's version.
+
+        Raises:
+            NotReadyError: the views of states are not registered.
+            StoreError: the store did not answer, or a state is damaged.
+        """
+
+        def read(owner: EntityOwner, keys: Sequence[str]) -> list[bytes | None]:
+            return self.history_states(definition.version, owner, keys)
+
+        return history_of_rows(self.spec, definition, rows, read)
+
+    def history_states(self, version: str, owner: EntityOwner, keys: Sequence[str]) -> list[bytes | None]:
+        """The states of some keys' history: `llactr.history.KeyState.to_bytes`; None for a key that has none.
+
+        With the version bound it is the `ReadStates` that `llactr.history.request_history` takes; any other reader of
+        the online store offers the same: (owner, distinct keys) -> bytes or None, in that order.
+
+        Args:
+            version: of the history definition, as a bundle is pinned to it.
+            owner: whose.
+            keys: distinct join keys.
+
+        Raises:
+            NotReadyError: the view is not registered.
+            StoreError: the store did not answer.
+        """
+        name = self._names.join_key(owner)
+        asked = [entity_key({name: key, HISTORY_VERSION: version}) for key in keys]
+        rows = self._read(self._view(self._names.history_view(owner)), asked, [STATE])
+        return [bytes_of(row.get(STATE)) if row else None for row in rows]
 
     def _entity_features(self, owner: EntityOwner, keys: pa.Array) -> dict[str, pa.ChunkedArray]:
         """The stored fields of a user or item for a column of keys, which may repeat or be null."""

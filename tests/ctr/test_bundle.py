@@ -12,9 +12,12 @@ import pytest
 import torch
 
 from llactr.ctr import BACKBONES, BackboneName, Bundle, CTRModel, EnhancementConfig, ModelConfig, predict
+from llactr.ctr.history_arms import history_input
 from llactr.errors import BundleError, DataError
+from llactr.history import HistoryDefinition
+from llactr.manifest import file_hash, sealed
 from llactr.semantics import FieldVectors
-from llactr.spec import DatasetSpec
+from llactr.spec import DatasetSpec, HistorySpec, WindowField
 from llactr.transforms import Transform
 from tests.specs import field, spec_of
 
@@ -106,7 +109,7 @@ def test_a_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:
 def test_a_bundle_of_another_format_is_refused(saved: Path) -> None:
     facts = json.loads((saved / "bundle.json").read_text())
     (saved / "bundle.json").write_text(json.dumps(facts | {"format": 99}))
-    with pytest.raises(BundleError, match="has format 99, this version reads 1: run 'llactr train'"):
+    with pytest.raises(BundleError, match="has format 99, this version reads 1 and 2: run 'llactr train'"):
         Bundle.load(saved)
 
 
@@ -156,3 +159,72 @@ def test_vectors_that_were_changed_under_their_version_are_refused() -> None:
 def test_rows_without_a_field_are_refused() -> None:
     with pytest.raises(DataError, match="tags"):
         make_bundle().score(rows().drop_columns(["tags"]))
+
+
+def history_bundle() -> Bundle:
+    spec_fields = tuple(
+        WindowField(name=name, description="of the past", kind="window", owner="item", measure=measure)
+        for name, measure in (("seen", "count"), ("liked", "rate"))
+    )
+    definition = HistoryDefinition(HistorySpec(fields=spec_fields), 0.3)
+    config = ModelConfig.model_validate(
+        {"backbone": "fm", "init_std": 0.3, "history": history_input(definition.spec).model_dump()}
+    )
+    transform = Transform.fit(spec(), rows())
+    model = CTRModel(config, transform.layout, seed=4)
+    assert model.history is not None
+    model.history.fit(PAST)
+    return Bundle.of(
+        model, spec=spec(), transform=transform, vectors=field_vectors(), metrics={}, history=definition
+    )  # fmt: skip
+
+
+PAST = np.array([[0, np.nan], [1, 0.25], [2, 0.5], [0.5, 0.1]], np.float32)
+
+
+def test_a_bundle_with_history_scores_rows_with_their_past(tmp_path: Path) -> None:
+    made = history_bundle()
+    made.save(tmp_path / "bundle")
+    loaded = Bundle.load(tmp_path / "bundle")
+    assert loaded.history is not None
+    assert made.history is not None
+    assert loaded.history.version == made.history.version
+    assert np.array_equal(loaded.score(rows(), PAST), made.score(rows(), PAST))
+    assert not np.array_equal(loaded.score(rows(), PAST), loaded.score(rows(), PAST[::-1].copy()))
+    assert json.loads((tmp_path / "bundle" / "bundle.json").read_text())["format"] == 2, "older versions refuse it"
+    with pytest.raises(
+        DataError,
+        match="the bundle's model reads history: give the rows' history numbers as well, or score in the workspace",
+    ):
+        loaded.score(rows())
+    with pytest.raises(DataError, match="the bundle's model reads no history, and history numbers were given"):
+        make_bundle().score(rows(), PAST)
+
+
+def test_a_bundle_without_history_is_written_as_ever(saved: Path) -> None:
+    facts = json.loads((saved / "bundle.json").read_text())
+    assert facts["format"] == 1
+    assert "history_version" not in facts
+
+
+@pytest.mark.parametrize("name", ["history.json", "history.safetensors"])
+def test_a_damaged_history_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    history_bundle().save(tmp_path)
+    path = tmp_path / "history" / name
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(BundleError, match=f"is damaged: history/{name} is not the file that was saved"):
+        Bundle.load(tmp_path)
+
+
+def test_the_history_of_another_bundle_is_refused(tmp_path: Path) -> None:
+    """Its numbers would be of another rate, and of other states."""
+    made = history_bundle()
+    made.save(tmp_path)
+    assert made.history is not None
+    dataclasses.replace(made.history, overall_rate=0.4).save(tmp_path / "history")
+    facts = json.loads((tmp_path / "bundle.json").read_text())
+    files = facts["files"] | {f"history/{p.name}": file_hash(p) for p in (tmp_path / "history").iterdir()}
+    facts = {name: value for name, value in facts.items() if name != "sha256_of_the_rest"} | {"files": files}
+    (tmp_path / "bundle.json").write_text(json.dumps(sealed(facts)))
+    with pytest.raises(BundleError, match=r"is damaged: history/ has the version .*, the model was trained with"):
+        Bundle.load(tmp_path)

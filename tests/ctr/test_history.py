@@ -9,7 +9,7 @@ import torch
 from llactr.ctr import BACKBONES, CTRData, CTRModel, ModelConfig, Split, TrainConfig, predict, train
 from llactr.ctr.config import HistoryInputConfig
 from llactr.ctr.history import HistoryInput, with_history
-from llactr.errors import DataError, InputError
+from llactr.errors import DataError
 from llactr.transforms import FieldLayout
 
 LAYOUT = FieldLayout(("user", "genres", "item"), (5, 6, 7), (1, 2, 1))
@@ -149,9 +149,24 @@ def test_unknown_additive_fields_are_refused() -> None:
         HistoryInputConfig(names=NAMES, additive=("other",))
 
 
-def test_pair_weights_of_an_enhancement_need_additive_history() -> None:
-    config = ModelConfig.model_validate(
-        {"backbone": "fm", "settings": {}, "enhancement": {}, "history": {"names": NAMES}}
-    )
-    with pytest.raises(InputError, match="FIE weighs pairs of fields with ids"):
-        CTRModel(config, LAYOUT, torch.randn(3, 8))
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_pair_weights_of_an_enhancement_leave_pairs_with_history_alone(backbone: str) -> None:
+    """What FIE adds to the logit is the weighted sum over pairs of fields with ids, worked out pair by pair."""
+    ids, history = rows(20)
+    vectors = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
+    config = model_of(backbone).config.model_dump(mode="json")
+    dropless = {} if backbone in {"fm", "fwfm", "fmfm"} else {"dropout": 0.0}
+    found = []
+    for lambda_fie in (0.0, 0.5):
+        enhanced = config | {"enhancement": {"fre": False, "lambda_fie": lambda_fie}, "settings": dropless}
+        model = CTRModel(ModelConfig.model_validate(enhanced), LAYOUT, vectors, seed=3).eval()
+        with torch.no_grad():
+            found.append(model(torch.from_numpy(with_history(ids, history))))
+    assert model.enhancement is not None
+    with torch.no_grad():
+        weights = model.enhancement.pair_weights(None).vectors[0]
+        lookup = model.embedding.lookup(torch.from_numpy(ids))
+        e = model.embedding.embed(lookup, ids=torch.from_numpy(ids), field_major=False)  # B x F x D
+        pairs = [(0, 1), (0, 2), (1, 2)]
+        expected = torch.stack([weights[at] * (e[:, i] * e[:, j]).sum(1) for at, (i, j) in enumerate(pairs)]).sum(0)
+    np.testing.assert_allclose((found[1] - found[0]).numpy(), expected.numpy(), atol=2e-5)

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from llactr.datasets import append_offline_tables, table_files, write_offline_tables
-from llactr.datasets.cautions import odd_periods, rows_ahead, unread_sections
+from llactr.datasets.cautions import odd_periods, rows_ahead
 from llactr.errors import DataError
-from llactr.spec import DatasetSpec, HistorySpec
+from llactr.spec import DatasetSpec
 from llactr.workspace import Workspace
 
 SpecOf = Callable[..., DatasetSpec]
@@ -137,14 +137,3 @@ def test_infinite_context_numbers_are_said(clicks: Path, clicks_spec: SpecOf, wo
     assert [text for text in summary.warnings if "wait" in text] == [
         "field 'wait' is infinite in 2 events, and no request can say so: leave the value out there, or write a number"
     ]
-
-
-def test_a_history_that_no_command_reads_yet_is_said(
-    clicks: Path, clicks_spec: SpecOf, workspace: Workspace
-) -> None:  # fmt: skip
-    """Nobody may believe that a model has learned from the past because the spec asks for it."""
-    spec = clicks_spec()
-    assert unread_sections(spec) == ()
-    asking = spec.model_copy(update={"history": HistorySpec()})
-    summary = write_offline_tables(asking, workspace, clicks)
-    assert any("'history' is checked and kept, but no command trains with it" in said for said in summary.warnings)

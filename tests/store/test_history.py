@@ -8,13 +8,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from feast import FeatureView
 
 from llactr import store
-from llactr.history import HistoryDefinition, KeyState, KeyStates, features, history_rows
+from llactr.history import (
+    HistoryDefinition,
+    KeyState,
+    KeyStates,
+    features,
+    history_rows,
+    key_hashes,
+    newest_states,
+)
 from llactr.spec import DatasetSpec, HistorySpec, WindowField
 from llactr.store.feast.open import open_store
-from llactr.store.history import events_of, write_snapshots
+from llactr.store.history import events_of, known_versions, write_snapshots, write_states
 from llactr.store.names import PhysicalNames
 from llactr.workspace import Workspace
 from tests.store.store_workspace import FIELDS, TIMESTAMP, Offline, at, spec_of
@@ -48,6 +57,7 @@ def joined_states(
     names = PhysicalNames(spec)
     key, layout = names.join_key(owner), getattr(definition, owner)
     entities = pd.DataFrame({"row": np.arange(len(events)), key: events[spec.entities[owner].join_key].to_pandas()})
+    entities["history_version"] = definition.version
     entities["event_timestamp"] = events["event_timestamp"].to_pandas()
     job = open_store(workspace).get_historical_features(entities, [f"{names.history_view(owner)}:state"])
     found = job.to_arrow().sort_by("row")
@@ -94,3 +104,75 @@ def test_views_of_history_come_with_the_first_snapshots(tmp_path: Path) -> None:
     assert views() == set()
     write_snapshots(workspace, spec, HistoryDefinition(history_spec(), 0.4), drawn_events())
     assert views() == {"small__user_history", "small__item_history"}
+
+
+def with_events(workspace: Workspace, spec: DatasetSpec, table: pa.Table, name: str) -> None:
+    folder = workspace.offline_table(spec.name, "events")
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, folder / f"part-{name}.parquet")
+
+
+def newest_of(workspace: Workspace, spec: DatasetSpec, version: str, owner: Any) -> dict[str, tuple[Any, bytes]]:
+    """Each key's newest row, as `materialize` takes it: by event timestamp, then by creation."""
+    folder = workspace.offline_table(spec.name, f"{owner}_history")
+    rows = pa.concat_tables([pq.read_table(path) for path in folder.glob("*.parquet")])
+    found: dict[str, tuple[Any, bytes]] = {}
+    for row in rows.sort_by([("event_timestamp", "ascending"), ("created_timestamp", "ascending")]).to_pylist():
+        if row["history_version"] == version:
+            found[row[f"{owner}_id"]] = (row["event_timestamp"], row["state"])
+    return found
+
+
+def test_new_events_are_pushed_onto_the_states_there_are(tmp_path: Path) -> None:
+    workspace = Workspace.at(tmp_path)
+    spec = spec_of(FIELDS).model_copy(update={"history": history_spec()})
+    table = drawn_events(80)
+    definition = HistoryDefinition(history_spec(), 0.4)
+    with_events(workspace, spec, table.slice(0, 70), "00000")
+    first = write_states(workspace, spec, definition)
+    assert (first.anew, first.events, first.states) == (True, 70, 9), "4 users and 5 items"
+    assert write_states(workspace, spec, definition).states == 0
+    before = {owner: newest_of(workspace, spec, definition.version, owner) for owner in ("user", "item")}
+    # The late one comes after newer events of its key.
+    late = table.slice(70, 3).set_column(
+        2, "event_timestamp", pa.array([at(1.0), *table["event_timestamp"].slice(71, 2).to_pylist()], TIMESTAMP)
+    )
+    with_events(workspace, spec, late, "00001-new")
+    second = write_states(workspace, spec, definition)
+    assert (second.anew, second.events) == (False, 3)
+    users, items = set(late["user_id"].to_pylist()), set(late["item_id"].to_pylist())
+    assert second.states == len(users) + len(items)
+    everything = pa.concat_tables([table.slice(0, 70), late])
+    events = events_of(spec, everything)
+    for owner, touched in (("user", users), ("item", items)):
+        after = newest_of(workspace, spec, definition.version, owner)
+        layout = getattr(definition, owner)
+        expected = dict(newest_states(definition, events, owner=owner))
+        hashes = dict(zip(after, key_hashes(after).tolist(), strict=True))
+        for key, (moment, content) in after.items():
+            if key not in touched:
+                assert (moment, content) == before[owner][key]
+                continue
+            assert moment > before[owner][key][0], "a store keeps the row with the newest time"
+            found, wanted = KeyState.from_bytes(definition, layout, content), expected[hashes[key]]
+            now = int(events.time.max()) + 3600 * 1_000_000
+            np.testing.assert_allclose(found.at(now).sums, wanted.at(now).sums, rtol=1e-6)
+            assert found.at(now).count == wanted.at(now).count
+
+
+def test_states_of_two_versions_lie_side_by_side_and_other_events_make_them_anew(tmp_path: Path) -> None:
+    workspace = Workspace.at(tmp_path)
+    spec = spec_of(FIELDS).model_copy(update={"history": history_spec()})
+    one, two = HistoryDefinition(history_spec(), 0.4), HistoryDefinition(history_spec(), 0.5)
+    with_events(workspace, spec, drawn_events(40), "00000")
+    assert write_states(workspace, spec, one).states == write_states(workspace, spec, two).states == 9
+    assert known_versions(workspace, "small") == tuple(sorted((one.version, two.version)))
+    kept = newest_of(workspace, spec, two.version, "item")
+    with_events(workspace, spec, drawn_events(30), "00000")  # ingested anew: fewer events than there were
+    again = write_states(workspace, spec, one)
+    assert (again.anew, again.events) == (True, 30)
+    assert newest_of(workspace, spec, two.version, "item") == kept
+    states = newest_of(workspace, spec, one.version, "item")
+    counts = [int(KeyState.from_bytes(one, one.item, content).folded.count[0]) for _, content in states.values()]
+    pending = [len(KeyState.from_bytes(one, one.item, content).pending[1]) for _, content in states.values()]
+    assert sum(counts) + sum(pending) == 30

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from llactr.ctr.config import BackboneName, EnhancementConfig, ValuesConfig
+from llactr.ctr.history_arms import HISTORY_ARMS, HistoryArm, parted
 
-__all__ = ["TrainArm", "TrainJobConfig", "enhancement_of", "has_values"]
+__all__ = ["TRAIN_ARMS", "TrainJobConfig", "enhancement_of", "has_values", "history_arm"]
 
-TrainArm = Literal["plain", "fre", "fie", "paper", "values", "fre values", "fie values", "both"]
-"""What a bundle's model uses: nothing, the field vectors (FRE, FIE, or both as `paper`), the value vectors, or all."""
+TRAIN_ARMS = ("plain", "fre", "fie", "paper", "values", "fre values", "fie values", "both")
+"""What a bundle's model uses: nothing, the field vectors (FRE, FIE, or both as `paper`), the value vectors, or all.
+
+Each but `plain` may have a history part behind it, or a history part stands alone; see `llactr.ctr.history_arms`.
+"""
 
 _FIELDS: Mapping[str, tuple[bool, bool]] = {
     "fre": (True, False), "fre values": (True, False), "fie": (False, True), "fie values": (False, True),
@@ -32,7 +36,7 @@ class TrainJobConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     backbone: BackboneName = "deepfm"
-    arm: TrainArm | None = None
+    arm: str | None = None
     seed: int = Field(default=0, ge=0)
     enhancement: EnhancementConfig = EnhancementConfig()
     values: ValuesConfig = ValuesConfig()
@@ -45,24 +49,33 @@ class TrainJobConfig(BaseModel):
     def _can_be_served(cls, given: object) -> str | None:
         if given is None:
             return None
-        known, name = get_args(TrainArm), str(given)
-        if name not in known:
-            if any(name.startswith(f"{one} ") for one in known):
-                raise ValueError(f"arm {name!r} cannot be trained into a bundle: choose {', '.join(known)}")
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"arm {name!r} is not known: choose {', '.join(known)}{hint}")
-        return name
+        name = str(given)
+        base, past = parted(name)
+        if base in TRAIN_ARMS and (past is None or name in {str(past), f"{base} {past}"} - {f"plain {past}"}):
+            return name
+        choice = f"choose {', '.join(TRAIN_ARMS)}, or one with history: {', '.join(HISTORY_ARMS)}"
+        if any(name.startswith(f"{one} ") for one in (*TRAIN_ARMS[1:], *HISTORY_ARMS)):
+            raise ValueError(f"arm {name!r} cannot be trained into a bundle: {choice}")
+        near = difflib.get_close_matches(name, (*TRAIN_ARMS, *HISTORY_ARMS), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"arm {name!r} is not known: {choice}{hint}")
 
 
-def enhancement_of(arm: TrainArm, settings: EnhancementConfig) -> EnhancementConfig | None:
+def enhancement_of(arm: str, settings: EnhancementConfig) -> EnhancementConfig | None:
     """How field vectors act in an arm; None without any. An arm of one of FRE and FIE switches the other off."""
-    if arm not in _FIELDS:
+    base, _ = parted(arm)
+    if base not in _FIELDS:
         return None
-    fre, fie = _FIELDS[arm]
+    fre, fie = _FIELDS[base]
     return settings if fre and fie else settings.model_copy(update={"fre": fre, "fie": fie})
 
 
-def has_values(arm: TrainArm) -> bool:
+def has_values(arm: str) -> bool:
     """Whether an arm has value vectors."""
-    return arm == "both" or arm.endswith("values")
+    base, _ = parted(arm)
+    return base == "both" or base.endswith("values")
+
+
+def history_arm(arm: str) -> HistoryArm | None:
+    """What of the past an arm reads; None for nothing."""
+    return parted(arm)[1]

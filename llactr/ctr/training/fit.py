@@ -12,8 +12,9 @@ from llactr.ctr.metrics import measure
 from llactr.ctr.model import CTRModel, predict
 from llactr.ctr.training.build import build_model, train_config
 from llactr.ctr.training.cold_start import ColdStart
-from llactr.ctr.training.config import TrainArm, TrainJobConfig, enhancement_of, has_values
+from llactr.ctr.training.config import TrainJobConfig, enhancement_of, has_values, history_arm
 from llactr.ctr.training.data import CTRData
+from llactr.ctr.training.history import RowHistory, history_of
 from llactr.ctr.training.join import join
 from llactr.ctr.training.trainer import EpochRecord, TrainResult, train
 from llactr.ctr.training.training_set import TrainingSet
@@ -21,6 +22,7 @@ from llactr.ctr.values.embedding import ValueTables
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, Step, StepOutcome, StepResult
 from llactr.store import read_value_vectors
+from llactr.store.history import write_states
 from llactr.store.ingested import dataset_spec, values_hash
 from llactr.store.vectors.summaries import current_values_version
 from llactr.workspace import Workspace
@@ -59,15 +61,21 @@ class TrainMetrics(_Model):
 
 
 class TrainSummary(StepResult):
-    """A bundle: what it uses, the versions that it is pinned to, its metrics, and how training went, by epoch."""
+    """A bundle: what it uses, the versions that it is pinned to, its metrics, and how training went, by epoch.
+
+    Attributes:
+        history_notes: what of the past could not be read, in sentences.
+    """
 
     backbone: BackboneName
-    arm: TrainArm
+    arm: str
     semantics_version: str
     values_version: str | None
+    history_version: str | None
     metrics: TrainMetrics
     training: TrainConfig
     curve: tuple[EpochRecord, ...]
+    history_notes: tuple[str, ...] = ()
 
 
 def train_bundle(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[TrainSummary]:
@@ -87,12 +95,17 @@ def train_bundle(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[
     inputs = {"training_set": joined.key}
     if has_values(arm):
         inputs["values"] = values_hash(job.workspace, dataset, current_values_version(job.workspace, dataset))
+    past, history = history_arm(arm), None
+    notes: tuple[str, ...] = ()
+    if past is not None:
+        made, history = history_of(job, dataset, past, joined=joined.key, training_set=training_set)
+        inputs["history"], notes = made.key, made.result.notes
 
     def work(draft: Path, advance: Advance) -> TrainSummary:
         def shown(record: EpochRecord) -> None:
             advance(record.epoch, 0, f"epoch {record.epoch}: validation AUC {record.validation_auc:.4f}")
 
-        model, data = _model(job.workspace, spec, training_set, config, arm)
+        model, data = _model(job.workspace, spec, training_set, config, arm, history)
         cold = ColdStart.of(spec, training_set.transform, config.cold_share)
         result = train(model, data, settings, progress=shown, cold=cold)
         metrics = _metrics(model, data, result)
@@ -102,6 +115,7 @@ def train_bundle(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[
             transform=training_set.transform,
             vectors=training_set.current_vectors,
             metrics=metrics.model_dump(mode="json"),
+            history=None if history is None else history.definition,
         )
         bundle.save(draft)
         advance(1, 1, f"{config.backbone} {arm}: test AUC {metrics.test.auc:.4f}")
@@ -110,12 +124,14 @@ def train_bundle(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[
             arm=arm,
             semantics_version=bundle.version,
             values_version=bundle.values.version if bundle.values else None,
+            history_version=bundle.history.version if bundle.history else None,
             metrics=metrics,
             training=settings,
             curve=result.history,
+            history_notes=notes,
         )
 
-    return job.step(
+    outcome = job.step(
         Step.TRAIN,
         lambda key: job.workspace.artifact(
             "bundles", f"{dataset}-{config.backbone}-{arm.replace(' ', '_')}-{key[:12]}"
@@ -126,24 +142,34 @@ def train_bundle(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[
         result=TrainSummary,
         work=work,
     )
+    if history is not None:
+        with job.terminal.step("states") as advance:
+            written = write_states(job.workspace, spec, history.definition)
+            advance(1, 1, f"{written.states:,} states of {written.events:,} events")
+    return outcome
 
 
 def _model(
-    workspace: Workspace, spec: DatasetSpec, training_set: TrainingSet, config: TrainJobConfig, arm: TrainArm
+    workspace: Workspace,
+    spec: DatasetSpec,
+    training_set: TrainingSet,
+    config: TrainJobConfig,
+    arm: str,
+    history: RowHistory | None,
 ) -> tuple[CTRModel, CTRData]:
     """A fresh model of an arm, and the rows that it reads."""
     tables = None
     if has_values(arm):
         tables = _value_tables(workspace, spec, training_set, config.values)
-    model = build_model(
+    return build_model(
         training_set,
         config.backbone,
         enhancement=enhancement_of(arm, config.enhancement),
         settings=config.settings,
         seed=config.seed,
         values=tables,
+        history=history,
     )
-    return model, training_set.data if tables is None else training_set.with_values(tables)
 
 
 def _value_tables(

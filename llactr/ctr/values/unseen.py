@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from llactr.ctr.history import with_history
 from llactr.ctr.lookup import Lookup
 from llactr.ctr.model import CTRModel
 from llactr.ctr.values.projections import ValueProjections
@@ -99,6 +100,7 @@ class UnseenValues:
         ids: NDArray[np.int32],
         unseen: Mapping[str, UnseenRows],
         rows: Mapping[str, Mapping[str, NDArray[np.float32]]],
+        history: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Click probabilities (N,) float32.
 
@@ -106,7 +108,9 @@ class UnseenValues:
             ids: (N, C) local ids; unseen values are OOV.
             unseen: field -> its unseen values and the rows that hold them.
             rows: field -> value -> (D + 1,), from `rows_of`. A value without one stays out of vocabulary.
+            history: (N, H) float32 history numbers, for a model that reads them.
         """
+        read = ids if history is None else with_history(ids, history)
         row, slot, place, added, field = self._slots(ids, unseen, rows)
         scores = np.empty(len(ids), np.float32)
         for start in range(0, len(ids), _ROWS_PER_PASS):
@@ -114,7 +118,7 @@ class UnseenValues:
             here = (row >= start) & (row < stop)
             lookup = self._lookup(ids[start:stop], row[here] - start, slot[here], place[here], added, field)
             with torch.inference_mode():
-                logits = self._model(torch.from_numpy(ids[start:stop]), lookup=lookup)
+                logits = self._model(torch.from_numpy(read[start:stop]), lookup=lookup)
                 scores[start:stop] = torch.sigmoid(logits).numpy()
         return scores
 

@@ -12,7 +12,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import NULL_TIMESTAMP_INT_VALUE
 from numpy.typing import NDArray
 
-__all__ = ["EntityKey", "Value", "decoder", "entity_key", "text_of", "vector_of"]
+__all__ = ["EntityKey", "Value", "bytes_of", "decoder", "entity_key", "text_of", "vector_of"]
 
 
 def entity_key(join_keys: Mapping[str, str]) -> EntityKey:
@@ -44,6 +44,11 @@ def decoder(kind: pa.DataType) -> Callable[[Value | None], Any]:
 def text_of(value: Value | None) -> str | None:
     """A stored text."""
     return value.string_val if value is not None and value.WhichOneof("val") == "string_val" else None
+
+
+def bytes_of(value: Value | None) -> bytes | None:
+    """Stored bytes."""
+    return bytes(value.bytes_val) if value is not None and value.WhichOneof("val") == "bytes_val" else None
 
 
 def vector_of(value: Value | None) -> NDArray[np.float32] | None:

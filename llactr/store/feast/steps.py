@@ -14,6 +14,7 @@ from llactr.steps import Advance, Job, Result, Step, StepOutcome, StepResult, ou
 from llactr.store.feast.materialize import materialize
 from llactr.store.feast.online_state import online_runs, registered_views
 from llactr.store.feast.open import apply, store_identity
+from llactr.store.history import known_definitions, known_versions, states_hash, write_states
 from llactr.store.ingested import dataset_hash, dataset_spec, release_hash
 
 __all__ = ["ApplySummary", "MaterializeSummary", "apply_datasets", "materialize_datasets"]
@@ -69,6 +70,7 @@ def apply_datasets(job: Job) -> StepOutcome[ApplySummary]:
     """
     names = _ingested(job)
     specs = {name: content_hash(dataset_spec(job.workspace, name).model_dump(mode="json")) for name in names}
+    specs |= {f"history of {name}": "there" for name in names if known_versions(job.workspace, name)}
 
     def work(_: Path, advance: Advance) -> ApplySummary:
         views = apply(job.workspace)
@@ -84,14 +86,19 @@ def apply_datasets(job: Job) -> StepOutcome[ApplySummary]:
 def materialize_datasets(job: Job) -> StepOutcome[MaterializeSummary]:
     """Loads every view's newest rows into the online store.
 
+    States of history are brought up to all events first, those of every version that a bundle was trained with.
+
     Raises:
         NotReadyError: no dataset has been ingested, or nothing has been applied.
     """
     names = _ingested(job)
+    for name in names:
+        _bring_states_up(job, name)
     inputs = {name: dataset_hash(job.workspace, name) for name in names}
     values = table_files(job.workspace.semantics_table("value_semantics"))
     inputs["values"] = content_hash([path.name for path in values])
     inputs |= {f"releases of {name}": release_hash(job.workspace, name) for name in names}
+    inputs |= {f"states of {name}": states for name in names if (states := states_hash(job.workspace, name))}
 
     def work(_: Path, advance: Advance) -> MaterializeSummary:
         def shown(view: str, done: int, total: int) -> None:
@@ -113,6 +120,17 @@ def materialize_datasets(job: Job) -> StepOutcome[MaterializeSummary]:
     if not _still_online(job):
         job = replace(job, force=True)
     return _shared_step(job, Step.MATERIALIZE, names, inputs=inputs, result=MaterializeSummary, work=work)
+
+
+def _bring_states_up(job: Job, dataset: str) -> None:
+    """Pushes the events that came since onto the states of history there are."""
+    versions = known_versions(job.workspace, dataset)
+    if not versions:
+        return
+    with job.terminal.step("states") as advance:
+        spec = dataset_spec(job.workspace, dataset)
+        written = [write_states(job.workspace, spec, one) for one in known_definitions(job.workspace, dataset)]
+        advance(1, 1, f"{sum(one.states for one in written):,} new states of {len(versions)} history versions")
 
 
 def _still_online(job: Job) -> bool:

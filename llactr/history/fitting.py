@@ -1,0 +1,122 @@
+"""A history definition fitted on training rows: the overall rate, the items' vectors, and the item-item table.
+
+Legend: I items, C categories, L semantic dim, N events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llactr.errors import SpecError
+from llactr.history.definition import HistoryDefinition
+from llactr.history.events import Events, key_hashes
+from llactr.history.passes import with_neighbours
+from llactr.history.vectors import ItemVectors, both, fit_item_vectors
+from llactr.spec.history import HistoryField, HistorySpec, TasteField
+
+__all__ = ["FittedHistory", "ItemSources", "fit_history"]
+
+
+@dataclass(frozen=True)
+class ItemSources:
+    """What items are like before anything is fitted.
+
+    Attributes:
+        items: I keys, each once.
+        categories: (I, C) multi-hot vectors; None where items have no categories.
+        text: (I, L) vectors of their texts, zeros where there is none; None where no texts were encoded.
+    """
+
+    items: tuple[str, ...]
+    categories: NDArray[np.float32] | None
+    text: NDArray[np.float32] | None
+
+    def raw(self, source: str) -> NDArray[np.float32] | None:
+        """The vectors of `categories`, `text`, or `both` (what there is of the two)."""
+        if source != "both":
+            return self.categories if source == "categories" else self.text
+        there = {name: one for name in ("categories", "text") if (one := self.raw(name)) is not None}
+        return both(there) if there else None
+
+
+@dataclass(frozen=True)
+class FittedHistory:
+    """A definition, and what of its spec could not be had, in sentences."""
+
+    definition: HistoryDefinition
+    notes: tuple[str, ...]
+
+
+def fit_history(
+    spec: HistorySpec,
+    sources: ItemSources,
+    events: Events,
+    *,
+    training: NDArray[np.int64],
+    before: int,
+    change: Callable[[ItemVectors], ItemVectors] | None = None,
+) -> FittedHistory:
+    """Fits a definition on the training rows alone.
+
+    `both` takes what there is of categories and text; where there is neither, its level stays and the rest is left
+    out. A source that a field names and that is not there is refused.
+
+    Args:
+        spec: what of the past is read.
+        sources: vectors of items.
+        events: all of them.
+        training: numbers of the training rows.
+        before: the moment at which training ends, in microseconds: what was known by then is in the item-item table.
+        change: what a placebo makes of the fitted vectors.
+
+    Raises:
+        SpecError: a source is not there, or the training rows have one outcome.
+    """
+    spec, notes = _adapted(spec, sources)
+    wanted = {field.vectors for field in spec.fields if isinstance(field, TasteField)} - {"item_item"}
+    hashes = key_hashes(sources.items)
+    seen = np.isin(hashes, events.item[training])
+    vectors: dict[str, ItemVectors] = {}
+    for source in sorted(wanted):
+        raw = sources.raw(source)
+        if raw is None and source == "both":
+            vectors[source] = ItemVectors(np.empty(0, np.uint64), np.empty((0, 1), np.float32))
+        elif raw is not None:
+            there: NDArray[np.bool_] = np.any(raw != 0, axis=1)
+            keys = [item for item, some in zip(sources.items, there, strict=True) if some]
+            fitted = fit_item_vectors(keys, raw[there], rank=spec.rank, fitted_on=seen[there])
+            vectors[source] = fitted if change is None else change(fitted)
+    definition = HistoryDefinition(spec, float(events.outcome[training].mean(dtype=np.float64)), vectors)
+    if any(getattr(field, "vectors", None) == "item_item" for field in spec.fields):
+        definition = with_neighbours(definition, events, before=before)
+    return FittedHistory(definition, notes)
+
+
+def _adapted(spec: HistorySpec, sources: ItemSources) -> tuple[HistorySpec, tuple[str, ...]]:
+    """The spec with the fields that can be had."""
+    reads_both = any(isinstance(field, TasteField) and field.vectors == "both" for field in spec.fields)
+    if not reads_both:
+        return spec, ()
+    if sources.raw("both") is None:
+        kept = tuple(field for field in spec.fields if not _needs_both(field))
+        if not kept:
+            raise SpecError(
+                "history compares items by their categories and texts, and there is neither: give items categorical "
+                "or multi_valued fields, or a value_text and run 'llactr encode --values'"
+            )
+        return spec.model_copy(update={"fields": kept}), (
+            "items have neither categories nor encoded texts: history has no taste but the item-item one",
+        )
+    if sources.text is None:
+        return spec, ("no texts of items have been encoded: taste compares items by their categories",)
+    if sources.categories is None:
+        return spec, ("items have no categories: taste compares them by their texts",)
+    return spec, ()
+
+
+def _needs_both(field: HistoryField) -> bool:
+    return isinstance(field, TasteField) and field.vectors == "both" and field.measure != "level"

@@ -1,0 +1,47 @@
+"""History in the offline store: events as the passes read them, what items are like, states as rows of views."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llactr.lazy import loader
+
+if TYPE_CHECKING:
+    from llactr.store.history.items import read_item_sources
+    from llactr.store.history.requests import history_of_rows
+    from llactr.store.history.states import (
+        StatesWritten,
+        events_of,
+        known_definitions,
+        known_versions,
+        states_hash,
+        write_snapshots,
+        write_states,
+    )
+
+__all__ = [
+    "StatesWritten",
+    "events_of",
+    "history_of_rows",
+    "known_definitions",
+    "known_versions",
+    "read_item_sources",
+    "states_hash",
+    "write_snapshots",
+    "write_states",
+]
+
+__getattr__ = loader(
+    __name__,
+    {
+        "StatesWritten": "states",
+        "events_of": "states",
+        "history_of_rows": "requests",
+        "known_definitions": "states",
+        "known_versions": "states",
+        "states_hash": "states",
+        "read_item_sources": "items",
+        "write_snapshots": "states",
+        "write_states": "states",
+    },
+)

@@ -1,0 +1,312 @@
+"""States of history in the offline store: rows of ordinary views, which any join reads and `materialize` puts online.
+
+```
+<workspace>/states/<dataset>/
+  user_history/, item_history/       tables of a key, `history_version`, `event_timestamp`, `created_timestamp`, `state`
+  definitions/<history_version>/     what the states of a version are made by, and which events they cover
+```
+A state's key is (the entity's key, the version of the history definition): those of two bundles live side by side, here
+and online, and a bundle reads its own. A row holds from its event timestamp on: `KeyState.from_bytes(...).at(moment)`
+is the past as it counts for any later moment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+
+from llactr import atomic
+from llactr.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, HISTORY_VERSION, KEY, LABEL, STATE, TIMESTAMP
+from llactr.datasets import table_files
+from llactr.errors import BundleError, DataError
+from llactr.history import (
+    Event,
+    Events,
+    HistoryDefinition,
+    KeyState,
+    key_hashes,
+    newest_states,
+    push,
+    snapshots,
+)
+from llactr.manifest import content_hash, hash_once
+from llactr.spec import DatasetSpec, EntityOwner
+from llactr.store.training import events_table
+from llactr.workspace import Workspace
+
+__all__ = [
+    "StatesWritten",
+    "events_of",
+    "known_definitions",
+    "known_versions",
+    "states_hash",
+    "write_snapshots",
+    "write_states",
+]
+
+_OWNERS: tuple[EntityOwner, ...] = ("user", "item")
+_ROWS_AT_ONCE = 5000
+_COVERED = "covered.json"
+
+
+@dataclass(frozen=True)
+class StatesWritten:
+    """How many states were written of how many events, and whether they were made anew from all events."""
+
+    version: str
+    states: int
+    events: int
+    anew: bool
+
+
+def events_of(spec: DatasetSpec, table: pa.Table) -> Events:
+    """Events of a table with the join keys, `event_timestamp` and `label`, in its order."""
+    keys = {owner: table[spec.entities[owner].join_key].to_pylist() for owner in _OWNERS}
+    times = table[EVENT_TIMESTAMP].cast(TIMESTAMP).cast(pa.int64()).to_numpy()
+    return Events.of(keys["user"], keys["item"], times, table[LABEL].to_numpy())
+
+
+def known_versions(workspace: Workspace, dataset: str) -> tuple[str, ...]:
+    """The versions of history definitions that states were written of, sorted."""
+    return tuple(sorted(path.name for path in _definitions(workspace, dataset).glob("[!.]*") if path.is_dir()))
+
+
+def known_definitions(workspace: Workspace, dataset: str) -> Iterator[HistoryDefinition]:
+    """The definitions of these versions.
+
+    Raises:
+        BundleError: one is damaged.
+    """
+    for version in known_versions(workspace, dataset):
+        yield HistoryDefinition.load(_definitions(workspace, dataset) / version)
+
+
+def states_hash(workspace: Workspace, dataset: str) -> str | None:
+    """Content hash of the names of the files of states, which never change; None for none."""
+    names = [
+        path.name for owner in _OWNERS for path in table_files(workspace.offline_table(dataset, f"{owner}_history"))
+    ]
+    return content_hash(names) if names else None
+
+
+def write_states(workspace: Workspace, spec: DatasetSpec, definition: HistoryDefinition) -> StatesWritten:
+    """Brings the newest state of every key up to all events of the dataset; views appear with the next `apply`.
+
+    Where events were only added since the last call, the new ones are pushed, one by one, onto the states of their
+    keys, and these are written as new rows; the rest is not touched. Otherwise all states are made anew. Run again on
+    the same events it writes nothing.
+
+    Args:
+        workspace: of the dataset.
+        spec: with entities user and item.
+        definition: whose states.
+    """
+    home = _definitions(workspace, spec.name) / definition.version
+    files = table_files(workspace.offline_table(spec.name, "events"))
+    hashes = [hash_once(path) for path in files]
+    covered = _covered(home)
+    tables = {owner: workspace.offline_table(spec.name, f"{owner}_history") for owner in _OWNERS}
+    whole = all(list(table.glob(f"{definition.version}@*.parquet")) for table in tables.values())
+    if covered is not None and whole and hashes[: len(covered)] == covered:
+        fresh = files[len(covered) :]
+        if not fresh:
+            return StatesWritten(definition.version, 0, 0, anew=False)
+        rows = _read(fresh, spec)
+        states: dict[EntityOwner, Iterable[_Row]] = {**_pushed(spec, definition, rows, tables)}
+        anew = False
+    else:
+        for table in tables.values():
+            for path in table.glob(f"{definition.version}@*.parquet"):
+                path.unlink()
+        rows = events_table(workspace, spec)
+        states = {owner: _newest(spec, definition, rows, owner) for owner in _OWNERS}
+        anew = True
+    if not (home / "history.json").exists():
+        with workspace.writing(home) as draft:
+            definition.save(draft)
+    run = content_hash(hashes)[:8]
+    written = sum(
+        _write(tables[owner] / f"{definition.version}@{len(files):05d}-{run}.parquet", spec, owner, definition, rows_)
+        for owner, rows_ in states.items()
+    )
+    atomic.write_text(home / _COVERED, json.dumps(hashes))
+    return StatesWritten(definition.version, written, rows.num_rows, anew)
+
+
+def write_snapshots(workspace: Workspace, spec: DatasetSpec, definition: HistoryDefinition, table: pa.Table) -> int:
+    """Writes the states of all users and items after each of some events, for joins at any moment; returns how many.
+
+    The first moment of a state is the row's event timestamp (`llactr.history.snapshots`), so any point-in-time join
+    gives the past as it counts. Run again on the same events it adds nothing. Some thousand states are in memory; on
+    the disk it is a state an event and owner, which no command needs: `write_states` keeps the newest alone.
+
+    Args:
+        workspace: of the dataset.
+        spec: with entities user and item.
+        definition: whose states.
+        table: the events, as `llactr.store.training.events_table` gives them.
+    """
+    events, written = events_of(spec, table), 0
+    for owner in _OWNERS:
+        names = _names(table, spec, owner)
+        layout = definition.user if owner == "user" else definition.item
+        run = content_hash([layout.fingerprint, events.time.tolist(), events.user.tolist(), events.item.tolist()])[:16]
+        folder = workspace.offline_table(spec.name, f"{owner}_history")
+        rows = (
+            _Row(names[key], time.value, state)
+            for piece in snapshots(definition, events, owner=owner)
+            for key, time, state in zip(
+                piece["key"].to_pylist(), piece[EVENT_TIMESTAMP].combine_chunks(), piece[STATE].to_pylist(), strict=True
+            )
+        )
+        written += _write(folder / f"{definition.version}-{run}.parquet", spec, owner, definition, rows)
+    return written
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A state: its key, the moment from which it holds in microseconds, its bytes."""
+
+    key: str
+    moment: int
+    state: bytes
+
+
+def _newest(spec: DatasetSpec, definition: HistoryDefinition, rows: pa.Table, owner: EntityOwner) -> Iterator[_Row]:
+    names, events = _names(rows, spec, owner), events_of(spec, rows)
+    for key, state in newest_states(definition, events, owner=owner):
+        yield _Row(names[key], _moment(state), state.to_bytes())
+
+
+def _pushed(
+    spec: DatasetSpec, definition: HistoryDefinition, rows: pa.Table, tables: dict[EntityOwner, Path]
+) -> dict[EntityOwner, list[_Row]]:
+    """The states of the keys of some new events, after these."""
+    events = events_of(spec, rows)
+    known: dict[EntityOwner, dict[int, tuple[int, KeyState]]] = {}
+    for owner in _OWNERS:
+        names = _names(rows, spec, owner)
+        stored = _stored(tables[owner], spec, owner, definition.version, list(names.values()))
+        layout = definition.user if owner == "user" else definition.item
+        known[owner] = {}
+        for key, name in names.items():
+            moment, content = stored.get(name, (np.iinfo(np.int64).min, b""))
+            state = KeyState.from_bytes(definition, layout, content) if content else KeyState.empty(definition, layout)
+            known[owner][key] = (moment, state)
+    for at in np.argsort(events.time, kind="stable"):
+        event = Event(int(events.user[at]), int(events.item[at]), int(events.time[at]), float(events.outcome[at]))
+        (user_moment, user), (item_moment, item) = known["user"][event.user], known["item"][event.item]
+        after = push(definition, user, item, event)
+        known["user"][event.user], known["item"][event.item] = (user_moment, after.user), (item_moment, after.item)
+    return {
+        owner: [
+            # A late event leaves the newest time as it was: the row must be newer than the one that it corrects.
+            _Row(names[key], max(_moment(state), moment + 1), state.to_bytes())
+            for key, (moment, state) in known[owner].items()
+        ]
+        for owner in _OWNERS
+        for names in (_names(rows, spec, owner),)
+    }
+
+
+def _moment(state: KeyState) -> int:
+    """A microsecond after the newest event: the first moment that may ask for it."""
+    _, times, _ = state.pending
+    return max(int(state.folded.newest[0]), int(times[-1]) if len(times) else np.iinfo(np.int64).min) + 1
+
+
+def _stored(
+    folder: Path, spec: DatasetSpec, owner: EntityOwner, version: str, keys: list[str]
+) -> dict[str, tuple[int, bytes]]:
+    """The newest state of some keys: its moment and bytes."""
+    join_key = spec.entities[owner].join_key
+    paths = [str(path) for path in sorted(folder.glob(f"{version}@*.parquet"))]
+    found: dict[str, tuple[int, bytes]] = {}
+    wanted = pads.field(join_key).isin(pa.array(keys, KEY))
+    for batch in pads.dataset(paths, format="parquet").to_batches(
+        columns=[join_key, EVENT_TIMESTAMP, STATE], filter=wanted
+    ):
+        moments = batch[EVENT_TIMESTAMP].cast(TIMESTAMP).cast(pa.int64()).to_pylist()
+        for key, moment, state in zip(batch[join_key].to_pylist(), moments, batch[STATE].to_pylist(), strict=True):
+            if key not in found or found[key][0] < moment:
+                found[key] = (moment, state)
+    return found
+
+
+def _write(
+    path: Path, spec: DatasetSpec, owner: EntityOwner, definition: HistoryDefinition, rows: Iterable[_Row]
+) -> int:
+    """Adds a file of states, unless there is one of that name; returns how many rows it has."""
+    schema = pa.schema(
+        {
+            spec.entities[owner].join_key: KEY,
+            HISTORY_VERSION: KEY,
+            EVENT_TIMESTAMP: TIMESTAMP,
+            CREATED_TIMESTAMP: TIMESTAMP,
+            STATE: pa.binary(),
+        }
+    )
+    written, created = [0], datetime.now(UTC)
+
+    def write(draft: Path) -> None:
+        with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
+            for some in _pieces(rows):
+                columns = [
+                    [row.key for row in some],
+                    [definition.version] * len(some),
+                    [row.moment for row in some],
+                    [created] * len(some),
+                    [row.state for row in some],
+                ]
+                arrays = [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)]
+                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+                written[0] += len(some)
+
+    return written[0] if atomic.add_file(path, write) else 0
+
+
+def _pieces(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
+    some: list[_Row] = []
+    for row in rows:
+        some.append(row)
+        if len(some) == _ROWS_AT_ONCE:
+            yield some
+            some = []
+    yield some
+
+
+def _read(paths: list[Path], spec: DatasetSpec) -> pa.Table:
+    columns = [*(spec.entities[owner].join_key for owner in _OWNERS), EVENT_TIMESTAMP, LABEL]
+    try:
+        return pa.concat_tables([pq.read_table(path, columns=columns, partitioning=None) for path in paths])
+    except (pa.ArrowException, OSError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise DataError(f"the events of {spec.name!r} cannot be read ({said}): run 'llactr ingest' again") from None
+
+
+def _names(table: pa.Table, spec: DatasetSpec, owner: EntityOwner) -> dict[int, str]:
+    """Hash -> key of an owner's keys."""
+    distinct = table[spec.entities[owner].join_key].unique().to_pylist()
+    return dict(zip(key_hashes(distinct).tolist(), distinct, strict=True))
+
+
+def _definitions(workspace: Workspace, dataset: str) -> Path:
+    return workspace.offline_table(dataset, "user_history").parent / "definitions"
+
+
+def _covered(home: Path) -> list[str] | None:
+    """Hashes of the event files that a version's states cover; None where there are none, or they are not known."""
+    try:
+        found = json.loads((home / _COVERED).read_text(encoding="utf-8"))
+        HistoryDefinition.load(home)
+    except (OSError, ValueError, BundleError):
+        return None
+    return [str(one) for one in found] if isinstance(found, list) else None

@@ -1,0 +1,161 @@
+"""Models with history, from the events to scores: trained, brought online, scored, checked, and brought up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from llactr.ctr import Bundle
+from llactr.ctr.training.config import TrainJobConfig
+from llactr.ctr.training.history import HistorySummary
+from llactr.errors import BundleError, InputError, NotReadyError, SpecError
+from llactr.jobs import encode, encode_values, ingest, materialize, predict, train
+from llactr.jobs.cli.console import Terminal
+from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
+from llactr.serving.config import ServeConfig
+from llactr.serving.loaded import load_bundle
+from llactr.serving.metrics import Metrics
+from llactr.steps import Job, Step, outcome_of
+from llactr.store.history import known_versions
+from llactr.workspace import Workspace
+from tests.jobs.tiny_dataset import SPEC, write_dataset
+
+TRAINING = {"max_epochs": 4, "min_steps": 0, "batch_size": 64, "learning_rate": 0.02}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A workspace whose events are ingested, encoded and applied."""
+
+    job: Job
+    folder: Path
+    spec: Path
+
+    def train(self, arm: str | None, **settings: Any) -> Any:
+        config = TrainJobConfig(backbone="fm", arm=arm, training=TRAINING, **settings)
+        return train.run(self.job, "tiny", config)
+
+    def check(self, bundle: Path) -> dict[str, Any]:
+        materialize.apply(self.job)
+        materialize.materialize(self.job)
+        return predict.check(self.job, "tiny", bundle=str(bundle), rows=60).result.as_json()
+
+
+def made(folder: Path, **changes: Any) -> Place:
+    spec = write_dataset(folder, **changes)
+    job = Job(Workspace.at(folder / "workspace"), Terminal(as_json=True))
+    ingest.run(job, str(spec), data_folder=None)
+    encode.run(job, "tiny", SemanticsConfig(tune=False), untuned=True, effective_from="start")
+    materialize.apply(job)
+    return Place(job, folder, spec)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    folder = tmp_path_factory.mktemp("history")
+    fields = [{**f, **({"value_text": ["tags"]} if f["name"] == "dish" else {})} for f in SPEC["fields"]]
+    return made(folder, fields=fields, history={"outcome_delay": "20m", "last": 8})
+
+
+def test_every_arm_is_trained_and_scores_online_as_offline(place: Place) -> None:
+    bundles = {}
+    for arm in ("items", "history", "paper items taste categories", "history taste item-item"):
+        trained = place.train(arm)
+        assert trained.result.arm == arm
+        bundles[arm] = Bundle.load(trained.folder)
+        definition = bundles[arm].history
+        assert definition is not None
+        assert trained.result.history_version == definition.version
+        found = place.check(trained.folder)
+        assert (found["rows_with_other_ids"], found["max_score_difference"], found["rows"]) == (0, 0.0, 60)
+    assert bundles["items"].history.spec.field_names == ("item_count", "item_rate")  # type: ignore[union-attr]
+    assert bundles["paper items taste categories"].model.enhancement is not None
+    assert len(known_versions(place.job.workspace, "tiny")) == 4, "states of all of them lie side by side"
+    summary = outcome_of(place.job.workspace.current("tiny")[Step.HISTORY], HistorySummary)
+    assert summary is not None
+    assert summary.result.rows == 777
+    assert place.train("items").skipped
+
+
+def test_texts_come_in_when_they_are_encoded(tmp_path: Path, place: Place) -> None:
+    before = place.train("history taste")
+    assert before.result.history_notes == (
+        "no texts of items have been encoded: taste compares items by their categories",
+    )
+    with pytest.raises(SpecError, match="history fields read vectors of text, which are not there: run 'llactr encode"):
+        place.train("history taste text")
+    encode_values.run(place.job, "tiny", ValueSemanticsConfig(tune=False))
+    after = place.train("history taste")
+    assert after.result.history_notes == ()
+    assert after.result.history_version != before.result.history_version
+    both = place.train("values history taste text", cold_share=0.1)
+    assert both.result.values_version is not None
+    assert place.check(both.folder)["max_score_difference"] == 0.0
+
+
+def scores(place: Place, bundle: Path, person: str, dishes: list[str]) -> list[float]:
+    rows = pa.table(
+        {
+            "person": [person] * len(dishes),
+            "dish": dishes,
+            "device": ["phone"] * len(dishes),
+            "event_timestamp": ["2023-12-20T12:00:00+00:00"] * len(dishes),
+        }
+    )
+    return list(predict.run(place.job, "tiny", bundle=str(bundle), rows=rows).scores)
+
+
+def test_new_events_change_what_is_predicted(tmp_path: Path) -> None:
+    """Without a `history` section: its defaults are read. New people and dishes have a past from their first events on."""
+    place = made(tmp_path)
+    materialize.materialize(place.job)
+    trained = place.train("history taste")
+    with pytest.raises(
+        NotReadyError, match="'tiny__item_history' of 'tiny' is not registered: run 'llactr apply' first"
+    ):
+        scores(place, trained.folder, "p3", ["d1"])
+    materialize.apply(place.job)
+    with pytest.raises(NotReadyError, match=r"'tiny__.*' is not online as a whole: run 'llactr materialize' first"):
+        scores(place, trained.folder, "p3", ["d1"])
+    materialize.materialize(place.job)
+    before = scores(place, trained.folder, "p3", ["d1", "d2"])
+    late = tmp_path / "late"
+    late.mkdir()
+    with (late / "events.csv").open("w", newline="") as file:
+        header = ["person", "dish", "device", "at", "stars"]
+        rows = [("p3" if n % 2 else "new", "d1", "desk", 1_701_000_000 + 60 * n, 5) for n in range(40)]
+        csv.writer(file).writerows([header, *rows])
+    ingest.append(place.job, str(place.spec), data_folder=late)
+    assert scores(place, trained.folder, "p3", ["d1", "d2"]) == before, "what is online is as it was"
+    assert not materialize.materialize(place.job).skipped
+    after = scores(place, trained.folder, "p3", ["d1", "d2"])
+    assert after[0] > before[0], "the dish was liked forty times more"
+    assert after[1] != before[1], "the person has another level"
+    assert len(known_versions(place.job.workspace, "tiny")) == 1
+    assert materialize.materialize(place.job).skipped
+    found = predict.check(place.job, "tiny", bundle=str(trained.folder), rows=60).result
+    assert found.max_score_difference == 0.0
+    assert np.isfinite(scores(place, trained.folder, "nobody", ["no dish"])).all()
+
+
+def test_the_service_refuses_what_it_cannot_answer_yet(place: Place) -> None:
+    trained = place.train("items")
+    config = ServeConfig.of(workspace=place.job.workspace.root)
+    with pytest.raises(
+        BundleError, match=r"reads history, which the service does not answer with yet: serve one of another"
+    ):
+        asyncio.run(load_bundle(trained.folder, config, metrics=Metrics()))
+
+
+def test_history_without_items_is_refused(tmp_path: Path) -> None:
+    fields = [field for field in SPEC["fields"] if field["owner"] != "item"]
+    place = made(tmp_path, fields=fields, entities={"user": SPEC["entities"]["user"]})
+    with pytest.raises(InputError, match="history is of users and items, and 'tiny' has no entity 'item'"):
+        place.train("items")
