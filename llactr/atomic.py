@@ -40,6 +40,7 @@ from pathlib import Path
 __all__ = [
     "add_file",
     "flush",
+    "left_over",
     "make_folder",
     "publish",
     "scratch",
@@ -148,15 +149,36 @@ def sweep(root: Path) -> list[Path]:
     Returns:
         what was removed or put back.
     """
-    touched = []
+    return [left for left in _drafts(root) if _mended(left)]
+
+
+def left_over(root: Path) -> list[Path]:
+    """What `sweep` would remove or put back; nothing is touched."""
+    return [left for left in _drafts(root) if left.suffix == ".old" or not _is_held(left)]
+
+
+def _drafts(root: Path) -> Iterator[Path]:
+    """Everything below a folder that is named like a draft or an `.old`; what lies in one is not looked at."""
     for place, folders, files in os.walk(root):
         for name in [*folders, *files]:
             if _LEFT_OVER.fullmatch(name):
                 if name in folders:
                     folders.remove(name)
-                if _mended(Path(place) / name):
-                    touched.append(Path(place) / name)
-    return touched
+                yield Path(place) / name
+
+
+def _is_held(draft: Path) -> bool:
+    try:
+        descriptor = os.open(draft, os.O_RDONLY)
+    except OSError:
+        return True  # not ours to mend
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def flush(path: Path) -> None:

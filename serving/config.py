@@ -26,8 +26,9 @@ class ServeConfig(BaseModel):
     Attributes:
         workspace: the workspace's folder.
         dataset: whose bundle to serve; the only ingested one by default.
-        bundle: a bundle's id or path (`llactr.ctr.find`); the one trained last by default. A
-            reload without an id loads the one trained last, whatever is named here.
+        bundle: a bundle's id or path (`llactr.ctr.find`), which is then served until another one is asked for; by
+            default the one promoted last, and whichever is promoted later, or, where none ever was, the one trained
+            last. A reload without an id goes to that default, whatever is named here.
         compare_bundle: a second bundle, scored beside the first when a request asks for it.
         feast_config: a feature_store.yaml; by default what `$FEAST_FS_YAML_FILE_PATH` names, else the repository's.
         cache_ttl_s: how long an item's features may be reused without asking the store; 0 switches the cache off.

@@ -12,7 +12,7 @@ from llactr.atomic import write_text
 __all__ = ["NEWEST", "Control"]
 
 NEWEST = "*"
-"""The bundle trained last; no bundle is called so."""
+"""The bundle promoted last, or trained last where none ever was; no bundle is called so."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,10 @@ class Control:
         self._write(bundle)
         self._asked.touch()
         os.kill(self.parent, signal.SIGHUP)
+
+    def follow(self) -> None:
+        """Has a worker that takes the place of a dead one load the bundle promoted last, as the others have."""
+        self._write(NEWEST)
 
     def hangup(self) -> None:
         """Called by the parent when it is sent SIGHUP: by a worker, for the bundle that it spread, or from outside."""

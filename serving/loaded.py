@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from llactr.ctr import Bundle
-from llactr.ctr.find import find_bundle
+from llactr.ctr.find import find_bundle, promotion_files
 from llactr.diagnostics import Similarity
 from llactr.errors import BundleError, NotReadyError
 from llactr.semantics import FieldVectors
@@ -29,7 +29,15 @@ from llactr.store import OnlineReader
 from llactr.transforms import FIRST
 from llactr.workspace import Workspace
 
-__all__ = ["LoadedBundle", "bundle_created", "bundle_folder", "load_bundle", "scoring"]
+__all__ = [
+    "LoadedBundle",
+    "bundle_created",
+    "bundle_folder",
+    "last_promotion",
+    "load_bundle",
+    "scoring",
+    "served_dataset",
+]
 
 _EXAMPLES = 200
 
@@ -125,6 +133,21 @@ def bundle_folder(config: ServeConfig, name: str | None) -> Path:
             raise NotReadyError(f"the workspace {workspace.root} holds {len(known)} datasets: give --dataset, {what}")
         dataset = known[0]
     return find_bundle(workspace, dataset or "", name)
+
+
+def served_dataset(config: ServeConfig) -> str:
+    """The dataset of the settings, or the only one; empty where it is not clear."""
+    known = [config.dataset] if config.dataset else Workspace.at(config.workspace).datasets()
+    return known[0] if len(known) == 1 else ""
+
+
+def last_promotion(config: ServeConfig) -> str:
+    """Which promotion of the served dataset is the last, by its record's name; empty before the first.
+
+    Cost: a look at one folder.
+    """
+    records = promotion_files(Workspace.at(config.workspace), served_dataset(config))
+    return records[-1].name if records else ""
 
 
 async def load_bundle(folder: Path, config: ServeConfig, *, metrics: Metrics) -> LoadedBundle:

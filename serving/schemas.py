@@ -288,7 +288,7 @@ class SimilarResponse(BaseModel):
 
 
 class ReloadRequest(_Request):
-    """Which bundle to load; without an id, the one trained last, whatever was named before."""
+    """Which bundle to load; without an id, the one promoted last (where none was, trained last)."""
 
     bundle: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")] | None = None
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from llactr.errors import BundleError, LlactrError, StoreError
+from llactr.lifecycle.running import Registration
 from llactr.serving.config import ServeConfig
 from llactr.serving.control import NEWEST, Control
-from llactr.serving.loaded import LoadedBundle, bundle_folder, load_bundle
+from llactr.serving.loaded import LoadedBundle, bundle_folder, last_promotion, load_bundle, served_dataset
 from llactr.serving.metrics import Metrics
 from llactr.serving.problems import Problem
 from llactr.serving.readers.base import StoreAwayError
@@ -24,6 +25,8 @@ from llactr.workspace import Workspace
 __all__ = ["Service"]
 
 _LOG = logging.getLogger(__name__)
+_FOLLOW_S = 0.5
+_RETRY_S = 5.0
 
 
 class Service:
@@ -53,6 +56,9 @@ class Service:
         self._started = False
         self._not_ready = "the bundle is being loaded"
         self._reloading = asyncio.Lock()
+        workspace = Workspace.at(config.workspace)
+        self._registration = Registration(workspace, follows=config.bundle is None)
+        self._followed = ""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -65,6 +71,7 @@ class Service:
             return
         self._started = True
         self.metrics.ready.set(0)
+        self._followed = last_promotion(self.config)  # before the look: a promotion meanwhile is followed
         folder = bundle_folder(self.config, self._wanted)
         try:
             async with self._reloading:  # a SIGHUP meanwhile waits
@@ -73,6 +80,8 @@ class Service:
             self._unready(str(error))
         self.log.start()
         self.background(self._watch())
+        if self.config.bundle is None:
+            self.background(self._follow())
 
     async def stop(self) -> None:
         """Ends the watch, lets go of the store, and writes what the log has accepted."""
@@ -80,6 +89,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self.log.close)
+        await asyncio.to_thread(self._registration.close)
         for loaded in (self._main, self._compare):
             if loaded is not None:
                 await loaded.reader.close()
@@ -144,7 +154,8 @@ class Service:
         """Loads a bundle beside the one in use and switches to it, or keeps the old one.
 
         Args:
-            name: a bundle's id; by default the one trained last, whatever was named before.
+            name: a bundle's id; by default the one promoted last, or trained last where none ever was, whatever was
+                named before.
             signalled: by SIGHUP, which in a worker means what the workers were told to load.
 
         Raises:
@@ -156,14 +167,15 @@ class Service:
             if signalled and self._control is not None:
                 name = _named(self._control.target())
             try:
+                promotion = last_promotion(self.config)
                 folder = bundle_folder(self.config, name)
                 if old is not None and folder == old.folder:
-                    self._wanted = name
+                    self._wanted, self._followed = name, promotion
                     self.metrics.reloads.labels("unchanged").inc()
                     return ReloadResponse(
                         previous=old.id, bundle=old.id, changed=False, seconds=time.perf_counter() - began
                     )
-                new = await load_bundle(folder, self.config, metrics=self.metrics)
+                new = await self._load(folder)
                 try:
                     self._check_successor(new)
                 except BaseException:
@@ -171,12 +183,14 @@ class Service:
                     raise
             except LlactrError as error:
                 self.metrics.reloads.labels("refused").inc()
+                await self._register()
                 _LOG.error("reload refused, %s stays: %s", old.id if old else "no bundle", error)
                 raise
             if old is not None:
                 new.scorer.warm(old.scorer)
             self._switch(new)
-            self._wanted = name
+            self._wanted, self._followed = name, promotion
+            await self._register()
             if old is not None:
                 self.background(_retire(old))
             self.metrics.reloads.labels("switched").inc()
@@ -194,14 +208,12 @@ class Service:
             self._control.spread(outcome.bundle)
 
     async def _load_both(self, folder: Path) -> None:
-        main = await load_bundle(folder, self.config, metrics=self.metrics)
+        main = await self._load(folder)
         try:
             if self.config.log_rate:
                 served_schema(main.spec)
             if self.config.compare_bundle is not None and self._compare is None:
-                compare = await load_bundle(
-                    bundle_folder(self.config, self.config.compare_bundle), self.config, metrics=self.metrics
-                )
+                compare = await self._load(bundle_folder(self.config, self.config.compare_bundle), main)
                 if compare.spec.name != main.spec.name:
                     await compare.reader.close()
                     raise BundleError(
@@ -213,6 +225,34 @@ class Service:
             await main.reader.close()
             raise
         self._switch(main)
+
+    async def _load(self, folder: Path, *loaded: LoadedBundle) -> LoadedBundle:
+        """Loads a bundle, after it was said that it is in use: what is collected as garbage is not loaded."""
+        await self._register(folder, *(one.folder for one in loaded))
+        return await load_bundle(folder, self.config, metrics=self.metrics)
+
+    async def _register(self, *more: Path) -> None:
+        """Says which bundles are in use, and which will be."""
+        folders = [one.folder for one in (self._main, self._compare) if one is not None]
+        dataset = self._main.spec.name if self._main is not None else served_dataset(self.config)
+        if not await asyncio.to_thread(self._registration.tell, dataset, [*folders, *more]):
+            _LOG.info("the workspace cannot be written: 'llactr gc' does not see this service")
+
+    async def _follow(self) -> None:
+        """Goes along when another bundle is promoted; while that one cannot be served, the old one stays."""
+        while True:
+            await asyncio.sleep(_FOLLOW_S)
+            try:
+                if self._main is None or last_promotion(self.config) == self._followed:
+                    continue
+                await self.reload()
+                if self._control is not None:
+                    await asyncio.to_thread(self._control.follow)
+            except LlactrError:  # said in the log
+                await asyncio.sleep(_RETRY_S)
+            except Exception:
+                _LOG.exception("looking for promotions failed")
+                await asyncio.sleep(_RETRY_S)
 
     def _switch(self, new: LoadedBundle) -> None:
         if self._main is not None:

@@ -11,6 +11,7 @@ from llactr import __version__
 from llactr.jobs.cli.console import speak_plainly
 from llactr.jobs.cli.data import apply, ingest, materialize
 from llactr.jobs.cli.evaluation import diagnose, evaluate
+from llactr.jobs.cli.live import gc, promote, releases, rollback
 from llactr.jobs.cli.semantics import encode, finetune
 from llactr.jobs.cli.service import check, serve, skew
 from llactr.jobs.cli.training import predict, train, tune
@@ -43,7 +44,7 @@ def _options(
 
 for _command in (
     ingest, finetune, encode, apply, materialize, train, diagnose, predict, run, quickstart, tune, evaluate, serve,
-    check, skew,
+    check, skew, promote, rollback, releases, gc,
 ):  # fmt: skip
     app.command()(_command)
 

@@ -219,6 +219,8 @@ class Marks:
             spread = np.unique(np.linspace(0, max(len(keys) - 1, 0), min(SAMPLE_KEYS, len(keys))).astype(np.int64))
             sample = KeySet(keys.columns.take(pa.array(spread)), keys.prints[spread]) if len(keys) else keys
             self._write_part(part_key(view, "sample"), sample)
+            for part in range(mark.parts, known.parts):  # keys of an earlier run, which was larger
+                self._write_part(part_key(view, part), KeySet.of(keys.columns.slice(0, 0)))
         self._write({view: mark})
         if self.read([view])[view] != mark:
             raise StoreError(

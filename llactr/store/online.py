@@ -142,6 +142,15 @@ class OnlineReader:
             if mark is None or not mark.run:
                 raise NotReadyError(f"{name!r} is not online as a whole: run 'llactr materialize' first")
 
+    def missing_features(self) -> list[str]:
+        """Fields of the spec that the registered views no longer have, by name."""
+        return [
+            field.name
+            for owner, view in self._views.items()
+            for field in self._names.stored_fields(owner)
+            if self._names.features[field.name] not in {feature.name for feature in view.features}
+        ]
+
     def current_release(self) -> str | None:
         """The version released last, as materialized; None before the first release."""
         row = self._read(self._releases, [entity_key({DATASET: self.spec.name})], [SEMANTICS_VERSION])[0]

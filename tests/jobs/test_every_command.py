@@ -63,6 +63,10 @@ COMMANDS: dict[str, Callable[[Place], tuple[object, ...]]] = {
     "serve": lambda _: ("serve", "--port", 0),
     "check": lambda _: ("check", "--url", "http://127.0.0.1:1", "--rows", 5),
     "skew": lambda _: ("skew",),
+    "promote": lambda _: ("promote",),
+    "rollback": lambda _: ("rollback",),
+    "releases": lambda _: ("releases",),
+    "gc": lambda _: ("gc", "--keep", 0),
 }
 
 
@@ -251,5 +255,5 @@ def test_every_command_under_every_condition(
     if code:
         assert said.strip(), "a sentence"
     if spoilt == "nothing wrong":
-        # No service runs that could be checked, and none has logged.
-        assert code == {"check": 1, "skew": 2}.get(command, 0), said
+        # No service runs that could be checked, none has logged, and nothing was promoted before.
+        assert code == {"check": 1, "skew": 2, "rollback": 2}.get(command, 0), said

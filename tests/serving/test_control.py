@@ -37,6 +37,13 @@ def test_all_workers_learn_the_bundle_asked_for_last(tmp_path: Path, signals: li
     assert sorted(file.name for file in tmp_path.iterdir()) == ["asked", "bundle"]
 
 
+def test_a_worker_that_follows_a_promotion_lets_go_of_what_was_asked_for(tmp_path: Path) -> None:
+    worker = Control(tmp_path, parent=1)
+    worker._write("3f2a")
+    worker.follow()
+    assert worker.target() == control.NEWEST
+
+
 def test_the_parent_is_told_after_the_name_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[str | None] = []
     monkeypatch.setattr(control.os, "kill", lambda *_: found.append(Control(tmp_path, parent=1).target()))

@@ -1,0 +1,100 @@
+"""Commands about what is live: `llactr promote`, `rollback`, `releases`, `gc`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from llactr.jobs.cli.command import DatasetOption, JsonOption, WorkspaceOption, chosen_dataset, execute
+from llactr.steps import Job
+
+__all__ = ["gc", "promote", "releases", "rollback"]
+
+BecauseOption = Annotated[str, typer.Option("--because", help="Why, in a few words; it is kept in the log.")]
+ByOption = Annotated[str, typer.Option("--by", help="Who. Default: the login name and the machine.")]
+
+
+def promote(
+    bundle: Annotated[str | None, typer.Argument(help="Bundle id. Default: the one trained last.")] = None,
+    because: BecauseOption = "",
+    by: ByOption = "",
+    dataset: DatasetOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a bundle the one that is served; running services follow without a restart."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        name = chosen_dataset(job, dataset)
+        from llactr.jobs import promote as step
+
+        made = step.run(job, name, bundle=bundle, because=because, by=by)
+        return made.model_dump(mode="json"), step.describe(made) + step.describe_served(job, name)
+
+    execute(body, workspace=workspace, as_json=as_json)
+
+
+def rollback(
+    to: Annotated[str | None, typer.Option("--to", help="A former champion. Default: the one before.")] = None,
+    because: BecauseOption = "",
+    by: ByOption = "",
+    dataset: DatasetOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve the bundle that was served before; running services follow without a restart."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        name = chosen_dataset(job, dataset)
+        from llactr.jobs import promote as step
+
+        made = step.back(job, name, to=to, because=because, by=by)
+        return made.model_dump(mode="json"), step.describe(made) + step.describe_served(job, name)
+
+    execute(body, workspace=workspace, as_json=as_json)
+
+
+def releases(
+    pin: Annotated[str | None, typer.Option("--pin", help="Keep this bundle whatever its state, from now on.")] = None,
+    unpin: Annotated[str | None, typer.Option("--unpin", help="No longer keep it for its own sake.")] = None,
+    dataset: DatasetOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List bundles with their states (champion, candidate, retired), and who promoted what, when, and why."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        name = chosen_dataset(job, dataset)
+        from llactr.jobs import promote as step
+
+        for bundle, pinned in ((pin, True), (unpin, False)):
+            if bundle is not None:
+                step.keep(job, name, bundle, pinned=pinned)
+        states, log = step.releases(job, name)
+        content = {
+            "bundles": [one.model_dump(mode="json") for one in states],
+            "log": [one.model_dump(mode="json") for one in log],
+        }
+        return content, step.describe_releases(states, log)
+
+    execute(body, workspace=workspace, as_json=as_json, writes=pin is not None or unpin is not None)
+
+
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, with sizes and reasons.")] = False,
+    keep: Annotated[
+        int, typer.Option("--keep", min=0, help="Retired bundles, evaluations and searches to keep of each dataset.")
+    ] = 3,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove what nothing live, nothing pinned and no rule of retention needs; rows of dead versions online too."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from llactr.jobs import gc as step
+
+        found = step.plan(job, keep=keep) if dry_run else step.run(job, keep=keep)
+        return found, step.describe(found)
+
+    execute(body, workspace=workspace, as_json=as_json, writes=not dry_run)
