@@ -1,13 +1,23 @@
-"""`llactr check --url`: does a running service give the ids and scores of the offline path?"""
+"""`llactr check`: does a running service, or the online store alone, give the ids and scores of the offline path?"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from llactr.diagnostics.agreement import CheckSummary, check_online
 from llactr.diagnostics.service_agreement import check_service, sentence
-from llactr.steps import Job
+from llactr.steps import Job, StepOutcome
 
-__all__ = ["check_url", "describe"]
+__all__ = ["check_store", "check_url", "describe", "describe_store"]
+
+
+def check_store(job: Job, dataset: str, *, bundle: str | None = None, rows: int = 1000) -> StepOutcome[CheckSummary]:
+    """Scores test rows twice, through the online store and on the offline path, and compares ids and scores.
+
+    Raises:
+        ConsistencyError: an id differs, or a score by more than the tolerance.
+    """
+    return check_online(job, dataset, bundle=bundle, rows=rows)
 
 
 def check_url(job: Job, dataset: str, *, url: str, rows: int = 1000, api_key: str | None = None) -> dict[str, Any]:
@@ -22,5 +32,10 @@ def check_url(job: Job, dataset: str, *, url: str, rows: int = 1000, api_key: st
 
 
 def describe(found: dict[str, Any]) -> str:
-    """The result in a sentence."""
+    """What a service's check found, in a sentence."""
     return sentence(found)
+
+
+def describe_store(outcome: StepOutcome[CheckSummary]) -> str:
+    """What the store's check found, in a sentence."""
+    return outcome.result.sentence

@@ -10,6 +10,7 @@ from typing import Any
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.choice import Choice
 from llactr.jobs import (
+    check,
     diagnose,
     encode,
     encode_values,
@@ -17,7 +18,6 @@ from llactr.jobs import (
     finetune,
     ingest,
     materialize,
-    predict,
     train,
     tune_values,
 )
@@ -49,7 +49,7 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
     choice = _choice(job, dataset, config, outcomes)
     trained = train.run(job, dataset, config.train.model_copy(update={"arm": str(choice.served)}))
     evaluated = evaluate.run(job, dataset, config.judged.with_arm(choice.served), semantics=config.values)
-    checked = predict.check(job, dataset, bundle=str(trained.folder), rows=CHECKED_ROWS)
+    checked = check.check_store(job, dataset, bundle=str(trained.folder), rows=CHECKED_ROWS)
     report = diagnose.run(job, dataset, device="auto")
     outcomes += [trained, evaluated, checked, report]
     return {
@@ -60,7 +60,7 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
         "served": str(choice.served),
         "choice": evaluate.describe_choice(choice),
         "comparison": evaluate.describe(evaluated, slices=False),
-        "check": predict.describe_check(checked),
+        "check": check.describe_store(checked),
         "steps": [outcome.as_json() for outcome in outcomes],
     }
 

@@ -206,7 +206,7 @@ def _read(folder: Path, workspace: Workspace, config: ServeConfig) -> tuple[Bund
     if bundle.history is not None:
         raise BundleError(
             f"bundle {folder.name} reads history, which the service does not answer with yet: serve one of another "
-            "arm, such as 'llactr train --arm values' makes, or score with 'llactr predict'"
+            "arm, such as 'llactr train --arm values' makes, or score with 'llactr score'"
         )
     known = workspace.datasets()
     if bundle.spec.name not in known:

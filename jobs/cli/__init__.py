@@ -12,9 +12,10 @@ from llactr.jobs.cli.console import speak_plainly
 from llactr.jobs.cli.data import apply, ingest, materialize
 from llactr.jobs.cli.evaluation import diagnose, evaluate
 from llactr.jobs.cli.live import gc, promote, releases, rollback
+from llactr.jobs.cli.scoring import score
 from llactr.jobs.cli.semantics import encode, finetune
 from llactr.jobs.cli.service import check, serve, skew
-from llactr.jobs.cli.training import predict, train, tune
+from llactr.jobs.cli.training import train, tune
 from llactr.jobs.cli.whole import quickstart, run
 
 __all__ = ["app", "main"]
@@ -43,7 +44,7 @@ def _options(
 
 
 for _command in (
-    ingest, finetune, encode, apply, materialize, train, diagnose, predict, run, quickstart, tune, evaluate, serve,
+    ingest, finetune, encode, apply, materialize, train, diagnose, score, run, quickstart, tune, evaluate, serve,
     check, skew, promote, rollback, releases, gc,
 ):  # fmt: skip
     app.command()(_command)

@@ -78,18 +78,28 @@ def serve(
 
 
 def check(
-    url: Annotated[str, typer.Option(help="The service's address, such as http://127.0.0.1:8080.")],
+    url: Annotated[
+        str | None, typer.Option(help="A running service, such as http://127.0.0.1:8080. Default: the online store.")
+    ] = None,
+    bundle: Annotated[
+        str | None, typer.Option(help="Without --url: bundle folder or id. Default: the last one trained.")
+    ] = None,
     rows: Annotated[int, typer.Option(min=1, help="Test rows to compare.")] = 1000,
     dataset: DatasetOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare a running service with the offline path: same ids, same scores."""
+    """Compare the online store, or a running service, with the offline path: same ids, same scores."""
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
         name = chosen_dataset(job, dataset)
+        if url is not None and bundle is not None:
+            raise InputError("--bundle goes without --url: a service says itself which bundle it has")
         from llactr.jobs import check as step
 
+        if url is None:
+            outcome = step.check_store(job, name, bundle=bundle, rows=rows)
+            return outcome.as_json(), step.describe_store(outcome)
         found = step.check_url(job, name, url=url, rows=rows)
         return found, step.describe(found)
 

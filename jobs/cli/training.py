@@ -1,8 +1,7 @@
-"""Commands that make and use a model: `llactr train`, `tune`, `predict`."""
+"""Commands that make a model: `llactr train`, `tune`."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +19,7 @@ from llactr.jobs.cli.command import (
 )
 from llactr.steps import Job
 
-__all__ = ["predict", "train", "tune"]
+__all__ = ["train", "tune"]
 
 
 def train(
@@ -82,33 +81,3 @@ def tune(
         return outcome.as_json(), step.describe(outcome)
 
     execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)
-
-
-def predict(
-    row: Annotated[list[str] | None, typer.Option("--row", help="A row as a JSON object; repeat for several.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="Rows in a .json, .jsonl, .csv or .parquet file.")] = None,
-    check: Annotated[
-        int, typer.Option("--check", min=0, help="Instead: compare this many test rows online against offline.")
-    ] = 0,
-    bundle: Annotated[str | None, typer.Option(help="Bundle folder or id. Default: the last one trained.")] = None,
-    dataset: DatasetOption = None,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Score rows, with features and vectors read from the online store."""
-
-    def body(job: Job) -> tuple[dict[str, Any], str | None]:
-        name = chosen_dataset(job, dataset)
-        from llactr.jobs import predict as step
-        from llactr.store.ingested import dataset_spec
-
-        if check:
-            outcome = step.check(job, name, bundle=bundle, rows=check)
-            return outcome.as_json(), step.describe_check(outcome)
-        rows = step.read_rows(dataset_spec(job.workspace, name), row or [], file)
-        scored = step.run(job, name, bundle=bundle, rows=rows)
-        if scored.doubts:
-            typer.echo(scored.doubts, err=True)
-        return scored.model_dump(mode="json"), step.describe(scored)
-
-    execute(body, workspace=workspace, as_json=as_json, writes=bool(check))

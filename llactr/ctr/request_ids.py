@@ -1,4 +1,4 @@
-"""Ids of rows whose users and items may be unknown: the one rule for `llactr predict`, its check and the service.
+"""Ids of rows whose users and items may be unknown: the one rule for `llactr score`, `llactr check` and the service.
 
 A field with `nulls: refuse` had a value in every training row, so no id stands for a null. An entity that the store
 does not know has no value there: it takes the out-of-vocabulary id. A null in a context field stays refused; the caller

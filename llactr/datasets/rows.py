@@ -7,7 +7,7 @@ value is spelled as a column of it is, a key that a row lacks is null in that ro
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,10 @@ from llactr.errors import DataError, InputError
 from llactr.spec import DatasetSpec, Field, NumericField, TimestampPartField
 from llactr.transforms import admit, admit_key, raw_column, raw_type, scalar_text
 
-__all__ = ["read_rows", "request_columns", "request_table", "rows_of_objects", "whole_columns", "whole_table"]
+__all__ = [
+    "context_fields", "csv_rows", "file_kind", "read_rows", "request_columns", "request_table", "rows_of_objects",
+    "whole_columns", "whole_table",
+]  # fmt: skip
 
 _EXPECTED = "expected .json, .jsonl, .csv (plain or .gz) or .parquet"
 
@@ -39,18 +42,17 @@ def read_rows(spec: DatasetSpec, rows: Sequence[str], file: Path | None) -> pa.T
         DataError: they cannot be read.
     """
     if bool(rows) == (file is not None):
-        raise InputError("give the rows to score, either by --row '{...}' or by --file, or give --check N")
+        raise InputError("give the rows to score: a file, or --row '{...}'")
     if file is None:
         return rows_of_objects(spec, [_parsed(text, f"--row {number}") for number, text in enumerate(rows, 1)], "--row")
     if not file.is_file():
         raise DataError(f"no file {file}: give a .json, .jsonl, .csv or .parquet file of rows")
-    kinds = [ending for ending in file.suffixes if ending not in {".gz", ".zst", ".bz2"}]
-    kind = kinds[-1] if kinds else ""
+    kind = file_kind(file)
     try:
         if kind == ".parquet":
             return pq.read_table(file, partitioning=None)
         if kind == ".csv":
-            return _of_csv(spec, file)
+            return pa.Table.from_batches(list(csv_rows(spec, file)))
         if kind not in {".json", ".jsonl"} or file.suffix != kind:
             raise DataError(f"{file} has the ending {file.suffix!r}: {_EXPECTED}")
         text = file.read_text(encoding="utf-8-sig")
@@ -63,6 +65,12 @@ def read_rows(spec: DatasetSpec, rows: Sequence[str], file: Path | None) -> pa.T
     return rows_of_objects(spec, content if isinstance(content, list) else [content], str(file))
 
 
+def file_kind(file: Path) -> str:
+    """A file's ending below that of a compression: `.csv` for `rows.csv.gz`; empty for none."""
+    kinds = [ending for ending in file.suffixes if ending not in {".gz", ".zst", ".bz2"}]
+    return kinds[-1] if kinds else ""
+
+
 def request_table(rows: pa.Table, spec: DatasetSpec) -> pa.Table:
     """Rows as the online reader takes them: join keys, context fields, and `event_timestamp`, now where not given.
 
@@ -73,7 +81,7 @@ def request_table(rows: pa.Table, spec: DatasetSpec) -> pa.Table:
         DataError: a join key or context field is missing, a column is none of them, or a value cannot be read.
     """
     keys = [entity.join_key for entity in spec.entities.values()]
-    fields = _context_fields(spec)
+    fields = context_fields(spec)
     wanted = request_columns(spec)
     missing = [name for name in wanted if name not in rows.column_names]
     if missing:
@@ -97,7 +105,7 @@ def request_table(rows: pa.Table, spec: DatasetSpec) -> pa.Table:
 
 def request_columns(spec: DatasetSpec) -> tuple[str, ...]:
     """What a row to score by a store needs: join keys and context fields; `event_timestamp` may be given besides."""
-    return tuple(dict.fromkeys([*(entity.join_key for entity in spec.entities.values()), *_context_fields(spec)]))
+    return tuple(dict.fromkeys([*(entity.join_key for entity in spec.entities.values()), *context_fields(spec)]))
 
 
 def whole_columns(spec: DatasetSpec) -> tuple[str, ...]:
@@ -118,7 +126,7 @@ def whole_table(rows: pa.Table, spec: DatasetSpec) -> pa.Table:
     return pa.table({**columns, EVENT_TIMESTAMP: _moments(rows)})
 
 
-def _context_fields(spec: DatasetSpec) -> dict[str, Field]:
+def context_fields(spec: DatasetSpec) -> dict[str, Field]:
     """Column -> the field that reads it, of those that a request gives."""
     return {raw_column(f): f for f in spec.owned_by("context") if raw_column(f) != EVENT_TIMESTAMP}
 
@@ -131,15 +139,20 @@ def _whole_key(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     return keys
 
 
-def _of_csv(spec: DatasetSpec, file: Path) -> pa.Table:
-    """A CSV file's cells, as ingest reads them: text, but numbers for numeric fields."""
+def csv_rows(spec: DatasetSpec, file: Path) -> Iterator[pa.RecordBatch]:
+    """A CSV file's cells, as ingest reads them: text, but numbers for numeric fields; at least one batch.
+
+    Raises:
+        DataError: the file is of another format, or has a column twice, or a cell that does not fit its column.
+        pyarrow.ArrowException: it cannot be read as CSV.
+    """
     place = f"the file of rows {file.name}"
-    fields = _context_fields(spec)
+    fields = context_fields(spec)
     names = csv_names(file, place)
     wanted = {name: pa.float64() if isinstance(fields.get(name), NumericField) else pa.string() for name in names}
     if len(wanted) < len(names):
         raise DataError(f"{place} has a column twice: its columns are {', '.join(map(repr, names))}")
-    return pa.Table.from_batches(list(csv_batches(file, place, wanted=wanted)))
+    yield from csv_batches(file, place, wanted=wanted)
 
 
 def _parsed(text: str, place: str) -> Any:
@@ -163,7 +176,7 @@ def rows_of_objects(spec: DatasetSpec, rows: list[Any], place: str, *, whole: bo
     """
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{place} holds no rows: expected JSON objects, one key a column")
-    fields = {raw_column(field): field for field in spec.fields} if whole else _context_fields(spec)
+    fields = {raw_column(field): field for field in spec.fields} if whole else context_fields(spec)
     names = dict.fromkeys(name for row in rows for name in row)
     columns = {}
     for name in names:

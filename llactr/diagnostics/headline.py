@@ -123,7 +123,7 @@ def overheads(data: ReportData) -> tuple[Overhead, ...]:
 def _consistency(data: ReportData) -> Check:
     check = data.consistency
     if check is None:
-        return Check("open", "Online and offline scores were not compared: run 'llactr predict --check 1000'")
+        return Check("open", "Online and offline scores were not compared: run 'llactr check'")
     if check.holds:
         return Check(
             "yes",

@@ -1,6 +1,6 @@
 """The one spelling of a value: whatever type brings it, the same value is the same text or the same number.
 
-Every way in meets here: ingest and append (Parquet, CSV, DuckDB), rows given to `predict`, and requests of the service.
+Every way in meets here: ingest and append (Parquet, CSV, DuckDB), rows given to `score`, and requests of the service.
 
 - A category is text: 25, 25.0 and the decimal 25.00 are "25", true is "true". From outside, an empty text is no value,
   as an empty cell of a CSV file is none (`without_empty`).

@@ -173,7 +173,7 @@ def fake_report(*, names=None, comparisons=None) -> ReportData:
             StepCost(name="materialize", seconds=6.2, cpu_s=5.9, peak_rss_bytes=1_200_000_000),
             StepCost(name="train", seconds=9.4, cpu_s=17.2, peak_rss_bytes=1_240_000_000, note="FM, enhanced"),
             StepCost(name="evaluate", seconds=71.5, cpu_s=139.0, peak_rss_bytes=1_300_000_000, note="4 arms × 3 seeds"),
-            StepCost(name="predict --check", seconds=4.0, cpu_s=3.8, peak_rss_bytes=1_310_000_000, note="1000 rows"),
+            StepCost(name="check", seconds=4.0, cpu_s=3.8, peak_rss_bytes=1_310_000_000, note="1000 rows"),
         ),
         consistency=Consistency(rows=1000, rows_with_other_ids=0, max_score_difference=2.98e-8),
         provenance=Provenance(

@@ -68,7 +68,7 @@ def test_empty_table(llactr, ran, tmp_path):
         (("finetune", "--model", "no-such-model-anywhere"), "cannot be resolved"),
         (("finetune", "--loss", "hope"), "contrastive"),
         (("encode", "--effective-from", "tomorrow"), "--effective-from"),
-        (("predict", "--row", "{}", "--bundle", "lost"), "no bundle 'lost'"),
+        (("score", "--row", "{}", "--bundle", "lost"), "no bundle 'lost'"),
         (("ingest", "no-such-spec"), "no dataset spec"),
         (("train", "--dataset", "other"), "no dataset 'other'"),
         (("train", "--config", "missing.yaml"), "missing.yaml"),
@@ -96,6 +96,6 @@ def test_corrupted_bundle(llactr, ran, tmp_path):
     weights = bundle / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-40])
     row = '{"person": "p1", "dish": "d1", "device": "desk"}'
-    answer = llactr("predict", "--row", row, "--bundle", bundle, "--workspace", ran.workspace)
+    answer = llactr("score", "--row", row, "--bundle", bundle, "--workspace", ran.workspace)
     assert answer.code == 2
     assert "damaged" in _said(answer) or "corrupt" in _said(answer), _said(answer)

@@ -13,13 +13,13 @@ def test_predict_and_serve_refuse_a_name_of_two_bundles(ran, llactr, tmp_path, m
     shutil.copytree(made, tmp_path / made.name)
     row = '{"person": "p1", "dish": "d1", "device": "desk"}'
     given = ("--workspace", ran.workspace, "--bundle", made.name)
-    for command in (("predict", "--row", row), ("serve", "--port", "0", "--workers", "2")):
+    for command in (("score", "--row", row), ("serve", "--port", "0", "--workers", "2")):
         answer = llactr(*command, *given)
         said = answer.err.replace("\n", "")
         assert answer.code == 2, answer.err
         assert f"bundle '{made.name}' is two" in said
         assert str(made) in said
         assert str(tmp_path / made.name) in said
-    scored = llactr("predict", "--row", row, "--workspace", ran.workspace, "--bundle", f"./{made.name}", "--json")
+    scored = llactr("score", "--row", row, "--workspace", ran.workspace, "--bundle", f"./{made.name}", "--json")
     assert scored.code == 0, scored.err
     assert scored.json["bundle"] == made.name

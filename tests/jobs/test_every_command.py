@@ -57,7 +57,7 @@ COMMANDS: dict[str, Callable[[Place], tuple[object, ...]]] = {
     "train": lambda at: ("train", "--config", at.config),
     "evaluate": lambda at: ("evaluate", "--config", at.config),
     "diagnose": lambda _: ("diagnose",),
-    "predict": lambda _: ("predict", "--row", json.dumps(ROW)),
+    "score": lambda _: ("score", "--row", json.dumps(ROW)),
     "tune": lambda at: ("tune", "--config", at.config, "--trials", 1, "--seeds", 1),
     "run": lambda at: ("run", at.spec, "--config", at.config),
     "serve": lambda _: ("serve", "--port", 0),

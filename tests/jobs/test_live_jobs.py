@@ -62,7 +62,7 @@ def test_promote_roll_back_and_collect(llactr: Call, ran: Ran, workspace: Path) 
     assert f"bundles/{second}: retired, and not one of the 0 newest" in done.out
     assert not (workspace / "bundles" / second).exists()
     # What is left works.
-    assert llactr("predict", "--check", 20, *at).code == 0
+    assert llactr("check", "--rows", 20, *at).code == 0
 
 
 def test_pins(llactr: Call, ran: Ran, workspace: Path) -> None:

@@ -125,11 +125,11 @@ def test_predict_reads_a_workspace_that_it_may_not_write(
 ) -> None:
     row = '{"person": "p1", "dish": "d1", "device": "phone"}'
     moment = json.dumps({**json.loads(row), "event_timestamp": "2023-12-01T10:00:00+00:00"})
-    writable = llactr("predict", "--row", moment, "--workspace", ran.workspace, "--json")
+    writable = llactr("score", "--row", moment, "--workspace", ran.workspace, "--json")
     assert writable.code == 0, writable.err
     before = _files(ran.workspace)
     monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
-    read = llactr("predict", "--row", moment, "--workspace", ran.workspace, "--json")
+    read = llactr("score", "--row", moment, "--workspace", ran.workspace, "--json")
     assert read.code == 0, read.err
     assert read.json["scores"] == writable.json["scores"]
     assert _files(ran.workspace) == before

@@ -55,7 +55,7 @@ def test_second_run_skips_what_did_not_change(ran, llactr):
 
 
 def test_check_compares_ids_and_scores(ran, llactr):
-    answer = llactr("predict", "--check", 50, "--workspace", ran.workspace, "--json")
+    answer = llactr("check", "--rows", 50, "--workspace", ran.workspace, "--json")
     assert answer.code == 0, answer.err
     assert answer.json["result"]["rows"] == 50
     assert answer.json["result"]["rows_with_other_ids"] == 0
@@ -66,7 +66,7 @@ def test_predict_scores_rows_from_the_online_store(ran, llactr):
     row = {"person": "p3", "dish": "d4", "device": "phone", "event_timestamp": "2023-11-20T12:00:00+00:00"}
     unknown = {**row, "person": "nobody", "dish": "nothing"}
     answer = llactr(
-        "predict", "--row", json.dumps(row), "--row", json.dumps(unknown), "--workspace", ran.workspace, "--json"
+        "score", "--row", json.dumps(row), "--row", json.dumps(unknown), "--workspace", ran.workspace, "--json"
     )
     assert answer.code == 0, answer.err
     scores = answer.json["scores"]
@@ -85,7 +85,7 @@ def test_predict_reads_files(ran, llactr, tmp_path):
     as_csv = tmp_path / "rows.csv"
     as_csv.write_text("\n".join([",".join(rows[0]), *(",".join(row.values()) for row in rows)]), encoding="utf-8")
     found = [
-        llactr("predict", "--file", path, "--workspace", ran.workspace, "--json").json["scores"]
+        llactr("score", path, "--workspace", ran.workspace, "--json").json["scores"]
         for path in (as_json, lines, as_csv)
     ]
     assert found[0] == found[1] == found[2]
@@ -107,13 +107,13 @@ def test_predict_reads_files(ran, llactr, tmp_path):
     ],
 )
 def test_predict_refuses_bad_rows(ran, llactr, row, message):
-    answer = llactr("predict", "--row", row, "--workspace", ran.workspace)
+    answer = llactr("score", "--row", row, "--workspace", ran.workspace)
     assert answer.code == 2
     assert message in " ".join(answer.err.split())
 
 
 def test_predict_wants_rows(ran, llactr):
-    answer = llactr("predict", "--workspace", ran.workspace)
+    answer = llactr("score", "--workspace", ran.workspace)
     assert answer.code == 2
     assert "--row" in answer.err
 
@@ -198,7 +198,7 @@ def test_a_changed_description_makes_a_new_version(ran, llactr, tmp_path_factory
     assert encoded.json["result"]["version"] != old
     assert llactr("materialize", "--workspace", workspace).code == 0
     row = {"person": "p3", "dish": "d4", "device": "phone", "event_timestamp": "2023-11-20T12:00:00+00:00"}
-    scored = llactr("predict", "--row", json.dumps(row), "--workspace", workspace, "--json")
+    scored = llactr("score", "--row", json.dumps(row), "--workspace", workspace, "--json")
     assert scored.code == 0, scored.err
     assert scored.json["semantics_version"] == old
 

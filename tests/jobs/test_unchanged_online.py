@@ -38,7 +38,7 @@ def skipped(llactr: Any, name: str, workspace: Path) -> bool:
 
 
 def score(llactr: Any, workspace: Path) -> list[float]:
-    answer = llactr("predict", "--row", json.dumps(ROW), "--workspace", workspace, "--json")
+    answer = llactr("score", "--row", json.dumps(ROW), "--workspace", workspace, "--json")
     assert answer.code == 0, answer.err
     scores: list[float] = answer.json["scores"]
     return scores
@@ -49,7 +49,7 @@ def test_a_deleted_online_store_is_filled_again(copy: Path, llactr: Any) -> None
     before = score(llactr, copy)
     for path in (copy / "feast").glob("online.db*"):
         path.unlink()
-    refused = llactr("predict", "--row", json.dumps(ROW), "--workspace", copy)
+    refused = llactr("score", "--row", json.dumps(ROW), "--workspace", copy)
     assert refused.code != 0
     assert "run 'llactr materialize'" in " ".join(refused.err.split())
     assert not skipped(llactr, "materialize", copy)

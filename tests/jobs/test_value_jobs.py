@@ -22,6 +22,7 @@ import pytest
 
 from llactr.ctr import Bundle
 from llactr.ctr import predict as bundle_predict
+from llactr.ctr.scoring import RowScorer
 from llactr.ctr.training.config import TrainJobConfig
 from llactr.ctr.training.join import join
 from llactr.datasets import append_offline_tables
@@ -29,7 +30,7 @@ from llactr.diagnostics.agreement import chosen_rows, offline_scores
 from llactr.errors import ConsistencyError, InputError, NotReadyError
 from llactr.evaluation.arms import PLAIN, Arm
 from llactr.evaluation.config import EvaluateConfig
-from llactr.jobs import diagnose, encode, encode_values, evaluate, ingest, materialize, predict, train, tune_values
+from llactr.jobs import check, diagnose, encode, encode_values, evaluate, ingest, materialize, train, tune_values
 from llactr.jobs import run as run_all
 from llactr.jobs.cli.console import Terminal
 from llactr.lifecycle.config import RunConfig, load_config
@@ -87,7 +88,7 @@ def _scores(valued: Valued, dishes: list[str]) -> tuple[list[float], int]:
             "event_timestamp": ["2023-11-20T12:00:00+00:00"] * len(dishes),
         }
     )
-    found = predict.run(valued.job, "tiny", bundle=str(valued.bundle), rows=rows)
+    found = RowScorer.online(valued.job.workspace, "tiny", str(valued.bundle)).score(rows)
     return list(found.scores), found.unseen_values_placed
 
 
@@ -154,12 +155,12 @@ def test_the_check_places_new_items_on_both_paths(tmp_path: Path) -> None:
     materialize.materialize(job)
     trained = train.run(job, "tiny", TrainJobConfig(backbone="fm", training=TRAINING))
     assert trained.result.arm == "values", "the default where values have been encoded"
-    checked = predict.check(job, "tiny", bundle=str(trained.folder), rows=1000)
+    checked = check.check_store(job, "tiny", bundle=str(trained.folder), rows=1000)
     facts = checked.result.as_json()
     assert facts["rows_with_placed_values"] == 12
     assert facts["unseen_values_placed"] == {"online": 2, "offline": 2}
     assert (facts["rows_with_other_ids"], facts["holds"]) == (0, True)
-    assert "12 of them hold new values" in predict.describe_check(checked)
+    assert "12 of them hold new values" in check.describe_store(checked)
     bundle = Bundle.load(trained.folder)
     _, training_set = join(job, "tiny")
     offline = offline_scores(job.workspace, bundle.spec, bundle, chosen_rows(training_set, 1000))
@@ -171,7 +172,7 @@ def test_the_check_places_new_items_on_both_paths(tmp_path: Path) -> None:
     with sqlite3.connect(job.workspace.feast / "online.db") as online:
         online.execute("DELETE FROM llactr_value_semantics")
     with pytest.raises(ConsistencyError, match="run 'llactr materialize', then check again"):
-        predict.check(job, "tiny", bundle=str(trained.folder), rows=1000)
+        check.check_store(job, "tiny", bundle=str(trained.folder), rows=1000)
 
 
 def test_run_encodes_values_and_trains_with_them_where_the_spec_gives_texts(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_two_new_dishes_are_told_apart_without_retraining(tmp_path: Path) -> Non
         assert abs(after["scores"][0] - after["scores"][1]) > 1e-4
         assert after["scores"][2] == pytest.approx(before["scores"][2], abs=1e-7)
         assert after["bundle"] == before["bundle"]
-    checked = llactr("predict", "--check", "200")["result"]
+    checked = llactr("check", "--rows", "200")["result"]
     assert checked["holds"]
     # The rows that were added are part of the dataset from now on.
     assert llactr("ingest", spec)["skipped"]

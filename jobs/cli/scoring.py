@@ -1,0 +1,74 @@
+"""Commands that use a model: `llactr score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llactr.errors import InputError
+from llactr.jobs.cli.command import (
+    DatasetOption,
+    JsonOption,
+    ThreadsOption,
+    WorkspaceOption,
+    chosen_dataset,
+    execute,
+)
+from llactr.steps import Job
+
+__all__ = ["score"]
+
+
+def score(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[IN]",
+            help="Rows: a .parquet, .csv, .json or .jsonl file, a folder of Parquet; with --sql a DuckDB database.",
+        ),
+    ] = None,
+    row: Annotated[list[str] | None, typer.Option("--row", help="A row as a JSON object; repeat for several.")] = None,
+    sql: Annotated[str | None, typer.Option("--sql", help="A DuckDB query that gives the rows.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Parquet file for keys, kept columns and scores. Default: print scores."),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at", help="Features of the offline store as of a time with a zone, or of a column. Default: online, now."
+        ),
+    ] = None,
+    keep: Annotated[list[str] | None, typer.Option("--keep", help="With --out: a column to keep; repeat.")] = None,
+    bundle: Annotated[str | None, typer.Option(help="Bundle folder or id. Default: the last one trained.")] = None,
+    dataset: DatasetOption = None,
+    threads: ThreadsOption = 0,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score rows by a bundle, with features read from the online store or, as of a time, from the offline one."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        name = chosen_dataset(job, dataset)
+        if sum((bool(row), file is not None or sql is not None)) != 1:
+            raise InputError("give the rows to score: a file, --sql, or --row '{...}'")
+        if (out is None and keep) or (out is not None and row):
+            raise InputError("--keep goes with --out, and --out with a file or --sql")
+        from llactr.jobs import score as step
+
+        if out is not None:
+            made = step.into_file(job, name, out, bundle=bundle, file=file, sql=sql, at=at, keep=keep or ())
+            _say(made.doubts)
+            return made.model_dump(mode="json"), step.describe(made)
+        scored = step.rows(job, name, bundle=bundle, given=row or [], file=file, sql=sql, at=at)
+        _say(scored.doubts)
+        return scored.model_dump(mode="json"), step.describe(scored)
+
+    execute(body, workspace=workspace, as_json=as_json, writes=False, threads=threads)
+
+
+def _say(doubts: str) -> None:
+    if doubts:
+        typer.echo(doubts, err=True)
