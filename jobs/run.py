@@ -58,6 +58,7 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
         "bundle": str(trained.folder),
         "report": report.result.report,
         "served": str(choice.served),
+        "doubts": list(trained.result.doubts),
         "choice": evaluate.describe_choice(choice),
         "comparison": evaluate.describe(evaluated, slices=False),
         "check": check.describe_store(checked),
@@ -89,8 +90,10 @@ def _semantics(job: Job, dataset: str, config: RunConfig) -> Iterator[StepOutcom
 
 def describe(summary: dict[str, Any]) -> str:
     """What a person wants to know at the end."""
+    doubts = summary["doubts"]
+    warning = f"\nNOT FIT TO BE SERVED: {'; '.join(doubts)}." if doubts else ""
     return (
-        f"\n{summary['choice']}\n\n{summary['comparison']}\n\n{summary['check']}\n"
+        f"{warning}\n{summary['choice']}\n\n{summary['comparison']}\n\n{summary['check']}\n"
         f"bundle  {summary['bundle']}\nreport  {summary['report']}\n"
         f"{summary['seconds']:.0f} s in all"
     )

@@ -25,9 +25,10 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[TrainSumm
 
 
 def describe(outcome: StepOutcome[TrainSummary]) -> str:
-    """The outcome in a sentence."""
+    """The outcome in a sentence; what speaks against serving it comes first."""
     made, test = outcome.result, outcome.result.metrics.test
+    doubts = f"NOT FIT TO BE SERVED: {'; '.join(made.doubts)}.\n" if made.doubts else ""
     return (
-        f"{made.backbone} {made.arm}: test AUC {test.auc:.4f}, logloss {test.logloss:.4f} "
+        f"{doubts}{made.backbone} {made.arm}: test AUC {test.auc:.4f}, logloss {test.logloss:.4f} "
         f"on {test.rows:,} rows, bundle {outcome.folder}"
     )

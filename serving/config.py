@@ -29,6 +29,7 @@ class ServeConfig(BaseModel):
         bundle: a bundle's id or path (`llactr.ctr.find`), which is then served until another one is asked for; by
             default the one promoted last, and whichever is promoted later, or, where none ever was, the one trained
             last. A reload without an id goes to that default, whatever is named here.
+        anyway: serve a bundle that is below chance, worse than a constant, or not calibrated, on its test rows.
         compare_bundle: a second bundle, scored beside the first when a request asks for it.
         feast_config: a feature_store.yaml; by default what `$FEAST_FS_YAML_FILE_PATH` names, else the repository's.
         cache_ttl_s: how long an item's features may be reused without asking the store; 0 switches the cache off.
@@ -56,6 +57,7 @@ class ServeConfig(BaseModel):
     dataset: str | None = None
     bundle: str | None = None
     compare_bundle: str | None = None
+    anyway: bool = False
     feast_config: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)

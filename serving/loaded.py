@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from llactr.ctr import Bundle
 from llactr.ctr.find import find_bundle, promotion_files
+from llactr.ctr.soundness import doubts_of_metrics
 from llactr.diagnostics import Similarity
 from llactr.errors import BundleError, NotReadyError
 from llactr.semantics import FieldVectors
@@ -207,6 +208,11 @@ def _read(folder: Path, workspace: Workspace, config: ServeConfig) -> tuple[Bund
         raise BundleError(
             f"bundle {folder.name} reads history, which the service does not answer with yet: serve one of another "
             "arm, such as 'llactr train --arm values' makes, or score with 'llactr score'"
+        )
+    found = doubts_of_metrics(bundle.metrics)
+    if found and not config.anyway:
+        raise BundleError(
+            f"the bundle {folder.name} is not fit to be served: {'; '.join(found)}: train another one, or give --anyway"
         )
     known = workspace.datasets()
     if bundle.spec.name not in known:

@@ -20,6 +20,9 @@ def serve(
     compare_bundle: Annotated[
         str | None, typer.Option(help="A second bundle, scored beside the first on demand.")
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Serve it although its test figures say that it should not be.")
+    ] = False,
     host: Annotated[
         str | None, typer.Option(help="Address; beyond loopback, keys are needed. Default: 127.0.0.1.")
     ] = None,
@@ -49,6 +52,7 @@ def serve(
     flags: dict[str, Any] = {
         "bundle": bundle,
         "compare_bundle": compare_bundle,
+        "anyway": anyway or None,
         "host": host,
         "port": port,
         "workers": workers,

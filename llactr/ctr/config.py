@@ -107,7 +107,8 @@ class HistoryInputConfig(_Settings):
 class ModelConfig(_Settings):
     """A backbone with its sizes, and its enhancement if it has one.
 
-    `settings` may be left out, or given as keys that differ from the backbone's defaults.
+    `settings` may be left out, or given as keys that differ from the backbone's defaults. A `calibrated` model has a
+    scale and a shift behind its logits (`llactr.ctr.calibration`).
     """
 
     backbone: BackboneName
@@ -116,11 +117,13 @@ class ModelConfig(_Settings):
     settings: SerializeAsAny[BackboneSettings]
     enhancement: EnhancementConfig | None = None
     history: HistoryInputConfig | None = None
+    calibrated: bool = False
 
     @model_serializer(mode="wrap")
-    def _history_where_there_is_some(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Models without history are written as ever, so their checkpoints and bundles stay the same."""
-        return {key: value for key, value in dump(self).items() if key != "history" or value is not None}
+    def _what_there_is(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Models without history or calibration are written as ever: their checkpoints and bundles stay the same."""
+        absent = {"history": None, "calibrated": False}
+        return {key: value for key, value in dump(self).items() if key not in absent or value != absent[key]}
 
     @model_validator(mode="before")
     @classmethod
@@ -135,8 +138,12 @@ class ModelConfig(_Settings):
 class TrainConfig(_Settings):
     """How a model is trained; the defaults that suit a backbone come from `TrainConfig.of(backbone)`.
 
-    `weight_decay` is coupled (added to the gradient) and holds for every parameter. Training stops when validation
-    AUC has not risen for `patience` epochs, but not before `min_steps` steps.
+    `weight_decay` is coupled (added to the gradient) and holds for every parameter. Training stops when validation has
+    not become better for `patience` epochs, but not before `min_steps` steps.
+
+    With few clicks AUC is noise, and a model is soon surer than a constant would be. Where validation has fewer than
+    `few_clicks` clicks (or non-clicks), `auto` therefore means: stop by logloss, start at the class prior, and
+    calibrate on validation (Platt); where it has more: stop by AUC, and neither.
 
     `embedding_optimizer` is what updates the embedding tables and first-order weights. `dense`, Adam over all rows in
     every step, is the protocol of the published results: features that a batch leaves out decay, and their momentum
@@ -155,6 +162,10 @@ class TrainConfig(_Settings):
     max_epochs: int = Field(default=100, ge=1)
     patience: int = Field(default=2, ge=1)
     min_steps: int = Field(default=150, ge=0)
+    few_clicks: int = Field(default=100, ge=0)
+    stop_on: Literal["auto", "auc", "logloss"] = "auto"
+    prior: Literal["auto", "on", "off"] = "auto"
+    calibration: Literal["auto", "platt", "off"] = "auto"
     embedding_optimizer: Literal["dense", "lazy"] = "dense"
     tables: Literal["replicated", "sharded"] = "replicated"
     precision: Precision = "fp32"

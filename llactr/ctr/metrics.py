@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from llactr.errors import DataError
 
-__all__ = ["Metrics", "auc", "logloss", "measure", "row_logloss"]
+__all__ = ["Metrics", "auc", "calibration_error", "logloss", "measure", "row_logloss"]
 
 _SMALLEST = 1e-7
 
@@ -79,6 +79,14 @@ def row_logloss(label: NDArray[np.float32], score: NDArray[np.float32]) -> NDArr
     """Each row's share of the logloss (N,)."""
     p = np.clip(score.astype(np.float64), _SMALLEST, 1 - _SMALLEST)
     return np.asarray(-np.where(label > 0, np.log(p), np.log1p(-p)))
+
+
+def calibration_error(label: NDArray[np.float32], score: NDArray[np.float32], *, bins: int = 15) -> float:
+    """Expected calibration error over bins of (nearly) equally many rows: the mean gap of mean score and click rate."""
+    order = np.argsort(score, kind="stable")
+    edges = np.linspace(0, len(order), min(bins, len(order)) + 1).round().astype(int)
+    gaps = np.add.reduceat(score[order].astype(np.float64) - label[order], edges[:-1])
+    return float(np.abs(gaps).sum() / len(order))
 
 
 def _check(label: NDArray[np.float32], score: NDArray[np.float32]) -> None:

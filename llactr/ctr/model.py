@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from llactr.ctr.backbones import BACKBONES
+from llactr.ctr.calibration import OutputScale
 from llactr.ctr.config import ModelConfig
 from llactr.ctr.embedding import FusedEmbedding
 from llactr.ctr.enhancement import Enhancement
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from llactr.ctr.backbones.base import Backbone
     from llactr.transforms import FieldLayout
 
-__all__ = ["CTRModel", "Loss", "predict"]
+__all__ = ["CTRModel", "Loss", "predict", "predict_logits"]
 
 _SCORING_ROWS = 4096
 
@@ -89,6 +90,14 @@ class CTRModel(nn.Module):
             if config.enhancement is not None:
                 vectors = _checked_vectors(field_vectors, layout)
                 self.enhancement = Enhancement(config.enhancement, field_vectors=vectors, dim=config.embedding_dim)
+        self.output: OutputScale | None = OutputScale() if config.calibrated else None
+
+    def calibrate(self, scale: float, shift: float) -> None:
+        """Has scale and shift follow what the model says; they add up with those it has."""
+        if self.output is None:
+            self.config = self.config.model_copy(update={"calibrated": True})
+            self.output = OutputScale().to(self.embedding.weight.device)
+        self.output.then(scale, shift)
 
     @property
     def version_count(self) -> int:
@@ -139,6 +148,12 @@ class CTRModel(nn.Module):
         self, lookup: Lookup, ids: Tensor, numbers: Tensor | None, version: Tensor | None
     ) -> tuple[Tensor | None, Tensor]:
         """Embeddings (B, F, D) of fields with ids, where they were needed, and logits (B,)."""
+        embedded, logits = self._uncalibrated(lookup, ids, numbers, version)
+        return embedded, logits if self.output is None else self.output(logits)
+
+    def _uncalibrated(
+        self, lookup: Lookup, ids: Tensor, numbers: Tensor | None, version: Tensor | None
+    ) -> tuple[Tensor | None, Tensor]:
         pairs = None if self.enhancement is None else self.enhancement.pair_weights(version)
         if self._reads_tables and (lookup.segments is not None or not torch.is_grad_enabled()):
             return None, self.backbone.from_tables(lookup)
@@ -180,6 +195,22 @@ def predict(
 
     Memory grows with `_SCORING_ROWS`, not with N.
     """
+    return _scored(model, ids, version, torch.sigmoid)
+
+
+def predict_logits(
+    model: CTRModel, ids: NDArray[np.int32] | Tensor, version: NDArray[np.int32] | Tensor | None = None
+) -> NDArray[np.float32]:
+    """Logits (N,) float32; otherwise as `predict`."""
+    return _scored(model, ids, version, lambda logits: logits)
+
+
+def _scored(
+    model: CTRModel,
+    ids: NDArray[np.int32] | Tensor,
+    version: NDArray[np.int32] | Tensor | None,
+    last: Callable[[Tensor], Tensor],
+) -> NDArray[np.float32]:
     model.eval()
     ids = torch.as_tensor(ids)
     version = None if version is None else torch.as_tensor(version)
@@ -187,7 +218,7 @@ def predict(
     with torch.inference_mode():
         for start in range(0, len(ids), _SCORING_ROWS):
             rows = slice(start, start + _SCORING_ROWS)
-            scores[rows] = torch.sigmoid(model(ids[rows], None if version is None else version[rows])).numpy()
+            scores[rows] = last(model(ids[rows], None if version is None else version[rows])).numpy()
     return scores
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from llactr.ctr.metrics import measure, row_logloss
+from llactr.ctr.metrics import calibration_error, measure, row_logloss
 from llactr.evaluation.evidence import Metric
 from llactr.evaluation.resampling import Resamples
 from llactr.spec import DatasetSpec
@@ -18,7 +18,6 @@ from llactr.transforms import Transform
 
 __all__ = [
     "SLICES",
-    "calibration_error",
     "row_slices",
     "slice_metrics",
     "weighted_auc",
@@ -54,14 +53,6 @@ def _key_counts(spec: DatasetSpec, transform: Transform, ids: NDArray[np.int32],
             counts: NDArray[np.int64] = transform.counts[number][ids[:, slot]]
             return counts
     return np.full(len(ids), np.iinfo(np.int64).max)
-
-
-def calibration_error(label: NDArray[np.float32], score: NDArray[np.float32], *, bins: int = 15) -> float:
-    """Expected calibration error over bins of (nearly) equally many rows: the mean gap of mean score and click rate."""
-    order = np.argsort(score, kind="stable")
-    edges = np.linspace(0, len(order), min(bins, len(order)) + 1).round().astype(int)
-    gaps = np.add.reduceat(score[order].astype(np.float64) - label[order], edges[:-1])
-    return float(np.abs(gaps).sum() / len(order))
 
 
 def weighted_auc(

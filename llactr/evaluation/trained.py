@@ -78,4 +78,7 @@ def saved_run(path: Path) -> TrainedRun:
 
 def load_weights(path: Path, model: CTRModel) -> None:
     """Puts a kept model's weights into a fresh one."""
-    model.load_state_dict(load_file(path))
+    weights = load_file(path)
+    if "output.scale" in weights and model.output is None:
+        model.calibrate(1.0, 0.0)
+    model.load_state_dict(weights)

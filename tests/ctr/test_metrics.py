@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from llactr.ctr import auc, logloss, measure
+from llactr.ctr.metrics import calibration_error
 from llactr.errors import DataError
 
 
@@ -58,3 +59,9 @@ def test_scores_that_are_not_finite_are_refused() -> None:
 def test_scores_of_other_rows_are_refused() -> None:
     with pytest.raises(DataError, match=r"labels have the shape \(2,\) and scores \(3,\)"):
         measure(np.array([0, 1], np.float32), np.zeros(3, np.float32))
+
+
+def test_calibration_error_by_hand() -> None:
+    label = np.array([0, 0, 1, 1], np.float32)
+    assert calibration_error(label, np.array([0.1, 0.2, 0.7, 0.8], np.float32), bins=2) == pytest.approx(0.2)
+    assert calibration_error(label, np.full(4, 0.5, np.float32), bins=1) == pytest.approx(0)

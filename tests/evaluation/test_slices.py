@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 
 from llactr.ctr import auc, logloss
+from llactr.ctr.metrics import calibration_error
 from llactr.evaluation.resampling import Resamples
 from llactr.evaluation.slices import (
     SLICES,
-    calibration_error,
     row_slices,
     slice_metrics,
     weighted_auc,
@@ -32,12 +32,6 @@ def test_slices_follow_training_counts() -> None:
         "unseen users": [4],
         "warm": [0, 1, 2],
     }
-
-
-def test_calibration_error_by_hand() -> None:
-    label = np.array([0, 0, 1, 1], np.float32)
-    assert calibration_error(label, np.array([0.1, 0.2, 0.7, 0.8], np.float32), bins=2) == pytest.approx(0.2)
-    assert calibration_error(label, np.full(4, 0.5, np.float32), bins=1) == pytest.approx(0)
 
 
 @pytest.mark.parametrize("digits", [1, 7])  # with ties, and without

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
+import dataclasses
 import os
 import signal
 import socket
@@ -14,9 +16,12 @@ from typing import Any
 
 import pytest
 
+from llactr.ctr import Bundle
 from llactr.errors import InputError
 from llactr.jobs.serve import run
 from llactr.serving.config import ServeConfig
+from llactr.serving.loaded import load_bundle
+from llactr.serving.metrics import Metrics
 from llactr.store.tables import read_files
 from llactr.workspace import Workspace
 from tests.serving.serving_process import Served
@@ -142,6 +147,27 @@ def test_bad_input_is_refused_before_anything_is_served(
 ) -> None:
     with pytest.raises(InputError, match=message):
         run(ServeConfig.of(environment={}, **({"workspace": built.root, "port": 0} | settings)))
+
+
+def test_a_bundle_that_is_worse_than_a_constant_is_refused_unless_told(workspace: Workspace) -> None:
+    facts = {"rows": 900, "clicks": 33, "auc": 0.4384, "logloss": 0.606, "constant_logloss": 0.034,
+             "expected_clicks": 33.0}  # fmt: skip
+    sound = Bundle.load(workspace.artifact("bundles", "first"))
+    folder = workspace.artifact("bundles", "poor")
+    with workspace.writing(folder) as draft:
+        dataclasses.replace(sound, metrics={"test": facts}).save(draft)
+    told = ServeConfig.of(environment={}, workspace=workspace.root, port=0, bundle="poor")
+    with pytest.raises(InputError, match=r"poor is not fit to be served: test AUC is 0\.4384, below chance") as refused:
+        run(told)
+    assert "logloss is 0.6060, worse than the 0.0340 of a constant" in str(refused.value)
+    assert str(refused.value).endswith("train another one, or give --anyway")
+
+    async def loaded() -> str:
+        found = await load_bundle(folder, told.model_copy(update={"anyway": True}), metrics=Metrics())
+        await found.reader.close()
+        return found.id
+
+    assert asyncio.run(loaded()) == "poor"
 
 
 def test_a_port_in_use_is_said(built: Workspace) -> None:

@@ -52,6 +52,10 @@ class TrainingRows(Protocol):
         """The validation rows."""
 
     @property
+    def label(self) -> NDArray[np.float32]:
+        """Labels of the training rows, or of as many as are at hand."""
+
+    @property
     def fingerprint(self) -> str:
         """Content hash of all rows: what a checkpoint's run and the one that takes it up must share."""
 
@@ -76,6 +80,11 @@ class MemoryRows:
     def row_count(self) -> int:
         """Rows of an epoch."""
         return len(self._rows)
+
+    @property
+    def label(self) -> NDArray[np.float32]:
+        """Labels of the training rows."""
+        return self._label[self._rows].numpy()
 
     @cached_property
     def fingerprint(self) -> str:

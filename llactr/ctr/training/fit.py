@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from llactr.ctr.bundle import Bundle
 from llactr.ctr.config import BackboneName, TrainConfig, ValuesConfig
-from llactr.ctr.metrics import measure
+from llactr.ctr.metrics import calibration_error, logloss, measure
 from llactr.ctr.model import CTRModel, predict
+from llactr.ctr.soundness import SoundnessFacts, doubts
 from llactr.ctr.training.build import build_model, train_config
 from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.training.config import TrainJobConfig, enhancement_of, has_values, history_arm
@@ -42,12 +44,19 @@ class HeldOutMetrics(_Model):
 
 
 class TestMetrics(HeldOutMetrics):
-    """Metrics of the test split."""
+    """Metrics of the test split.
+
+    `constant_logloss` is that of the training rows' click rate, `expected_clicks` the sum of the scores, `ece` the
+    calibration error: what `llactr.ctr.soundness` reads.
+    """
 
     __test__ = False  # no test of pytest's
 
     rows: int
     clicks: int
+    ece: float
+    constant_logloss: float
+    expected_clicks: float
 
 
 class TrainMetrics(_Model):
@@ -76,6 +85,11 @@ class TrainSummary(StepResult):
     training: TrainConfig
     curve: tuple[EpochRecord, ...]
     history_notes: tuple[str, ...] = ()
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What speaks against serving it; see `llactr.ctr.soundness`."""
+        return doubts(SoundnessFacts.model_validate(self.metrics.test.model_dump()))
 
 
 def train_bundle(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[TrainSummary]:
@@ -183,10 +197,20 @@ def _value_tables(
 
 def _metrics(model: CTRModel, data: CTRData, result: TrainResult) -> TrainMetrics:
     test = data.split.test
-    found = measure(data.label[test], predict(model, data.ids[test], data.version[test]))
+    label, scores = data.label[test], predict(model, data.ids[test], data.version[test])
+    found = measure(label, scores)
+    constant = np.full(len(test), data.label[data.split.train].mean(), np.float32)
     return TrainMetrics(
         validation=HeldOutMetrics(auc=result.validation.auc, logloss=result.validation.logloss),
-        test=TestMetrics(auc=found.auc, logloss=found.logloss, rows=found.rows, clicks=found.clicks),
+        test=TestMetrics(
+            auc=found.auc,
+            logloss=found.logloss,
+            rows=found.rows,
+            clicks=found.clicks,
+            ece=calibration_error(label, scores),
+            constant_logloss=logloss(label, constant),
+            expected_clicks=float(scores.sum(dtype=np.float64)),
+        ),
         epochs=len(result.history),
         best_epoch=result.best_epoch,
         cpu_seconds=result.cpu_seconds,

@@ -70,6 +70,11 @@ class StreamedRows:
         """Rows of an epoch."""
         return sum(group.rows for group in self._groups)
 
+    @property
+    def label(self) -> NDArray[np.float32]:
+        """Labels of the validation rows: those on disk are read batch by batch."""
+        return self.held_out.label
+
     @cached_property
     def fingerprint(self) -> str:
         """Content hash of the files and the validation rows; reads the files once."""

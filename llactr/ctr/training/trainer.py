@@ -1,4 +1,4 @@
-"""Trains a model until validation AUC stops rising, and keeps the best weights.
+"""Trains a model until validation stops becoming better, and keeps the best weights.
 
 Rows come from memory or from disk (`batches`, `stream`), a run can be taken up again where a checkpoint left it, and
 several processes can share each step (`parallel`). The same seed and thread count give the same bits, with or without
@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from llactr.ctr.calibration import log_odds, platt
 from llactr.ctr.config import TrainConfig
 from llactr.ctr.metrics import Metrics, measure
-from llactr.ctr.model import CTRModel
+from llactr.ctr.model import CTRModel, predict, predict_logits
 from llactr.ctr.training.batches import Batch, HeldOut, MemoryRows, TrainingRows
 from llactr.ctr.training.checkpoint import Checkpoint, Checkpoints, StopRequest
 from llactr.ctr.training.cold_start import ColdStart
@@ -79,7 +81,7 @@ def train(
     processes: Processes | None = None,
     cold: ColdStart | None = None,
 ) -> TrainResult:
-    """Trains the model in place; it ends on the CPU with the weights of the epoch of the best validation AUC.
+    """Trains the model in place; it ends on the CPU with the weights of the epoch that was best on validation.
 
     Args:
         model: fresh, or to be trained further.
@@ -123,6 +125,9 @@ class _Run:
         self.model, self.rows, self.config, self.cold = model, rows, config, cold
         self.checkpoints, self.processes = checkpoints, processes
         self.device = pick_device(config.device)
+        self.few = _has_few_clicks(rows.held_out.label, config.few_clicks)
+        if config.prior == "on" or (config.prior == "auto" and self.few):
+            model.calibrate(1.0, log_odds(rows.label))
         model.to(self.device)
         self.step = TrainingStep(model, config, processes, cold)
         self.stop = StopRequest()
@@ -182,7 +187,7 @@ class _Run:
         self.history.append(record)
         self.batches_done = 0
         self.sums = torch.zeros(3)
-        if self.best is None or validation.auc > self.best.validation_auc + _SMALLEST_RISE:
+        if self.best is None or self._rise(record, self.best) > _SMALLEST_RISE:
             self.best, self.best_metrics = record, validation
             self.best_weights = {name: value.clone() for name, value in self.step.weights().items()}
 
@@ -218,6 +223,8 @@ class _Run:
         self.step.load_weights(self.best_weights)
         self.step.finish()
         self.model.to("cpu")
+        if self.config.calibration == "platt" or (self.config.calibration == "auto" and self.few):
+            self._calibrate()
         wall, cpu = self._seconds()
         return TrainResult(
             history=tuple(self.history),
@@ -228,6 +235,20 @@ class _Run:
             seconds=wall,
             cpu_seconds=cpu,
         )
+
+    def _rise(self, record: EpochRecord, best: EpochRecord) -> float:
+        """How much better an epoch is than the best so far."""
+        by_logloss = self.config.stop_on == "logloss" or (self.config.stop_on == "auto" and self.few)
+        if by_logloss:
+            return best.validation_logloss - record.validation_logloss
+        return record.validation_auc - best.validation_auc
+
+    def _calibrate(self) -> None:
+        """Fits the scale of the logits to the validation rows."""
+        held = self.rows.held_out
+        logits = predict_logits(self.model, held.ids, held.version)
+        self.model.calibrate(*platt(held.label, logits, before=self.rows.label))
+        self.best_metrics = measure(held.label, predict(self.model, held.ids, held.version))
 
     def _save_if_due(self) -> None:
         stop = self.stop.asked if self.processes.count == 1 else self.processes.stop_asked
@@ -303,6 +324,12 @@ def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _has_representation_loss(model: CTRModel) -> bool:
     return model.enhancement is not None and model.enhancement.config.fre
+
+
+def _has_few_clicks(label: NDArray[np.float32], fewest: int) -> bool:
+    """Whether rows hold fewer clicks, or fewer non-clicks, than these."""
+    clicks = int(np.count_nonzero(label))
+    return min(clicks, len(label) - clicks) < fewest
 
 
 def _finite(number: float) -> bool:

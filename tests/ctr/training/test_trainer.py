@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from llactr.ctr import BACKBONES, CTRData, EpochRecord, Split, TrainConfig, auc, measure, predict, train
+from llactr.ctr import BACKBONES, CTRData, EpochRecord, Split, TrainConfig, auc, logloss, measure, predict, train
 from llactr.errors import DataError, StepError
 from tests.ctr.training_fakes import clicks, model
 
@@ -125,3 +125,66 @@ def test_rows_that_cannot_be_trained_on_are_refused(change: dict[str, np.ndarray
     } | change
     with pytest.raises(DataError, match=message):
         CTRData(**content, split=Split(np.arange(4), np.arange(4, 6), np.arange(6, 8)))
+
+
+def rare(rows: int = 3000) -> CTRData:
+    """A click in fifty, that nothing explains: some 12 of them in validation."""
+    data = clicks(rows)
+    label = (np.random.default_rng(6).random(rows) < 0.02).astype(np.float32)
+    return dataclasses.replace(data, label=label)
+
+
+def constant_logloss(data: CTRData, part: np.ndarray) -> float:
+    return float(logloss(data.label[part], np.full(len(part), data.label[data.split.train].mean(), np.float32)))
+
+
+@pytest.mark.parametrize("backbone", ["fm", "fmfm", "deepfm", "finalmlp"])
+def test_few_clicks_that_nothing_explains_end_at_the_click_rate(backbone: str) -> None:
+    """Models that stopped by an AUC of some ten clicks, and were surer than a constant, went into service."""
+    data = rare()
+    made = model(backbone)
+    result = train(made, data, QUICK)
+    test = data.split.test
+    scores = predict(made, data.ids[test])
+    assert made.config.calibrated
+    assert logloss(data.label[test], scores) <= constant_logloss(data, test) + 0.002
+    assert scores.mean() == pytest.approx(data.label.mean(), abs=0.006)
+    best = min(result.history, key=lambda record: record.validation_logloss)
+    assert result.best_epoch == best.epoch, "it stops by logloss"
+    # What is said of validation is said of the calibrated model.
+    held = data.split.validation
+    assert result.validation == measure(data.label[held], predict(made, data.ids[held]))
+
+
+def test_a_model_of_rare_clicks_starts_at_their_rate() -> None:
+    data = rare()
+    seen: list[EpochRecord] = []
+    quiet = QUICK.model_copy(update={"learning_rate": 1e-9, "max_epochs": 1})
+    for prior in ("on", "off"):
+        train(model("fm"), data, quiet.model_copy(update={"prior": prior}), progress=seen.append)
+    with_prior, without = (record.validation_logloss for record in seen)
+    held = data.split.validation
+    assert with_prior == pytest.approx(constant_logloss(data, held), abs=0.005)
+    assert without > 0.5, "a logit of zero is a click rate of one half"
+
+
+def test_many_clicks_are_trained_as_ever() -> None:
+    data = clicks()
+    made, told = model("fm"), model("fm")
+    train(made, data, QUICK)
+    train(told, data, QUICK.model_copy(update={"stop_on": "auc", "prior": "off", "calibration": "off"}))
+    assert not made.config.calibrated
+    assert np.array_equal(predict(made, data.ids), predict(told, data.ids))
+
+
+def test_a_calibration_can_be_asked_for() -> None:
+    data = clicks()
+    made, plain = model("fm"), model("fm")
+    train(made, data, QUICK.model_copy(update={"calibration": "platt"}))
+    train(plain, data, QUICK)
+    held = data.split.validation
+    label = data.label[held]
+    scores, before = predict(made, data.ids[held]), predict(plain, data.ids[held])
+    assert auc(label, scores) == pytest.approx(auc(label, before), abs=1e-4), "the order stays"
+    assert logloss(label, scores) <= logloss(label, before) + 1e-6
+    assert scores.mean() == pytest.approx(label.mean(), abs=0.02)

@@ -1,0 +1,64 @@
+"""What is wrong with a model before anyone asks whether it is better than another: said first, and in words."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+__all__ = ["SoundnessFacts", "doubts", "doubts_of_metrics"]
+
+_RATIO = 1.25
+_ERRORS = 3.0
+
+
+class SoundnessFacts(BaseModel):
+    """A model on N test rows.
+
+    Attributes:
+        rows, clicks: N, and how many were clicked.
+        auc: None where all rows have the same label.
+        logloss: of the model.
+        constant_logloss: of the training rows' click rate, said of every row.
+        expected_clicks: the sum of the scores.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    rows: int
+    clicks: int
+    auc: float | None
+    logloss: float | None
+    constant_logloss: float
+    expected_clicks: float
+
+
+def doubts(facts: SoundnessFacts) -> tuple[str, ...]:
+    """What speaks against serving a model, in sentences without subject and full stop; empty where nothing does.
+
+    - It ranks below chance: AUC below .5.
+    - It says less than a constant would: its logloss is above that of the training rows' click rate.
+    - It is not calibrated: it expects over 1.25 times as many clicks as there were, or less than 1/1.25, and by more
+      than three standard errors of a count.
+    """
+    found = []
+    if facts.auc is not None and facts.auc < 0.5:
+        found.append(f"test AUC is {facts.auc:.4f}, below chance (.5): it ranks worse than drawing lots")
+    if facts.logloss is not None and round(facts.logloss, 6) > round(facts.constant_logloss, 6):
+        found.append(
+            f"test logloss is {facts.logloss:.4f}, worse than the {facts.constant_logloss:.4f} of a constant "
+            "(the click rate of the training rows)"
+        )
+    more, less = max(facts.expected_clicks, facts.clicks), min(facts.expected_clicks, facts.clicks)
+    if more > _RATIO * less and more - less > _ERRORS * math.sqrt(more):
+        found.append(f"it expects {facts.expected_clicks:,.0f} clicks on the test rows, there were {facts.clicks:,}")
+    return tuple(found)
+
+
+def doubts_of_metrics(metrics: object) -> tuple[str, ...]:
+    """Those of what a bundle says of its test split; a bundle of an earlier version that says too little has none."""
+    test = metrics.get("test") if isinstance(metrics, dict) else None
+    try:
+        return doubts(SoundnessFacts.model_validate(test))
+    except ValidationError:
+        return ()
