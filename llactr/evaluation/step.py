@@ -6,6 +6,7 @@ import glob
 from datetime import UTC, datetime
 
 from llactr.ctr.training.fit import TrainSummary
+from llactr.errors import InputError
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.comparison import compare
 from llactr.evaluation.config import EvaluateConfig
@@ -70,10 +71,13 @@ def _work(job: Job, dataset: str, runs: EvaluationRuns, advance: Advance) -> Eva
 
 
 def served_arm(workspace: Workspace, dataset: str) -> Arm | None:
-    """The arm of the bundle that was trained last; None where none was."""
+    """The arm of the bundle that was trained last; None where none was, or where evaluations do not know its arm."""
     folder = workspace.current(dataset).get(Step.TRAIN)
     trained = outcome_of(folder, TrainSummary) if folder else None
-    return Arm.parse(trained.result.arm) if trained else None
+    try:
+        return Arm.parse(trained.result.arm) if trained else None
+    except InputError:
+        return None
 
 
 def _earlier_readings(job: Job, dataset: str) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ COMMANDS: dict[str, Callable[[Place], tuple[object, ...]]] = {
     "score": lambda _: ("score", "--row", json.dumps(ROW)),
     "tune": lambda at: ("tune", "--config", at.config, "--trials", 1, "--seeds", 1),
     "run": lambda at: ("run", at.spec, "--config", at.config),
-    "serve": lambda _: ("serve", "--port", 0),
+    "serve": lambda _: ("serve", "--port", 0, "--anyway"),
     "check": lambda _: ("check", "--url", "http://127.0.0.1:1", "--rows", 5),
     "skew": lambda _: ("skew",),
     "promote": lambda _: ("promote",),
