@@ -1,0 +1,71 @@
+"""Seven data sets, all arms with their placebos and the rivals: one command that goes on where it was killed.
+
+    python -m research.many --data FOLDER --cache DIR [SET ...]         # runs what is missing, keeps it, prints it
+    python -m research.many --page                                      # tables and picture of what is kept, no data
+
+FOLDER holds one folder a set with its raw files (`research.datasets.tables` says whose they are), DIR gets tables and
+workspaces. Each set's figures are kept in `research/results/many/SET.parquet`. The split is chronological, 8:1:1;
+settings are the product's defaults, nothing is chosen on test, and every arm of a set is trained before its test rows
+are read, once. The sets come in the order of their size, so that a run that is cut short has most of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+
+from llactr.errors import LlactrError
+from research.datasets.tables import names
+from research.many.page import page, write_picture
+from research.many.study import Plan, run_set
+from research.results import RESULTS, keep, load
+
+KEPT = RESULTS / "many"
+PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "many.svg"
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("sets", nargs="*", metavar="SET", help=f"{', '.join(names())}; all without one")
+    parser.add_argument("--data", type=Path, help="one folder a set, with its raw files")
+    parser.add_argument("--cache", type=Path, help="gets tables and workspaces")
+    parser.add_argument("--backbones", nargs="+", default=["fm"])
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--tuned", action="store_true", help="also values tuned on likes, some CPU-minutes a set more")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--kept", type=Path, default=KEPT, help="folder of the figures")
+    parser.add_argument("--page", action="store_true", help="print tables of what is kept, and draw the picture")
+    options = parser.parse_args()
+    unknown = [name for name in options.sets if name not in names()]
+    if unknown:
+        parser.error(f"no data set {unknown[0]!r}: choose one of {', '.join(names())}")
+    if not options.page:
+        if options.data is None or options.cache is None:
+            parser.error("--data and --cache are needed, or --page")
+        torch.set_num_threads(options.threads)
+        plan = Plan(options.data, options.cache, tuple(options.backbones), options.seeds, tuned=options.tuned)
+        for name in options.sets or names():
+            try:
+                found = run_set(name, plan)
+            except LlactrError as error:
+                print(f"{name}: {error}", file=sys.stderr)
+                continue
+            keep(found, options.kept / f"{name}.parquet")
+            print(f"{name}: kept, {sum(found['cpu_s'].values()):.0f} CPU-seconds", file=sys.stderr)
+    kept = [load(path) for name in names() if (path := options.kept / f"{name}.parquet").exists()]
+    if not kept:
+        parser.error(f"nothing is kept in {options.kept}: run it with --data and --cache")
+    print(page(kept))
+    if options.page:
+        write_picture(kept, PICTURE)
+
+
+if __name__ == "__main__":
+    main()
