@@ -7,7 +7,7 @@ from typing import Any
 from llactr.lifecycle.garbage import Garbage, Plan, collect, plan_garbage
 from llactr.steps import Job
 
-__all__ = ["describe", "plan", "run"]
+__all__ = ["describe", "plan", "run", "size_text"]
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -28,14 +28,14 @@ def run(job: Job, *, keep: int) -> dict[str, Any]:
 def describe(found: dict[str, Any]) -> str:
     """What goes, with sizes and reasons, and what stays."""
     verb = "would be removed" if found["dry_run"] else "removed"
-    lines = [f"{_size(one['bytes']):>9}  {one['what']}: {one['reason']}" for one in found["removed"]]
+    lines = [f"{size_text(one['bytes']):>9}  {one['what']}: {one['reason']}" for one in found["removed"]]
     lines += [f"{'':>9}  {path}: left by a process that died" for path in found["drafts"]]
     lines += [
         f"{'':>9}  {count:,} rows of {view} online: of versions without files" for view, count in found["rows"].items()
     ]
-    lines += [f"{_size(found['freed_bytes']):>9}  {verb}, in {len(found['removed'])} artifacts"]
+    lines += [f"{size_text(found['freed_bytes']):>9}  {verb}, in {len(found['removed'])} artifacts"]
     lines += ["stays:"] if found["kept"] else []
-    return "\n".join(lines + [f"{_size(one['bytes']):>9}  {one['what']}: {one['reason']}" for one in found["kept"]])
+    return "\n".join(lines + [f"{size_text(one['bytes']):>9}  {one['what']}: {one['reason']}" for one in found["kept"]])
 
 
 def _as_json(found: Plan, rows: dict[str, int], *, dry_run: bool) -> dict[str, Any]:
@@ -53,7 +53,8 @@ def _entry(one: Garbage) -> dict[str, Any]:
     return one.model_dump(mode="json")
 
 
-def _size(count: float) -> str:
+def size_text(count: float) -> str:
+    """A number of bytes for people."""
     for unit in _UNITS[:-1]:
         if count < 1000:
             return f"{count:.0f} {unit}"

@@ -11,6 +11,7 @@ from llactr import __version__
 from llactr.jobs.cli.console import speak_plainly
 from llactr.jobs.cli.data import apply, ingest, materialize
 from llactr.jobs.cli.evaluation import diagnose, evaluate
+from llactr.jobs.cli.inventory import compare, list_command, rm, show
 from llactr.jobs.cli.live import gc, promote, releases, rollback
 from llactr.jobs.cli.scoring import score
 from llactr.jobs.cli.semantics import encode, finetune
@@ -45,9 +46,10 @@ def _options(
 
 for _command in (
     ingest, finetune, encode, apply, materialize, train, diagnose, score, run, quickstart, tune, evaluate, serve,
-    check, skew, promote, rollback, releases, gc,
+    check, skew, promote, rollback, releases, gc, show, compare, rm,
 ):  # fmt: skip
     app.command()(_command)
+app.command("list")(list_command)
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llactr.api.opened import OpenWorkspace, section
+from llactr.api.held import section
+from llactr.api.opened import OpenWorkspace
 from llactr.api.opened import open as open_workspace
 from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.evidence import Interval

@@ -16,7 +16,7 @@ from llactr.lifecycle.running import gate
 from llactr.store.tables import FIELD_SEMANTICS, VALUE_SEMANTICS
 from llactr.workspace import Workspace
 
-__all__ = ["Garbage", "Plan", "collect", "plan_garbage", "remove_artifacts"]
+__all__ = ["Garbage", "Plan", "collect", "plan_garbage", "remove_artifacts", "remove_node"]
 
 _VIEWS = {FIELD_VECTORS: FIELD_SEMANTICS, VALUE_VECTORS: VALUE_SEMANTICS}
 
@@ -88,7 +88,7 @@ def remove_artifacts(workspace: Workspace, *, keep: int = KEEP) -> Plan:
         plan = plan_garbage(workspace, keep=keep)
         order = {"bundles": 0, "value_vectors": 1, "field_vectors": 1, "semantics": 2, "value_semantics": 2}
         for node in sorted(plan.nodes, key=lambda one: order.get(one.artifact.kind, 3)):
-            _remove(node)
+            remove_node(node)
     return plan
 
 
@@ -114,7 +114,7 @@ def collect(workspace: Workspace, *, keep: int = KEEP) -> tuple[Plan, dict[str, 
     return plan, expire_versions(workspace, alive)
 
 
-def _remove(node: Node) -> None:
+def remove_node(node: Node) -> None:
     """Removes an artifact: a folder is renamed first, so that a kill leaves no half of it under its name."""
     for path in node.paths:
         if path.is_dir():

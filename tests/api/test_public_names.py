@@ -20,10 +20,10 @@ def examples() -> Iterator[tuple[str, object]]:
         if name.startswith("__"):
             continue
         yield name, found
-        for part, member in (
-            vars(found).items() if inspect.isclass(found) and found.__module__.startswith("llactr.api") else ()
-        ):
-            member = member.__func__ if isinstance(member, classmethod | staticmethod) else member
+        if not (inspect.isclass(found) and found.__module__.startswith("llactr.api")):
+            continue
+        for part, member in inspect.getmembers(found, inspect.isroutine):
+            member = getattr(member, "__func__", member)
             if inspect.isfunction(member) and not part.startswith("_"):
                 yield f"{name}.{part}", member
 

@@ -67,6 +67,10 @@ COMMANDS: dict[str, Callable[[Place], tuple[object, ...]]] = {
     "rollback": lambda _: ("rollback",),
     "releases": lambda _: ("releases",),
     "gc": lambda _: ("gc", "--keep", 0),
+    "list": lambda _: ("list",),
+    "show": lambda _: ("show", "datasets/tiny"),
+    "compare": lambda _: ("compare", "datasets/tiny", "datasets/tiny"),
+    "rm": lambda _: ("rm", "datasets/tiny"),
 }
 
 
