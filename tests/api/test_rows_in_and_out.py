@@ -129,7 +129,6 @@ def test_a_backbone_of_ones_own_trains_as_the_named_one_that_computes_the_same(w
     assert torch.allclose(
         mine.model.embedding.weight, named.embedding.weight, atol=1e-4
     )  # a step moves a weight by 1e-3
-    assert mine.result.validation.auc == pytest.approx(mine.result.history[mine.result.best_epoch - 1].validation_auc)
 
 
 def test_a_backbone_that_cannot_be_called_is_refused(ws):
