@@ -62,12 +62,14 @@ and residuals, sums and posteriors as float32; an update computes in float64 and
 online alike, so that both sides hold the same bits.
 """
 
-from llactr.history.definition import HistoryDefinition, StateLayout
+from llactr.history.categories import ItemCategories
+from llactr.history.definition import HistoryDefinition
 from llactr.history.events import Event, Events, key_hashes
 from llactr.history.features import features
 from llactr.history.fitting import FittedHistory, ItemSources, fit_history
+from llactr.history.layout import StateLayout
 from llactr.history.neighbours import Neighbours
-from llactr.history.online import KeyState, Pushed, push
+from llactr.history.online import KeyState, Pushed, push, states_from_bytes
 from llactr.history.passes import history_rows, past_counts, with_neighbours
 from llactr.history.requests import ReadStates, request_history, states_of_events
 from llactr.history.snapshots import newest_states, snapshots
@@ -79,6 +81,7 @@ __all__ = [
     "Events",
     "FittedHistory",
     "HistoryDefinition",
+    "ItemCategories",
     "ItemSources",
     "ItemVectors",
     "KeyState",
@@ -99,6 +102,7 @@ __all__ = [
     "push",
     "request_history",
     "snapshots",
+    "states_from_bytes",
     "states_of_events",
     "with_neighbours",
 ]

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,60 +19,19 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from llactr.errors import BundleError, SpecError
+from llactr.history.categories import ItemCategories
+from llactr.history.compiled.plan import Plan
+from llactr.history.index import ItemIndex
+from llactr.history.layout import TILES, Owner, PairWindow, StateLayout, Window, window_of
 from llactr.history.neighbours import Neighbours
 from llactr.history.vectors import ItemVectors
 from llactr.manifest import content_hash, file_hash
 from llactr.spec.history import HistorySpec, TasteField, WindowField
 
-__all__ = ["TILES", "HistoryDefinition", "StateLayout", "Window", "window_of"]
+__all__ = ["HistoryDefinition"]
 
-TILES = 8
-"""Tiles of a window that covers a duration."""
-
-Owner = Literal["user", "item"]
-
-_FACTS, _TENSORS, _FORMAT = "history.json", "history.safetensors", 1
+_FACTS, _TENSORS, _FORMAT = "history.json", "history.safetensors", 2
 _VERSION_DIGITS = 16
-
-
-@dataclass(frozen=True)
-class Window:
-    """A window: of all time (`span_us` 0), decaying, or of the last microseconds in tiles."""
-
-    kind: Literal["all", "half_life", "last"]
-    span_us: int = 0
-
-
-def window_of(spec: WindowField) -> Window:
-    """The window that a field reads."""
-    if spec.last is not None:
-        return Window("last", round(spec.last * 1_000_000))
-    if spec.half_life is not None:
-        return Window("half_life", round(spec.half_life * 1_000_000))
-    return Window("all")
-
-
-@dataclass(frozen=True)
-class StateLayout:
-    """What the state of a user, or of an item, holds.
-
-    Attributes:
-        owner: whose state.
-        sums: windows kept as one pair of numbers; that of all time is the first.
-        tiled: windows kept in `TILES` tiles.
-        last: N, the events kept one by one; 0 for items.
-        tastes: source of vectors -> d of its regression; empty for items.
-        delay_us: how long after an event its outcome is known.
-        fingerprint: of everything that a state's numbers depend on; states of another one cannot be read.
-    """
-
-    owner: Owner
-    sums: tuple[Window, ...]
-    tiled: tuple[Window, ...]
-    last: int
-    tastes: Mapping[str, int]
-    delay_us: int
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -84,12 +43,14 @@ class HistoryDefinition:
         overall_rate: share of clicks of training rows, towards which rates are smoothed.
         vectors: source -> vectors of items, for every source that a field names but `item_item`.
         neighbours: of items, for `item_item`; empty where nothing is known yet.
+        categories: item field -> which values items have, for every field that a pair window names.
     """
 
     spec: HistorySpec
     overall_rate: float
     vectors: Mapping[str, ItemVectors] = field(default_factory=dict)
     neighbours: Neighbours = field(default_factory=Neighbours.empty)
+    categories: Mapping[str, ItemCategories] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         missing = sorted(self._sources - set(self.vectors))
@@ -97,6 +58,12 @@ class HistoryDefinition:
             raise SpecError(
                 f"history fields read vectors of {', '.join(missing)}, which are not there: run 'llactr encode "
                 "--values' for text, give items categorical or multi_valued fields for categories, or leave them out"
+            )
+        absent = sorted({pair.category for pair in self._pairs} - set(self.categories))
+        if absent:
+            raise SpecError(
+                f"history fields count by {', '.join(absent)}, whose values are not there: give the items of the "
+                "training rows with 'ItemCategories.of'"
             )
         if not 0 < self.overall_rate < 1:
             raise SpecError(f"the training rows' share of clicks is {self.overall_rate:g}: history needs both outcomes")
@@ -108,6 +75,7 @@ class HistoryDefinition:
             source: [one.items, one.vectors] for source, one in self.vectors.items()
         }
         tables["item_item"] = [self.neighbours.items, self.neighbours.keys, self.neighbours.weights]
+        tables |= {f"with.{name}": [one.items, one.starts, one.values] for name, one in self.categories.items()}
         digests = {source: [_digest(array) for array in arrays] for source, arrays in tables.items()}
         return content_hash([self.spec.model_dump(mode="json"), self.overall_rate, digests])[:_VERSION_DIGITS]
 
@@ -115,10 +83,12 @@ class HistoryDefinition:
         """The definition of some of the fields, in their order here: their numbers are the same, its states smaller."""
         fields = tuple(one for one in self.spec.fields if one.name in names)
         sources: set[str] = {one.vectors for one in fields if isinstance(one, TasteField)}
+        counted = {one.category for one in fields if isinstance(one, WindowField)}
         vectors = {source: one for source, one in self.vectors.items() if source in sources}
         neighbours = self.neighbours if "item_item" in sources else Neighbours.empty()
+        categories = {name: one for name, one in self.categories.items() if name in counted}
         spec = self.spec.model_copy(update={"fields": fields})
-        return HistoryDefinition(spec, self.overall_rate, vectors, neighbours)
+        return HistoryDefinition(spec, self.overall_rate, vectors, neighbours, categories)
 
     @property
     def _sources(self) -> set[str]:
@@ -142,9 +112,31 @@ class HistoryDefinition:
         return self._layout("item", last=0, tastes={})
 
     @cached_property
+    def index(self) -> ItemIndex:
+        """I items: all that have a vector of any source, or categories."""
+        parts = [vectors.items for vectors in self.vectors.values()]
+        parts += [categories.items for categories in self.categories.values()]
+        if parts and all(np.array_equal(part, parts[0]) for part in parts):
+            return ItemIndex.of(parts[0])
+        return ItemIndex.of(np.unique(np.concatenate([np.empty(0, np.uint64), *parts])))
+
+    @cached_property
+    def known(self) -> dict[str, NDArray[np.bool_]]:
+        """Source -> (I + 1,) which items have a vector."""
+        found = {}
+        for source, vectors in self.vectors.items():
+            found[source] = np.zeros(len(self.index) + 1, bool)
+            found[source][self.index.places(vectors.items)] = True
+        return found
+
+    @cached_property
     def tables(self) -> dict[str, NDArray[np.float32]]:
-        """Source -> (I + 1, r) float32, zeros last."""
-        return {source: vectors.padded() for source, vectors in self.vectors.items()}
+        """Source -> (I + 1, r) float32, zeros for an item without a vector, and at the end."""
+        found = {}
+        for source, vectors in self.vectors.items():
+            found[source] = np.zeros((len(self.index) + 1, vectors.rank), np.float32)
+            found[source][self.index.places(vectors.items)] = vectors.vectors
+        return found
 
     @cached_property
     def directions(self) -> dict[str, NDArray[np.float32]]:
@@ -154,6 +146,14 @@ class HistoryDefinition:
             norms = np.linalg.norm(table, axis=1, keepdims=True)
             found[source] = (table / np.where(norms > 0, norms, 1)).astype(np.float32)
         return found
+
+    def plan(self, layout: StateLayout) -> Plan:
+        """`user` or `item` as compiled code reads it."""
+        return self._plans[layout.owner]
+
+    def blank(self, layout: StateLayout) -> NDArray[np.void]:
+        """(1,) the state of a key without events."""
+        return self._blanks[layout.owner]
 
     def rate(self, clicks: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
         """Smoothed rates, kept inside (0, 1) so that a residual's sign tells the outcome."""
@@ -166,6 +166,9 @@ class HistoryDefinition:
         tensors: dict[str, NDArray[Any]] = {}
         for source, vectors in self.vectors.items():
             tensors |= {f"items.{source}": vectors.items, f"vectors.{source}": vectors.vectors}
+        for name, categories in self.categories.items():
+            tensors |= {f"{part}.{name}": getattr(categories, part) for part in ("starts", "values")}
+            tensors[f"categorized.{name}"] = categories.items
         table = self.neighbours
         tensors |= {"neighbours.items": table.items, "neighbours.keys": table.keys, "neighbours.weights": table.weights}
         save_file(tensors, folder / _TENSORS)
@@ -174,6 +177,7 @@ class HistoryDefinition:
             "spec": self.spec.model_dump(mode="json"),
             "overall_rate": self.overall_rate,
             "sources": sorted(self.vectors),
+            "categories": sorted(self.categories),
             "sha256": file_hash(folder / _TENSORS),
         }
         (folder / _FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -194,7 +198,12 @@ class HistoryDefinition:
             found = load_file(folder / _TENSORS)
             vectors = {s: ItemVectors(found[f"items.{s}"], found[f"vectors.{s}"]) for s in facts["sources"]}
             table = Neighbours(found["neighbours.items"], found["neighbours.keys"], found["neighbours.weights"])
-            return cls(HistorySpec.model_validate(facts["spec"]), float(facts["overall_rate"]), vectors, table)
+            categories = {
+                name: ItemCategories(found[f"categorized.{name}"], found[f"starts.{name}"], found[f"values.{name}"])
+                for name in facts["categories"]
+            }
+            spec = HistorySpec.model_validate(facts["spec"])
+            return cls(spec, float(facts["overall_rate"]), vectors, table, categories)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             said = " ".join(str(error).split())[:200]
             raise BundleError(
@@ -202,17 +211,81 @@ class HistoryDefinition:
                 "from a copy, or train again"
             ) from None
 
+    @cached_property
+    def _plans(self) -> dict[Owner, Plan]:
+        return {layout.owner: self._plan(layout) for layout in (self.user, self.item)}
+
+    @cached_property
+    def _blanks(self) -> dict[Owner, NDArray[np.void]]:
+        prior = {"prior_taste": self.spec.prior_taste, "prior_level": self.spec.prior_level}
+        return {layout.owner: layout.blank(**prior) for layout in (self.user, self.item)}
+
+    def _plan(self, layout: StateLayout) -> Plan:
+        size, start = len(self.index) + 1, 0
+        tastes, tables = [], [np.zeros(0, np.float32)]
+        for source, dim in sorted(layout.tastes.items()):
+            tastes.append([dim, layout.offset(f"mean.{source}"), layout.offset(f"covariance.{source}"), start])
+            tables.append(self.tables[source].reshape(-1))
+            start += size * (dim - 1)
+        fields = list(dict.fromkeys(pair.category for pair in layout.pairs))
+        starts, values = [np.zeros(0, np.int64)], [np.zeros(0, np.uint32)]
+        for name in fields:
+            of_items = self.categories[name]
+            counts = np.zeros(size + 1, np.int64)  # the last place has no values
+            counts[self.index.places(of_items.items) + 1] = np.diff(of_items.starts)
+            starts.append(np.cumsum(counts) + sum(map(len, values)))
+            values.append(of_items.values)
+        parts = ("tile", "sums", "tiles", "items", "times", "residuals")
+        return Plan(
+            at=np.array([*map(layout.offset, parts), layout.last, TILES], np.int64),
+            lives=np.array([w.span_us for w in layout.sums], np.float64),
+            lengths=np.array([w.span_us // TILES for w in layout.tiled], np.int64),
+            tastes=np.array(tastes, np.int64).reshape(-1, 4),
+            pairs=np.array(
+                [
+                    [
+                        layout.offset(f"values.{at}"),
+                        layout.offset(f"numbers.{at}"),
+                        layout.pair_values,
+                        fields.index(pair.category) * (size + 1),
+                    ]
+                    for at, pair in enumerate(layout.pairs)
+                ],
+                np.int64,
+            ).reshape(-1, 4),
+            pair_lives=np.array([pair.window.span_us for pair in layout.pairs], np.float64),
+            items=self.index.items,
+            buckets=self.index.buckets,
+            shift=self.index.shift,
+            table=np.concatenate(tables),
+            starts=np.concatenate(starts),
+            values=np.concatenate(values),
+        )
+
+    @property
+    def _pairs(self) -> tuple[PairWindow, ...]:
+        asked = [
+            PairWindow(f.category, window_of(f))
+            for f in self.spec.fields
+            if isinstance(f, WindowField) and f.category is not None
+        ]
+        return tuple(dict.fromkeys(asked))
+
     def _layout(self, owner: Owner, *, last: int, tastes: dict[str, int]) -> StateLayout:
         asked = [window_of(f) for f in self.spec.fields if isinstance(f, WindowField) and f.owner == owner]
         windows = list(dict.fromkeys([Window("all"), *asked]))
         sums = tuple(w for w in windows if w.kind != "last")
         tiled = tuple(w for w in windows if w.kind == "last")
+        pairs = self._pairs if owner == "user" else ()
         spec = self.spec
         parts: list[object] = [owner, [(w.kind, w.span_us) for w in windows], last, tastes, spec.delay_us]
         if owner == "user":
-            digests = {s: content_hash(self.vectors[s].vectors.round(5).tolist()) for s in tastes}
+            digests: dict[str, str] = {s: content_hash(self.vectors[s].vectors.round(5).tolist()) for s in tastes}
             parts += [spec.smoothing, self.overall_rate, spec.prior_taste, spec.prior_level, digests]
-        return StateLayout(owner, sums, tiled, last, tastes, spec.delay_us, content_hash(parts)[:16])
+            counted = {pair.category: content_hash(self.categories[pair.category].values.tolist()) for pair in pairs}
+            parts += [[(pair.category, pair.window.span_us) for pair in pairs], spec.pair_values, counted]
+        fingerprint = content_hash(parts)[:16]
+        return StateLayout(owner, sums, tiled, pairs, spec.pair_values, last, tastes, spec.delay_us, fingerprint)
 
 
 def _digest(array: NDArray[Any]) -> str:

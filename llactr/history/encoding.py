@@ -1,124 +1,147 @@
-"""The compact binary form of states: a header, then the arrays as they lie, little-endian.
+"""The compact binary form of states: a header, then the record as it lies, little-endian, without empty places.
 
 ```
-2 bytes "LH", 1 byte format, 1 byte owner (0 user, 1 item), 8 bytes fingerprint of the layout
-int64 count, int64 newest, uint16 number of pending events
-float32 sums, float32 tiles, int64 tile            as in `KeyStates`
+2 bytes "LH", 1 byte format, 1 byte owner (0 user, 1 item), 8 bytes fingerprint of the layout, uint16 pending events
+the record's numbers up to its list                 as in `KeyStates`
 uint64 items, int64 times, float32 residuals        the first min(count, N) places of the list
-per source, in the order of names: float32 mean, float32 upper triangle of the covariance, row by row
 uint64 others, int64 times, float32 values          of pending events
 ```
 
 By default a user takes 1.5 KB and 20 bytes for each of the last N events and for each pending one; an item 38 bytes.
+
+Legend: K states.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from llactr.errors import StoreError
-from llactr.history.definition import TILES, HistoryDefinition, StateLayout
+from llactr.history.compiled.packing import pack, unpack
+from llactr.history.definition import HistoryDefinition
+from llactr.history.layout import StateLayout
 from llactr.history.states import KeyStates
 
-__all__ = ["Pending", "decode", "encode"]
+__all__ = ["Decoded", "Pending", "PendingEvent", "decode", "encode", "encode_all"]
 
-_MAGIC, _FORMAT = b"LH", 1
-_HEADER = struct.Struct("<2sBBQqqH")
+_MAGIC, _FORMAT = b"LH", 2
+_HEADER = struct.Struct("<2sBBQH")
+_COUNT = struct.Struct("<q")
 _OWNERS = ("user", "item")
-
-Pending = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.float32]]
-"""Events that are not folded in yet, in the order of time: (P,) other keys, times, values."""
+_MEND = "run 'llactr materialize --force'"
 
 
-def encode(layout: StateLayout, states: KeyStates, at: int, pending: Pending) -> bytes:
-    """The state number `at`, with its pending events."""
-    others, times, values = pending
-    if len(times) > 0xFFFF:
+class PendingEvent(NamedTuple):
+    """An event that is not folded in yet: hash of the other key, microseconds, residual or outcome."""
+
+    other: int
+    time: int
+    value: float
+
+
+Pending = tuple[PendingEvent, ...]
+"""Events that are not folded in yet, in the order of time."""
+
+
+def encode(layout: StateLayout, states: KeyStates, pending: Pending) -> bytes:
+    """The state (K is 1) with its pending events."""
+    if len(pending) > 0xFFFF:
         raise StoreError(
-            f"a state has {len(times)} pending events, at most 65535 can be kept: give 'history' a shorter "
+            f"a state has {len(pending)} pending events, at most 65535 can be kept: give 'history' a shorter "
             "outcome_delay"
         )
-    count = int(states.count[at])
-    listed = min(count, layout.last)
-    owner = _OWNERS.index(layout.owner)
-    print_ = int(layout.fingerprint, 16)
-    header = _HEADER.pack(_MAGIC, _FORMAT, owner, print_, count, int(states.newest[at]), len(times))
-    parts = [
-        header,
-        _bytes(states.sums[at], "<f4"),
-        _bytes(states.tiles[at], "<f4"),
-        _bytes(states.tile[at], "<i8"),
-        _bytes(states.items[at, :listed], "<u8"),
-        _bytes(states.times[at, :listed], "<i8"),
-        _bytes(states.residuals[at, :listed], "<f4"),
-    ]
-    for source, dim in sorted(layout.tastes.items()):
-        parts.append(_bytes(states.means[source][at], "<f4"))
-        parts.append(_bytes(states.covariances[source][at][np.triu_indices(dim)], "<f4"))
-    return b"".join([*parts, _bytes(others, "<u8"), _bytes(times, "<i8"), _bytes(values, "<f4")])
+    raw = states.records.tobytes()
+    parts = [_header(layout, len(pending)), raw[: layout.head_bytes]]
+    listed = min(_COUNT.unpack_from(raw)[0], layout.last)
+    for start, size in layout.lists.tolist():
+        parts.append(raw[start : start + size * listed])
+    if pending:
+        others, times, values = zip(*pending, strict=True)
+        number = len(pending)
+        parts.append(struct.pack(f"<{number}Q{number}q{number}f", *others, *times, *values))
+    return b"".join(parts)
 
 
-def decode(definition: HistoryDefinition, layout: StateLayout, content: bytes) -> tuple[KeyStates, Pending]:
-    """A state (K is 1) and its pending events.
+def encode_all(layout: StateLayout, states: KeyStates) -> pa.Array:
+    """(K,) binary: every state, without pending events."""
+    listed = np.minimum(states.count, layout.last).astype(np.int64)
+    sizes = _HEADER.size + layout.head_bytes + 20 * listed
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    if offsets[-1] > np.iinfo(np.int32).max:
+        raise StoreError(f"{len(states)} states take more than 2 GB: encode fewer at once")
+    content = np.empty(int(offsets[-1]), np.uint8)
+    header = np.frombuffer(bytearray(_header(layout, 0)), np.uint8)
+    pack(states.bytes, header, layout.head_bytes, layout.lists, listed, offsets, content)
+    return pa.Array.from_buffers(
+        pa.binary(), len(states), [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(content)]
+    )
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """States and what they say of pending events.
+
+    Attributes:
+        states: K.
+        content: all bytes.
+        pending: (K, 2) int64, where the pending events of a state begin in `content`, and how many they are.
+    """
+
+    states: KeyStates
+    content: NDArray[np.uint8]
+    pending: NDArray[np.int64]
+
+    def pending_of(self, number: int) -> Pending:
+        """The pending events of one state."""
+        start, count = self.pending[number].tolist()
+        if not count:
+            return ()
+        numbers = struct.unpack_from(f"<{count}Q{count}q{count}f", self.content.data, start)
+        return tuple(PendingEvent(*numbers[event::count]) for event in range(count))
+
+
+def decode(definition: HistoryDefinition, layout: StateLayout, contents: Sequence[bytes | None]) -> Decoded:
+    """States (K); None stands for a key that nothing is known of.
 
     Raises:
-        StoreError: the bytes are no state, are cut off, or belong to another definition.
+        StoreError: some bytes are no state, are cut off, or belong to another definition.
     """
+    if any(content == b"" for content in contents):
+        raise _fault(layout, b"", 1)
+    given = [content or b"" for content in contents]
+    joined = np.frombuffer(bytearray(b"".join(given)), np.uint8)
+    ends = np.fromiter(map(len, given), np.int64, len(given)).cumsum()
+    states = KeyStates.empty(definition, layout, len(given))
+    pending, faults = np.empty((len(given), 2), np.int64), np.empty(len(given), np.int64)
+    header = np.frombuffer(bytearray(_header(layout, 0)), np.uint8)
+    unpack(joined, ends, header, layout.head_bytes, layout.lists, layout.last, states.bytes, pending, faults)
+    for number in np.flatnonzero(faults):
+        raise _fault(layout, given[number], int(faults[number]))
+    return Decoded(states, joined, pending)
+
+
+def _fault(layout: StateLayout, content: bytes, fault: int) -> StoreError:
+    """What is wrong with the bytes of a state."""
+    if fault != 1:
+        return StoreError(f"a state of history is {'cut off' if fault == 2 else 'longer than it says'}: {_MEND}")
     if len(content) < _HEADER.size or content[:2] != _MAGIC:
-        raise StoreError("stored bytes are not the state of a key's history: run 'llactr materialize --force'")
-    _, form, owner, print_, count, newest, waiting = _HEADER.unpack_from(content)
+        return StoreError(f"stored bytes are not the state of a key's history: {_MEND}")
+    _, form, owner, print_, _ = _HEADER.unpack_from(content)
     if form != _FORMAT:
-        raise StoreError(
-            f"a state of history has format {form}, this version reads {_FORMAT}: run 'llactr materialize --force'"
-        )
-    if _OWNERS[owner] != layout.owner or print_ != int(layout.fingerprint, 16):
-        raise StoreError(
-            f"a state of {_OWNERS[owner]}'s history has the definition {print_:016x}, expected {layout.fingerprint} of "
-            f"{layout.owner}: the store holds the states of another bundle, run 'llactr materialize --force'"
-        )
-    states = KeyStates.empty(definition, layout, 1)
-    reader = _Reader(content, _HEADER.size)
-    listed = min(count, layout.last)
-    states.count[0], states.newest[0] = count, newest
-    states.sums[0] = reader.take("<f4", len(layout.sums) * 2).reshape(-1, 2)
-    states.tiles[0] = reader.take("<f4", len(layout.tiled) * TILES * 2).reshape(-1, TILES, 2)
-    states.tile[0] = reader.take("<i8", len(layout.tiled))
-    states.items[0, :listed] = reader.take("<u8", listed)
-    states.times[0, :listed] = reader.take("<i8", listed)
-    states.residuals[0, :listed] = reader.take("<f4", listed)
-    for source, dim in sorted(layout.tastes.items()):
-        states.means[source][0] = reader.take("<f4", dim)
-        rows, columns = np.triu_indices(dim)
-        triangle = reader.take("<f4", dim * (dim + 1) // 2)
-        states.covariances[source][0][rows, columns] = triangle
-        states.covariances[source][0][columns, rows] = triangle
-    others, times, values = (reader.take(kind, waiting) for kind in ("<u8", "<i8", "<f4"))
-    pending = (others.astype(np.uint64), times.astype(np.int64), values.astype(np.float32))
-    reader.finish()
-    return states, pending
+        return StoreError(f"a state of history has format {form}, this version reads {_FORMAT}: {_MEND}")
+    found = _OWNERS[owner] if owner < len(_OWNERS) else "nobody"
+    return StoreError(
+        f"a state of {found}'s history has the definition {print_:016x}, expected {layout.fingerprint} of "
+        f"{layout.owner}: the store holds the states of another bundle, {_MEND}"
+    )
 
 
-class _Reader:
-    def __init__(self, content: bytes, at: int) -> None:
-        self._content, self._at = content, at
-
-    def take(self, kind: str, count: int) -> NDArray[np.generic]:
-        """The next numbers."""
-        size = np.dtype(kind).itemsize * count
-        if self._at + size > len(self._content):
-            raise StoreError("a state of history is cut off: run 'llactr materialize --force'")
-        values = np.frombuffer(self._content, kind, count, self._at)
-        self._at += size
-        return values
-
-    def finish(self) -> None:
-        """Nothing may be left."""
-        if self._at != len(self._content):
-            raise StoreError("a state of history is longer than it says: run 'llactr materialize --force'")
-
-
-def _bytes(array: NDArray[np.generic], kind: DTypeLike) -> bytes:
-    return np.ascontiguousarray(array, kind).tobytes()
+def _header(layout: StateLayout, pending: int) -> bytes:
+    return _HEADER.pack(_MAGIC, _FORMAT, _OWNERS.index(layout.owner), int(layout.fingerprint, 16), pending)

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llactr.errors import DataError
+from llactr.history.compiled.folding import spans
 
-__all__ = ["Event", "Events", "counts_before", "key_hashes"]
+__all__ = ["Event", "Events", "events_before", "key_hashes"]
 
 
 def key_hashes(keys: Iterable[str]) -> NDArray[np.uint64]:
@@ -90,20 +91,17 @@ class Events:
         return self.take(kept[np.argsort(self.time[kept], kind="stable")])
 
 
-def counts_before(
-    event_keys: NDArray[np.int64], known: NDArray[np.int64], row_keys: NDArray[np.int64], now: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """(R,) how many events of a row's key are known strictly before the row.
+def events_before(
+    event_keys: NDArray[np.uint64], known: NDArray[np.int64], row_keys: NDArray[np.uint64], now: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which events of a row's key are known strictly before the row: from the first (R,) to the end (R,).
 
     Args:
-        event_keys: (N,) codes of keys, 0 and up.
+        event_keys: (N,) of events, sorted by key and `known`.
         known: (N,) times from which the events are known.
-        row_keys: (R,) codes of keys; -1 for a key without events.
+        row_keys: (R,) of rows, sorted by key and `now`.
         now: (R,) the rows' times.
     """
-    moments = np.unique(known)
-    width = len(moments) + 1
-    sorted_events = np.sort(event_keys * width + np.searchsorted(moments, known))
-    before = row_keys * width + np.searchsorted(moments, now, side="left")
-    starts = np.searchsorted(sorted_events, row_keys * width, side="left")
-    return np.where(row_keys < 0, 0, np.searchsorted(sorted_events, before, side="left") - starts)
+    first, end = np.empty(len(now), np.int64), np.empty(len(now), np.int64)
+    spans(event_keys, known, row_keys, now, first, end)
+    return first, end

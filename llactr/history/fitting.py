@@ -5,18 +5,19 @@ Legend: I items, C categories, L semantic dim, N events.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llactr.errors import SpecError
+from llactr.history.categories import ItemCategories
 from llactr.history.definition import HistoryDefinition
 from llactr.history.events import Events, key_hashes
 from llactr.history.passes import with_neighbours
 from llactr.history.vectors import ItemVectors, both, fit_item_vectors
-from llactr.spec.history import HistoryField, HistorySpec, TasteField
+from llactr.spec.history import HistoryField, HistorySpec, TasteField, WindowField
 
 __all__ = ["FittedHistory", "ItemSources", "fit_history"]
 
@@ -29,11 +30,13 @@ class ItemSources:
         items: I keys, each once.
         categories: (I, C) multi-hot vectors; None where items have no categories.
         text: (I, L) vectors of their texts, zeros where there is none; None where no texts were encoded.
+        values: item field -> the values of each item, for windows of pairs.
     """
 
     items: tuple[str, ...]
     categories: NDArray[np.float32] | None
     text: NDArray[np.float32] | None
+    values: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
 
     def raw(self, source: str) -> NDArray[np.float32] | None:
         """The vectors of `categories`, `text`, or `both` (what there is of the two)."""
@@ -90,7 +93,17 @@ def fit_history(
             keys = [item for item, some in zip(sources.items, there, strict=True) if some]
             fitted = fit_item_vectors(keys, raw[there], rank=spec.rank, fitted_on=seen[there])
             vectors[source] = fitted if change is None else change(fitted)
-    definition = HistoryDefinition(spec, float(events.outcome[training].mean(dtype=np.float64)), vectors)
+    counted = {one.category for one in spec.fields if isinstance(one, WindowField) and one.category is not None}
+    definition = HistoryDefinition(
+        spec,
+        float(events.outcome[training].mean(dtype=np.float64)),
+        vectors,
+        categories={
+            name: ItemCategories.of(sources.items, sources.values[name])
+            for name in sorted(counted)
+            if name in sources.values
+        },
+    )
     if any(getattr(field, "vectors", None) == "item_item" for field in spec.fields):
         definition = with_neighbours(definition, events, before=before)
     return FittedHistory(definition, notes)

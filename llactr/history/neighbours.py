@@ -3,22 +3,33 @@
 weight(c, j) = sum of r_c r_j / (n + shrink), over the n people with both among their last events; r are residuals. It
 is the covariance of two items' residuals, drawn to 0 where few have both.
 
-Legend: I items, E entries, R rows, N last events.
+Legend: N events, R rows, I items, E entries.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NeighbourSums", "Neighbours"]
+from llactr.history.compiled.pairing import add_pairs, past_weights, rehash
+from llactr.history.index import ItemIndex
+
+__all__ = ["NeighbourSums", "Neighbours", "Spans"]
+
+_ROWS_AT_ONCE = 8192
+_SHRINK = 20.0
+_MOST_PLACES = 1 << 25
+"""Of the hash table, which then takes 0.8 GB and holds 17 million pairs."""
+_MOST_NEIGHBOURS = 200
+"""Of an item in a finished table."""
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """A symmetric table of weights.
+    """A table of weights; both orders of a pair are there, or one where the other was left out.
 
     Attributes:
         items: (I,) uint64, rising.
@@ -35,56 +46,114 @@ class Neighbours:
         """No item, no weight."""
         return cls(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.float32))
 
-    def of(self, candidates: NDArray[np.uint64], past: NDArray[np.uint64]) -> NDArray[np.float32]:
-        """Weights (R, N) of candidates (R,) and past items (R, N); 0 where nothing is known of the two."""
-        if not len(self.keys):
-            return np.zeros(past.shape, np.float32)
-        keys = self._places(candidates)[:, None] * len(self.items) + self._places(past)
-        at = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
-        found = (self.keys[at] == keys) & self._known(candidates)[:, None] & self._known(past)
-        return np.where(found, self.weights[at], np.float32(0))
+    @cached_property
+    def index(self) -> ItemIndex:
+        """Of the items."""
+        return ItemIndex.of(self.items)
 
-    def _places(self, items: NDArray[np.uint64]) -> NDArray[np.int64]:
-        return np.searchsorted(self.items, items).clip(max=len(self.items) - 1)
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """(I + 1,) where the neighbours of an item begin."""
+        size = len(self.items)
+        return np.searchsorted(self.keys, np.arange(size + 1, dtype=np.int64) * size)
 
-    def _known(self, items: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        return self.items[self._places(items)] == items
+    @cached_property
+    def columns(self) -> NDArray[np.int32]:
+        """(E,) places of neighbours, rising within an item."""
+        return (self.keys % max(len(self.items), 1)).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Pasts as spans of events that are sorted by user and time.
+
+    Attributes:
+        low: (R,) the first of the last N events before a row.
+        high: (R,) their end.
+    """
+
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+
+    def take(self, rows: NDArray[np.int64] | slice) -> Spans:
+        """Those of some rows."""
+        return Spans(self.low[rows], self.high[rows])
 
 
 class NeighbourSums:
-    """Sums over pairs of events, from which a table can be made at any moment.
+    """Sums over pairs of events, which say the weights at any moment. They grow by events in the order of time.
+
+    Cost: N look-ups in a hash table for every event and row; 48 to 96 bytes for each pair of items that was seen. When
+    there are more than `_MOST_PLACES` / 2 of these, those that the fewest people share are forgotten.
 
     Args:
         items: (I,) uint64, rising, all items that may come.
+        event_items: (N,) uint64, items of the events that spans mean, by user and time.
+        residuals: (N,) float32 of those.
     """
 
-    def __init__(self, items: NDArray[np.uint64]) -> None:
-        self.items = items
-        self._keys = np.empty(0, np.int64)
-        self._sums = np.empty((0, 2))  # of r_c r_j, and n
-
-    def add(
-        self,
-        items: NDArray[np.uint64],
-        residuals: NDArray[np.float32],
-        past: NDArray[np.uint64],
-        past_residuals: NDArray[np.float32],
-        present: NDArray[np.bool_],
+    def __init__(
+        self, items: NDArray[np.uint64], event_items: NDArray[np.uint64], residuals: NDArray[np.float32]
     ) -> None:
-        """Adds what R events (item and residual) and the N events before each of them (R, N) say of pairs."""
-        size = len(self.items)
-        here = np.searchsorted(self.items, items).astype(np.int64)[:, None]
-        there = np.searchsorted(self.items, past).astype(np.int64)
-        products = residuals[:, None].astype(np.float64) * past_residuals
-        present = present & (here != there)
-        one, two, product = np.broadcast_to(here, there.shape)[present], there[present], products[present]
-        keys = np.concatenate([self._keys, one * size + two, two * size + one])
-        ones = np.ones(len(product))
-        values = np.vstack([self._sums, np.tile(np.column_stack([product, ones]), (2, 1))])
-        self._keys, inverse = np.unique(keys, return_inverse=True)
-        self._sums = np.column_stack([np.bincount(inverse, values[:, at], len(self._keys)) for at in (0, 1)])
+        self._index = ItemIndex.of(items)
+        self._places, self._residuals = self._index.places(event_items), np.array(residuals, np.float32)
+        self._keys = np.full(1 << 16, -1, np.int64)
+        self._sums = np.zeros((1 << 16, 2))  # of r_c r_j, and n
+        self._used = 0
 
-    def table(self, *, shrink: float = 20.0) -> Neighbours:
-        """The weights as of now."""
-        weights = (self._sums[:, 0] / (self._sums[:, 1] + shrink)).astype(np.float32)
-        return Neighbours(self.items, self._keys, weights)
+    def add(self, events: NDArray[np.int64], past: Spans) -> None:
+        """Adds what some events, by their places among the sorted ones, and those before each of them say of pairs."""
+        for start in range(0, len(events), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            low, high = past.low[part], past.high[part]
+            self._make_room(int((high - low).sum()))
+            self._used += add_pairs(
+                self._keys, self._sums, self._places, self._residuals, events[part], low, high, len(self._index)
+            )
+
+    def of(self, candidates: NDArray[np.uint64], past: Spans) -> NDArray[np.float32]:
+        """What the pasts say of candidates (R,), as `Neighbours` of this moment would."""
+        found = np.empty(len(candidates))
+        past_weights(
+            self._keys,
+            self._sums,
+            _SHRINK,
+            self._places,
+            self._residuals,
+            self._index.places(candidates),
+            past.low,
+            past.high,
+            len(self._index),
+            found,
+        )
+        return found.astype(np.float32)
+
+    def table(self) -> Neighbours:
+        """The weights as of now, of each item the `_MOST_NEIGHBOURS` that are farthest from 0."""
+        used = self._keys >= 0
+        keys, sums, size = self._keys[used], self._sums[used], max(len(self._index), 1)
+        weights = (sums[:, 0] / (sums[:, 1] + _SHRINK)).astype(np.float32)
+        keys, weights = np.concatenate([keys, keys % size * size + keys // size]), np.concatenate([weights, weights])
+        order = np.lexsort((-np.abs(weights), keys // size))
+        items = keys[order] // size
+        rank = np.arange(len(items)) - np.searchsorted(items, items)
+        kept = order[rank < _MOST_NEIGHBOURS]
+        kept = kept[np.argsort(keys[kept])]
+        return Neighbours(self._index.items, keys[kept], weights[kept])
+
+    def _make_room(self, more: int) -> None:
+        size, used, least = len(self._keys), self._keys >= 0, 0
+        kept = self._used
+        while 2 * (kept + more) > size:
+            if size < _MOST_PLACES:
+                size *= 2
+            else:  # the half that fewest share goes at once, so that this is seldom
+                least += 1
+                used = self._sums[:, 1] > least
+                kept = int(np.count_nonzero(used))
+                if 4 * kept > size:
+                    kept = size
+        if size > len(self._keys) or least:
+            keys, sums = np.full(size, -1, np.int64), np.zeros((size, 2))
+            rehash(self._keys[used], self._sums[used], keys, sums)
+            self._keys, self._sums, self._used = keys, sums, kept

@@ -1,21 +1,24 @@
 """The state of one key as an online store keeps it, and the push of an event.
 
-Legend: P pending events.
+Legend: K states, P pending events, N last events.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from llactr.history.definition import HistoryDefinition, StateLayout
-from llactr.history.encoding import Pending, decode, encode
+from llactr.history.compiled.folding import fold, fold_pending
+from llactr.history.definition import HistoryDefinition
+from llactr.history.encoding import Pending, PendingEvent, decode, encode
 from llactr.history.events import Event
-from llactr.history.states import KeyStates, fold
+from llactr.history.layout import StateLayout
+from llactr.history.states import KeyStates
 
-__all__ = ["KeyState", "Pushed", "push"]
+__all__ = ["KeyState", "Pushed", "push", "states_from_bytes"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class KeyState:
         definition: of the dataset.
         layout: `definition.user` or `definition.item`.
         folded: K is 1; never changed in place.
-        pending: others, times and values (P,), in the order of time.
+        pending: P events in the order of time.
     """
 
     definition: HistoryDefinition
@@ -37,8 +40,7 @@ class KeyState:
     @classmethod
     def empty(cls, definition: HistoryDefinition, layout: StateLayout) -> KeyState:
         """The state of a key that nothing is known of."""
-        nothing = (np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.float32))
-        return cls(definition, layout, KeyStates.empty(definition, layout, 1), nothing)
+        return cls(definition, layout, KeyStates.empty(definition, layout, 1), ())
 
     @classmethod
     def from_bytes(cls, definition: HistoryDefinition, layout: StateLayout, content: bytes) -> KeyState:
@@ -47,53 +49,72 @@ class KeyState:
         Raises:
             StoreError: the bytes are no state, are cut off, or belong to another definition.
         """
-        return cls(definition, layout, *decode(definition, layout, content))
+        decoded = decode(definition, layout, [content])
+        return cls(definition, layout, decoded.states, decoded.pending_of(0))
+
+    @property
+    def newest(self) -> int:
+        """Time of the newest event, pending ones included; the smallest int64 without any."""
+        folded = int(self.folded.records["newest"][0])
+        return max(folded, self.pending[-1].time) if self.pending else folded
 
     def to_bytes(self) -> bytes:
         """The compact encoding; see `llactr.history.encoding`."""
-        return encode(self.layout, self.folded, 0, self.pending)
+        return encode(self.layout, self.folded, self.pending)
 
     def at(self, now: int) -> KeyStates:
         """The state (K is 1) as of `now`: with the events that are known strictly before it.
 
         `now` must not lie before the newest event that was pushed: what is folded in stays in.
         """
-        _, times, _ = self.pending
-        return self._with(int(np.searchsorted(times, now - self.layout.delay_us, side="left"))).folded
+        return self._known_before(now).folded
 
     def holds(self, other: int, time: int) -> bool:
         """Whether the event of that other key and time is pending or among the last N."""
-        others, times, _ = self.pending
+        if any(event.other == other and event.time == time for event in self.pending):
+            return True
         listed = min(int(self.folded.count[0]), self.layout.last)
-        return bool(
-            ((others == other) & (times == time)).any()
-            or ((self.folded.items[0, :listed] == other) & (self.folded.times[0, :listed] == time)).any()
-        )
+        same = self.folded.items[0, :listed] == np.uint64(other)
+        return bool((same & (self.folded.times[0, :listed] == time)).any())
 
     def add(self, other: int, time: int, value: float) -> KeyState:
         """The state with one more event; those that are known strictly before it are folded in."""
-        others, times, values = self.pending
-        at = int(np.searchsorted(times, time, side="right"))
-        pending = (
-            np.insert(others, at, np.uint64(other)),
-            np.insert(times, at, np.int64(time)),
-            np.insert(values, at, np.float32(value)),
-        )
-        grown = KeyState(self.definition, self.layout, self.folded, pending)
-        return grown._with(int(np.searchsorted(pending[1], time - self.layout.delay_us, side="left")))
+        at = bisect_right(self.pending, time, key=_time)
+        pending = (*self.pending[:at], PendingEvent(other, time, value), *self.pending[at:])
+        return KeyState(self.definition, self.layout, self.folded, pending)._known_before(time)
 
-    def _with(self, count: int) -> KeyState:
-        """With the first pending events folded in."""
+    def _known_before(self, now: int) -> KeyState:
+        """With the pending events folded in that are known strictly before a moment."""
+        count = 0
+        while count < len(self.pending) and self.pending[count].time + self.layout.delay_us < now:
+            count += 1
         if not count:
             return self
-        folded = self.folded.take(np.zeros(1, np.int64))
-        others, times, values = self.pending
-        for at in range(count):
-            one = slice(at, at + 1)
-            fold(self.definition, self.layout, folded, time=times[one], other=others[one], value=values[one])
-        left: tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.float32]]
-        left = (others[count:], times[count:], values[count:])
-        return KeyState(self.definition, self.layout, folded, left)
+        folded = KeyStates(self.folded.records.copy())
+        record, plan = folded.bytes[0], self.definition.plan(self.layout)
+        for event in self.pending[:count]:
+            fold(record, plan, event.time, np.uint64(event.other), np.float32(event.value))
+        return KeyState(self.definition, self.layout, folded, self.pending[count:])
+
+
+def states_from_bytes(
+    definition: HistoryDefinition, layout: StateLayout, contents: Sequence[bytes | None], now: int
+) -> KeyStates:
+    """K states as of `now` at once, such as a request's candidates; None stands for a key without events.
+
+    The same as `KeyStates.stack([KeyState.from_bytes(...).at(now), ...])`.
+
+    Raises:
+        StoreError: some bytes are no state, are cut off, or belong to another definition.
+    """
+    decoded = decode(definition, layout, contents)
+    plan, before = definition.plan(layout), now - layout.delay_us
+    fold_pending(decoded.states.bytes, plan, decoded.content, decoded.pending, before)
+    return decoded.states
+
+
+def _time(event: PendingEvent) -> int:
+    return event.time
 
 
 @dataclass(frozen=True)
@@ -118,8 +139,8 @@ def push(definition: HistoryDefinition, user: KeyState, item: KeyState, event: E
     """
     if user.holds(event.item, event.time):
         return Pushed(user, item, False)
-    pair = item.at(event.time).sums[:, 0].astype(np.float64)
-    residual = np.float32(event.outcome) - definition.rate(pair[:, 1], pair[:, 0])
+    count, clicks = item.at(event.time).sums[0, 0].tolist()
+    residual = float(np.float32(event.outcome - definition.rate(clicks, count)))
     return Pushed(
-        user.add(event.item, event.time, float(residual[0])), item.add(event.user, event.time, event.outcome), True
+        user.add(event.item, event.time, residual), item.add(event.user, event.time, float(event.outcome)), True
     )

@@ -1,10 +1,9 @@
-"""One pass over events in the order of time: history fields of rows, snapshots of states, and the newest states.
+"""One pass over events: history fields of rows, and states as of moments.
 
-Keys do not read each other's states, so a pass goes by rank instead of by time: step n folds the event number n of
-every key that has one, and gives the fields of every row that n events of its key count for. Items go first, since
-users' residuals are relative to the items' rates.
+Keys do not read each other's states, so a pass goes key by key, in the order of time within a key: the state of one key
+is in memory at a time, besides the events. Items go first, since users' residuals are relative to the items' rates.
 
-Legend: N events, R rows, K keys, H history fields.
+Legend: N events, R rows, H history fields.
 """
 
 from __future__ import annotations
@@ -15,16 +14,46 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from llactr.history.definition import HistoryDefinition, StateLayout
-from llactr.history.events import Events, counts_before
+from llactr.history.compiled.folding import advance
+from llactr.history.definition import HistoryDefinition
+from llactr.history.events import Events, events_before
 from llactr.history.features import item_features, user_features
-from llactr.history.neighbours import Neighbours, NeighbourSums
-from llactr.history.states import KeyStates, fold
+from llactr.history.layout import StateLayout
+from llactr.history.neighbours import NeighbourSums, Spans
+from llactr.history.states import KeyStates
+from llactr.spec.history import HistoryField, TasteField
 
-__all__ = ["history_rows", "neighbours_before", "past_counts", "residuals_of", "states_at", "with_neighbours"]
+__all__ = ["Sided", "history_rows", "past_counts", "residuals_of", "sided", "states_at", "with_neighbours"]
 
-_KEYS_AT_ONCE = 50_000
-_ROWS_AT_ONCE = 8192
+_BYTES_AT_ONCE = 1 << 22
+"""States that are made at once: few enough for a processor's cache."""
+
+
+@dataclass(frozen=True)
+class Sided:
+    """Counted events as the states of one owner see them, sorted by key and time.
+
+    Attributes:
+        keys: (N,) uint64.
+        times: (N,) int64.
+        others: (N,) uint64.
+        values: (N,) float32, residuals for users, outcomes for items.
+        order: (N,) places of these among the counted events.
+    """
+
+    keys: NDArray[np.uint64]
+    times: NDArray[np.int64]
+    others: NDArray[np.uint64]
+    values: NDArray[np.float32]
+    order: NDArray[np.int64]
+
+
+def sided(layout: StateLayout, events: Events, residuals: NDArray[np.float32] | None = None) -> Sided:
+    """The events by key of an owner; users need the residuals."""
+    mine, its = (events.item, events.user) if layout.owner == "item" else (events.user, events.item)
+    values = events.outcome if residuals is None else residuals
+    order = np.argsort(mine, kind="stable")  # counted events are in the order of time
+    return Sided(mine[order], events.time[order], its[order], values[order], order)
 
 
 def history_rows(
@@ -37,7 +66,7 @@ def history_rows(
 ) -> NDArray[np.float32]:
     """History fields of rows, each from the events that count for it.
 
-    Cost: a constant number of operations per event and row; memory by keys, `_KEYS_AT_ONCE` users at a time.
+    Cost: a constant number of operations per event and row, besides sorting; memory for a few numbers of each.
 
     Args:
         definition: of the dataset.
@@ -57,42 +86,47 @@ def history_rows(
     found = np.full((len(rows), len(definition.spec.fields)), np.nan, np.float32)
     places = {field.name: at for at, field in enumerate(definition.spec.fields)}
 
-    layout = definition.item
-    of_items = states_at(definition, layout, events.item, events.user, events, events.outcome, rows.item, rows.time)
-    for states, at in of_items:
+    of_items = sided(definition.item, events)
+    for states, at in states_at(definition, definition.item, of_items, rows.item, rows.time):
         for name, column in item_features(definition, states, rows.time[at]).items():
             found[at, places[name]] = column
-    step = _steps(definition, events, rows, neighbour_steps, frozen)
-    tables = neighbours_before(definition, events, residuals, step.starts) if step.starts else []
-    tables.append(definition.neighbours)
-    definitions = [replace(definition, neighbours=table) for table in tables]
-
-    layout = definition.user
-    for states, at in states_at(definition, layout, events.user, events.item, events, residuals, rows.user, rows.time):
-        for number in np.unique(step.of_rows[at]):
-            mine = np.flatnonzero(step.of_rows[at] == number)
-            chosen = states if len(mine) == len(at) else states.take(mine)
-            values = user_features(definitions[number], chosen, rows.item[at[mine]], rows.time[at[mine]])
-            for name, column in values.items():
-                found[at[mine], places[name]] = column
+    of_users = sided(definition.user, events, residuals)
+    stepped = np.zeros(len(rows), bool)
+    if neighbour_steps and len(events) and _reads_neighbours(definition):
+        stepped = np.ones(len(rows), bool) if frozen is None else ~frozen
+    for states, at in states_at(definition, definition.user, of_users, rows.user, rows.time):
+        own_table = not stepped[at].all()
+        values = user_features(definition, states, rows.item[at], rows.time[at], item_item=own_table)
+        for name, column in values.items():
+            found[at, places[name]] = column
+    if stepped.any():
+        asked = np.flatnonzero(stepped)
+        some, upto = rows.take(asked), len(events)
+        if len(some) < len(rows):
+            upto = int(np.searchsorted(events.time, some.time.max(), side="right"))
+        cuts = np.unique(events.time[np.linspace(0, max(upto - 1, 0), neighbour_steps + 1).astype(np.int64)[:-1]])
+        column = _neighbours_in_steps(definition, events, of_users, some, cuts)
+        for field in definition.spec.fields:
+            if _is_item_item(field):
+                found[asked, places[field.name]] = column
     return found
 
 
 def past_counts(definition: HistoryDefinition, events: Events, rows: Events) -> NDArray[np.int64]:
     """(R,) how many events of a row's user count for it."""
-    events = events.counted()
-    distinct = np.unique(np.concatenate([events.user, rows.user]))
-    codes, row_codes = np.searchsorted(distinct, events.user), np.searchsorted(distinct, rows.user)
-    return counts_before(codes, events.time + definition.user.delay_us, row_codes, rows.time)
+    of_users = sided(definition.user, events.counted())
+    order, found = np.lexsort((rows.time, rows.user)), np.empty(len(rows), np.int64)
+    known = of_users.times + definition.user.delay_us
+    first, end = events_before(of_users.keys, known, rows.user[order], rows.time[order])
+    found[order] = end - first
+    return found
 
 
 def residuals_of(definition: HistoryDefinition, events: Events) -> NDArray[np.float32]:
     """(N,) outcome minus the item's smoothed rate by what counted when the event happened; of counted events."""
     found = np.empty(len(events), np.float32)
-
-    for states, at in states_at(
-        definition, definition.item, events.item, events.user, events, events.outcome, events.item, events.time
-    ):
+    of_items = sided(definition.item, events)
+    for states, at in states_at(definition, definition.item, of_items, events.item, events.time):
         pair = states.sums[:, 0].astype(np.float64)
         found[at] = events.outcome[at] - definition.rate(pair[:, 1], pair[:, 0])
     return found
@@ -104,128 +138,95 @@ def with_neighbours(definition: HistoryDefinition, events: Events, *, before: in
     Args:
         definition: of the dataset.
         events: what happened.
-        before: a moment in microseconds; events that were known by then count. All of them by default.
+        before: a moment in microseconds; events that were known before it count. All of them by default.
     """
     events = events.counted()
     if not len(events):
         return definition
-    after = int(events.time.max()) + definition.user.delay_us + 1 if before is None else before
-    residuals = residuals_of(definition, events)
-    return replace(definition, neighbours=neighbours_before(definition, events, residuals, [after])[0])
-
-
-def neighbours_before(
-    definition: HistoryDefinition, events: Events, residuals: NDArray[np.float32], starts: list[int]
-) -> list[Neighbours]:
-    """Item-item tables of the counted events known before each of some moments, rising.
-
-    An event is paired with the last N of its user that count for it.
-    """
-    last = definition.spec.last
-    order = np.lexsort((np.arange(len(events)), events.user))  # by user, in the order of time
-    user, rank_start = events.user[order], np.zeros(len(events), np.int64)
-    firsts = np.flatnonzero(np.append(True, user[1:] != user[:-1])) if len(user) else np.empty(0, np.int64)
-    rank_start = np.repeat(firsts, np.diff(np.append(firsts, len(user))))
-    codes = np.repeat(np.arange(len(firsts)), np.diff(np.append(firsts, len(user))))
-    known = events.time + definition.user.delay_us
-    seen = counts_before(codes, known[order], codes, events.time[order])
-    back = (rank_start + seen)[:, None] - 1 - np.arange(last)  # N x N', the newest first
-    present = back >= rank_start[:, None]
-    past = order[np.where(present, back, 0)]
-    place = np.empty(len(events), np.int64)
-    place[order] = np.arange(len(events))
-    sums, tables, done = NeighbourSums(np.unique(events.item)), [], 0
-    for start in starts:
-        upto = int(np.searchsorted(known, start, side="left"))
-        if upto > done:
-            at = np.arange(done, upto)
-            mine = place[at]
-            sums.add(events.item[at], residuals[at], events.item[past[mine]], residuals[past[mine]], present[mine])
-            done = upto
-        tables.append(sums.table())
-    return tables
-
-
-@dataclass(frozen=True)
-class _Steps:
-    starts: list[int]
-    of_rows: NDArray[np.int64]
-
-
-def _steps(
-    definition: HistoryDefinition, events: Events, rows: Events, count: int, frozen: NDArray[np.bool_] | None
-) -> _Steps:
-    """Moments that cut the events into equal parts, and the part of each row; that behind all is of frozen rows."""
-    needed = any(getattr(field, "vectors", None) == "item_item" for field in definition.spec.fields)
-    last = np.zeros(len(rows), np.bool_) if frozen is None else frozen
-    if not needed or not count or not len(events) or last.all():
-        return _Steps([], np.zeros(len(rows), np.int64))
-    upto = int(np.searchsorted(events.time, rows.time[~last].max(), side="right")) if last.any() else len(events)
-    cuts = np.unique(events.time[np.linspace(0, max(upto - 1, 0), count + 1).astype(np.int64)[:-1]])
-    of_rows = (np.searchsorted(cuts, rows.time, side="right") - 1).clip(min=0)
-    return _Steps([int(cut) for cut in cuts], np.where(last, len(cuts), of_rows))
+    of_users = sided(definition.user, events, residuals_of(definition, events))
+    sums = NeighbourSums(np.unique(events.item), of_users.others, of_users.values)
+    known = events.time + definition.user.delay_us  # in the order of time
+    upto = len(events) if before is None else int(np.searchsorted(known, before, side="left"))
+    sums.add(np.argsort(of_users.order)[:upto], _pasts(definition, of_users, events).take(slice(0, upto)))
+    return replace(definition, neighbours=sums.table())
 
 
 def states_at(
     definition: HistoryDefinition,
     layout: StateLayout,
-    keys: NDArray[np.uint64],
-    others: NDArray[np.uint64],
-    events: Events,
-    values: NDArray[np.float32],
+    events: Sided,
     row_keys: NDArray[np.uint64],
     now: NDArray[np.int64],
 ) -> Iterator[tuple[KeyStates, NDArray[np.int64]]]:
     """States as of the rows' moments, some rows at a time, and which rows these are; every row comes once.
 
+    The states' memory is used again for the next rows.
+
     Args:
         definition: of the dataset.
         layout: of the owner of the keys.
-        keys: (N,) of the events, which are counted and in the order of time.
-        others: (N,) the other keys.
-        events: the events.
-        values: (N,) residuals or outcomes.
+        events: sorted by key and time.
         row_keys: (R,) keys of rows.
         now: (R,) moments of rows.
     """
-    distinct = np.unique(np.concatenate([keys, row_keys]))
-    codes, row_codes = np.searchsorted(distinct, keys), np.searchsorted(distinct, row_keys)
-    for start in range(0, len(distinct), _KEYS_AT_ONCE):
-        stop = min(start + _KEYS_AT_ONCE, len(distinct))
-        mine = np.flatnonzero((codes >= start) & (codes < stop))
-        asked = np.flatnonzero((row_codes >= start) & (row_codes < stop))
-        seen = counts_before(
-            codes[mine] - start, events.time[mine] + layout.delay_us, row_codes[asked] - start, now[asked]
+    order = np.lexsort((now, row_keys))
+    first, end = events_before(events.keys, events.times + layout.delay_us, row_keys[order], now[order])
+    plan, blank = definition.plan(layout), KeyStates.empty(definition, layout, 1)
+    record, place = KeyStates(blank.records.copy()).bytes[0], np.full(2, -1, np.int64)
+    rows = max(64, _BYTES_AT_ONCE // layout.record.itemsize)
+    out = KeyStates.empty(definition, layout, min(rows, len(order)))
+    for start in range(0, len(order), rows):
+        at = order[start : start + rows]
+        states = KeyStates(out.records[: len(at)])
+        part = slice(start, start + rows)
+        advance(
+            plan,
+            blank.bytes[0],
+            record,
+            place,
+            events.times,
+            events.others,
+            events.values,
+            first[part],
+            end[part],
+            states.bytes,
         )
-        counts = np.bincount(codes[mine] - start, minlength=stop - start)
-        busiest = np.argsort(-counts, kind="stable")  # keys with the most events first: those of a rank are a prefix
-        position = np.empty(len(counts), np.int64)
-        position[busiest] = np.arange(len(counts))
-        key_position = position[codes[mine] - start]
-        rank = _ranks(key_position, len(counts))
-        by_rank = mine[np.lexsort((key_position, rank))]
-        active = np.bincount(rank, minlength=1) if len(mine) else np.zeros(0, np.int64)
-        row_order = np.argsort(seen, kind="stable")
-        row_ends = np.searchsorted(seen[row_order], np.arange(len(active) + 1), side="right")
-        states = KeyStates.empty(definition, layout, stop - start)
-        event_at = row_at = 0
-        for number in range(len(active) + 1):
-            for chunk in range(row_at, int(row_ends[number]), _ROWS_AT_ONCE):
-                at = row_order[chunk : min(chunk + _ROWS_AT_ONCE, int(row_ends[number]))]
-                yield states.take(position[row_codes[asked[at]] - start]), asked[at]
-            row_at = int(row_ends[number])
-            if number == len(active):
-                break
-            batch = by_rank[event_at : event_at + int(active[number])]
-            first = states.first(len(batch))
-            fold(definition, layout, first, time=events.time[batch], other=others[batch], value=values[batch])
-            event_at += len(batch)
+        yield states, at
 
 
-def _ranks(keys: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """(N,) how many earlier entries have the same key."""
-    order = np.argsort(keys, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=count))[:-1]])
-    ranks = np.empty(len(keys), np.int64)
-    ranks[order] = np.arange(len(keys)) - starts[keys[order]]
-    return ranks
+def _neighbours_in_steps(
+    definition: HistoryDefinition, events: Events, of_users: Sided, rows: Events, cuts: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """(R,) what item-item says of rows, each by the pairs of events that were known before its step's beginning."""
+    steps = (np.searchsorted(cuts, rows.time, side="right") - 1).clip(min=0)
+    sums = NeighbourSums(np.unique(events.item), of_users.others, of_users.values)
+    place = np.argsort(of_users.order)  # of counted events among the sorted ones
+    pasts, known = _pasts(definition, of_users, events), events.time + definition.user.delay_us
+    asked = np.argsort(steps, kind="stable")
+    ends = np.searchsorted(steps[asked], np.arange(len(cuts)), side="right")
+    of_rows, found, done, row = _pasts(definition, of_users, rows), np.empty(len(rows), np.float32), 0, 0
+    for number, cut in enumerate(cuts):
+        upto = int(np.searchsorted(known, cut, side="left"))
+        sums.add(place[done:upto], pasts.take(slice(done, upto)))
+        mine = asked[row : ends[number]]
+        found[mine] = sums.of(rows.item[mine], of_rows.take(mine))
+        done, row = upto, int(ends[number])
+    return found
+
+
+def _is_item_item(field: HistoryField) -> bool:
+    return isinstance(field, TasteField) and field.vectors == "item_item"
+
+
+def _reads_neighbours(definition: HistoryDefinition) -> bool:
+    return any(_is_item_item(field) for field in definition.spec.fields)
+
+
+def _pasts(definition: HistoryDefinition, of_users: Sided, rows: Events) -> Spans:
+    """The last N events before each row, in the rows' order."""
+    order = np.lexsort((rows.time, rows.user))
+    known = of_users.times + definition.user.delay_us
+    low, high = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
+    first, end = events_before(of_users.keys, known, rows.user[order], rows.time[order])
+    low[order], high[order] = np.maximum(first, end - definition.spec.last), end
+    return Spans(low, high)

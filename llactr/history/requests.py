@@ -93,7 +93,7 @@ def _as_of(known: dict[str | None, KeyState], keys: Sequence[str | None], now: N
     for row, (key, moment) in enumerate(zip(keys, now.tolist(), strict=True)):
         state = known[key]
         pending: Pending = state.pending
-        asked = (key, moment if len(pending[1]) else 0)
+        asked = (key, moment if pending else 0)
         if asked not in places:
             places[asked] = len(states)
             states.append(state.at(moment))

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from llactr.columns import EVENT_TIMESTAMP, STATE
 from llactr.history.definition import HistoryDefinition
-from llactr.history.encoding import encode
+from llactr.history.encoding import PendingEvent, encode_all
 from llactr.history.events import Events
+from llactr.history.layout import StateLayout
 from llactr.history.online import KeyState
-from llactr.history.passes import residuals_of, states_at
+from llactr.history.passes import Sided, residuals_of, sided, states_at
 
 __all__ = ["newest_states", "snapshots"]
 
-_NOTHING = (np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.float32))
 _TIMESTAMP = pa.timestamp("us", "UTC")
 
 
@@ -34,20 +34,16 @@ def snapshots(definition: HistoryDefinition, events: Events, *, owner: Literal["
     Yields:
         `key` uint64, `event_timestamp`, `state` binary; in no order.
     """
-    layout = definition.user if owner == "user" else definition.item
-    events = events.counted()
-    keys, others, values = _sides(definition, events, owner)
-    known = events.time + layout.delay_us
-    order = np.lexsort((known, keys))
-    first = np.append(True, (keys[order][1:] != keys[order][:-1]) | (known[order][1:] != known[order][:-1]))
-    rows = order[first[: len(order)]]
-    for states, at in states_at(definition, layout, keys, others, events, values, keys[rows], known[rows] + 1):
-        encoded = [encode(layout, states, number, _NOTHING) for number in range(len(states))]
+    layout, mine = _of_owner(definition, events, owner)
+    known = mine.times + layout.delay_us
+    last = np.append((mine.keys[1:] != mine.keys[:-1]) | (known[1:] != known[:-1]), True)[: len(known)]
+    keys, moments = mine.keys[last], known[last] + 1
+    for states, at in states_at(definition, layout, mine, keys, moments):
         yield pa.table(
             {
-                "key": pa.array(keys[rows][at]),
-                EVENT_TIMESTAMP: pa.array(known[rows][at] + 1).cast(_TIMESTAMP),
-                STATE: pa.array(encoded, pa.binary()),
+                "key": pa.array(keys[at]),
+                EVENT_TIMESTAMP: pa.array(moments[at]).cast(_TIMESTAMP),
+                STATE: encode_all(layout, states),
             }
         )
 
@@ -69,29 +65,26 @@ def newest_states(
         owner: whose states.
         keys: hashes of those that are wanted; all by default.
     """
-    layout = definition.user if owner == "user" else definition.item
-    events = events.counted()
-    mine, others, values = _sides(definition, events, owner)
-    if keys is not None:
-        wanted = np.flatnonzero(np.isin(mine, keys))
-        events, mine, others, values = events.take(wanted), mine[wanted], others[wanted], values[wanted]
-    distinct, codes = np.unique(mine, return_inverse=True)
-    newest = np.full(len(distinct), np.iinfo(np.int64).min)
-    np.maximum.at(newest, codes, events.time)
-    waiting = np.flatnonzero(events.time + layout.delay_us >= newest[codes])
-    waiting = waiting[np.argsort(codes[waiting], kind="stable")]
-    starts = np.searchsorted(codes[waiting], np.arange(len(distinct) + 1))
-    for states, at in states_at(definition, layout, mine, others, events, values, distinct, newest):
+    layout, mine = _of_owner(definition, events, owner)
+    starts = np.flatnonzero(np.append(True, mine.keys[1:] != mine.keys[:-1])[: len(mine.keys)])
+    ends = np.append(starts[1:], len(mine.keys))
+    wanted = np.ones(len(starts), bool) if keys is None else np.isin(mine.keys[starts], keys)
+    starts, ends = starts[wanted], ends[wanted]
+    owners, newest = mine.keys[starts], mine.times[ends - 1]
+    for states, at in states_at(definition, layout, mine, owners, newest):
         for number, key in enumerate(at):
-            rows = waiting[starts[key] : starts[key + 1]]
-            pending = (others[rows], events.time[rows], values[rows])
-            yield int(distinct[key]), KeyState(definition, layout, states.take(np.array([number])), pending)
+            waiting = range(int(starts[key]) + int(states.count[number]), int(ends[key]))
+            pending = tuple(
+                PendingEvent(int(mine.others[row]), int(mine.times[row]), float(mine.values[row])) for row in waiting
+            )
+            yield int(owners[key]), KeyState(definition, layout, states.take(np.array([number])), pending)
 
 
-def _sides(
+def _of_owner(
     definition: HistoryDefinition, events: Events, owner: Literal["user", "item"]
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.float32]]:
-    """Keys, other keys and values of counted events."""
+) -> tuple[StateLayout, Sided]:
+    """The layout, and the counted events by key and time."""
+    events = events.counted()
     if owner == "user":
-        return events.user, events.item, residuals_of(definition, events)
-    return events.item, events.user, events.outcome
+        return definition.user, sided(definition.user, events, residuals_of(definition, events))
+    return definition.item, sided(definition.item, events)

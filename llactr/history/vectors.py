@@ -42,17 +42,6 @@ class ItemVectors:
         """r."""
         return self.vectors.shape[1]
 
-    def places(self, items: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Where items of any shape lie in `items`; I for an item without a vector."""
-        if not len(self.items):
-            return np.zeros(items.shape, np.int64)
-        at = np.searchsorted(self.items, items).clip(max=len(self.items) - 1)
-        return np.where(self.items[at] == items, at, len(self.items))
-
-    def padded(self) -> NDArray[np.float32]:
-        """(I + 1, r): the vectors, and zeros for an item without one."""
-        return np.vstack([self.vectors, np.zeros((1, self.rank), np.float32)])
-
     def permuted(self, seed: int) -> ItemVectors:
         """A placebo: the same vectors, dealt out to other items."""
         return replace(self, vectors=self.vectors[np.random.default_rng(seed).permutation(len(self.items))])

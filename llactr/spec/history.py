@@ -35,14 +35,14 @@ Duration = Annotated[float, BeforeValidator(_seconds)]
 
 
 class _HistoryModel(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, content: Any) -> Any:
-        known = list(cls.model_fields)
+        known = [field.alias or name for name, field in cls.model_fields.items()]
         for key in content if isinstance(content, dict) else ():
-            if key not in known:
+            if key not in known and key not in cls.model_fields:
                 near = difflib.get_close_matches(str(key), known, 1)
                 meant = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
                 raise ValueError(f"unknown key {key!r}, {meant}")
@@ -59,10 +59,14 @@ class WindowField(_HistoryFieldBase):
 
     `count` and `clicks` are log(1 + n); `rate` is the smoothed share of clicks. `last` is kept in 8 tiles: it covers
     between 7/8 and all of the duration.
+
+    Of a `pair` it is what the user did with items of the candidate's values of the item field that `with` names, such
+    as their genre: the mean over its values. A pair's rate is smoothed towards the user's own; `last` is not for pairs.
     """
 
     kind: Literal["window"]
-    owner: Literal["user", "item"]
+    owner: Literal["user", "item", "pair"]
+    category: str | None = Setting(default=None, alias="with")
     measure: Literal["count", "clicks", "rate"]
     last: Duration | None = Setting(default=None, gt=0)
     half_life: Duration | None = Setting(default=None, gt=0)
@@ -71,6 +75,10 @@ class WindowField(_HistoryFieldBase):
     def _one_window(self) -> WindowField:
         if self.last is not None and self.half_life is not None:
             raise ValueError("'last' and 'half_life' are two kinds of windows: give one of them, or none for all time")
+        if (self.owner == "pair") != (self.category is not None):
+            raise ValueError("'with' names the item field of a window whose owner is 'pair', and of no other")
+        if self.owner == "pair" and self.last is not None:
+            raise ValueError("a pair's window is of all time or has a 'half_life': leave 'last' out")
         return self
 
 
@@ -137,6 +145,8 @@ class HistorySpec(_HistoryModel):
         prior_taste: variance of the regression's weights before any event, in units of the outcomes' noise; how far
             one event moves the taste.
         prior_level: the same of its bias.
+        pair_values: of each field that pair windows name, at most so many values a user; one more takes the place of
+            the least frequent.
         fields: what enters the model.
     """
 
@@ -146,6 +156,7 @@ class HistorySpec(_HistoryModel):
     smoothing: float = Setting(default=10.0, gt=0)
     prior_taste: float = Setting(default=0.2, gt=0)
     prior_level: float = Setting(default=0.2, gt=0)
+    pair_values: int = Setting(default=32, ge=1, le=128)
     fields: tuple[HistoryField, ...] = Setting(default_factory=_default_fields, min_length=1)
 
     @model_validator(mode="after")

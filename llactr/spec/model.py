@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
 
 from llactr.columns import RESERVED
-from llactr.spec.history import HistorySpec
+from llactr.spec.history import HistorySpec, WindowField
 
 __all__ = [
     "FIELD_KINDS",
@@ -316,6 +316,13 @@ class DatasetSpec(_Model):
         for name in self.history.field_names:
             if name.lower() in taken:
                 raise ValueError(f"history field {name!r} has the name of another field or key: rename it")
+        possible = [f.name for f in self.owned_by("item") if isinstance(f, CategoricalField | MultiValuedField)]
+        for field in self.history.fields:
+            if isinstance(field, WindowField) and field.category is not None and field.category not in possible:
+                raise ValueError(
+                    f"history field {field.name!r} counts with {field.category!r}: expected a categorical or "
+                    f"multi_valued field of the item, {possible}"
+                )
 
     def _taken_names(self) -> frozenset[str]:
         """Names that no field of history may have, in lower case."""

@@ -32,9 +32,10 @@ def distinct(events: list[Seen]) -> list[Seen]:
 class Oracle:
     """Answers for one set of events; vectors are item -> list of floats."""
 
-    def __init__(self, events, *, delay, overall, smoothing, vectors, prior_taste, prior_level, last):
+    def __init__(self, events, *, delay, overall, smoothing, vectors, prior_taste, prior_level, last, genres):
         self.events = distinct(events)
         self.delay, self.overall, self.smoothing, self.last = delay, overall, smoothing, last
+        self.genres = {item: set(values) for item, values in genres.items()}
         self.vectors, self.prior_taste, self.prior_level = vectors, prior_taste, prior_level
 
     def before(self, now, *, user=None, item=None):
@@ -63,6 +64,20 @@ class Oracle:
         if measure == "rate":
             return (clicks + self.smoothing * self.overall) / (count + self.smoothing) if count > 0 else math.nan
         return math.log1p(count if measure == "count" else clicks)
+
+    def pair(self, past, item, now, *, measure, half_life=None):
+        """Of the user's past, what had the candidate's genres, counted once a genre."""
+        genres = self.genres.get(item, set())
+        if not genres or not past:
+            return math.nan
+        count = clicks = 0.0
+        for event in past:
+            weight = 1.0 if half_life is None else 0.5 ** ((now - event.time) / half_life)
+            shared = len(genres & self.genres.get(event.item, set()))
+            count, clicks = count + weight * shared, clicks + weight * shared * event.outcome
+        if measure == "rate":
+            return (clicks + self.smoothing * self.rate(past)) / (count + self.smoothing)
+        return math.log1p((count if measure == "count" else clicks) / len(genres))
 
     def posterior(self, user, now):
         """Ridge regression in closed form over all events at once."""

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from llactr.errors import BundleError, SpecError
-from llactr.history import HistoryDefinition, history_rows, with_neighbours
+from llactr.errors import BundleError, DataError, SpecError
+from llactr.history import HistoryDefinition, ItemCategories, history_rows, key_hashes, with_neighbours
 from llactr.spec import HistorySpec
 from tests.history.oracle import Seen
 from tests.history.test_passes import SECOND, definition_of, drawn_events, drawn_vectors, events_of, oracle_of
@@ -60,4 +61,26 @@ def test_missing_vectors_are_named_with_the_mend() -> None:
 def test_one_outcome_only_is_refused() -> None:
     definition = definition_of(drawn_vectors(0))
     with pytest.raises(SpecError, match="share of clicks is 1: history needs both outcomes"):
-        HistoryDefinition(definition.spec, 1.0, definition.vectors)
+        HistoryDefinition(definition.spec, 1.0, definition.vectors, categories=definition.categories)
+
+
+def test_missing_categories_are_named() -> None:
+    definition = definition_of(drawn_vectors(0))
+    with pytest.raises(SpecError, match="count by genre, whose values are not there"):
+        HistoryDefinition(definition.spec, 0.4, definition.vectors)
+
+
+def test_other_categories_make_another_state_of_users() -> None:
+    one = definition_of(drawn_vectors(0))
+    other = replace(one, categories={"genre": ItemCategories.of(["i0", "i1"], [["a"], ["z"]])})
+    assert one.user.fingerprint != other.user.fingerprint
+    assert one.item.fingerprint == other.item.fingerprint
+
+
+def test_categories_are_sorted_by_the_items_hashes_and_counted_once() -> None:
+    found = ItemCategories.of(["x", "y", "z"], [["b", "a", "b"], [], ["a"]])
+    order = np.argsort(key_hashes(["x", "y", "z"]))
+    assert np.diff(found.starts).tolist() == [[2, 0, 1][at] for at in order]
+    assert len(set(found.values.tolist())) == 2
+    with pytest.raises(DataError, match="sorted, each once"):
+        ItemCategories(found.items, found.starts[:-1], found.values)

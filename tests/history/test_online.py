@@ -8,6 +8,7 @@ import pytest
 from llactr.errors import StoreError
 from llactr.history import (
     Event,
+    ItemCategories,
     KeyState,
     KeyStates,
     features,
@@ -16,8 +17,10 @@ from llactr.history import (
     newest_states,
     push,
     snapshots,
+    states_from_bytes,
 )
 from llactr.history.definition import HistoryDefinition
+from llactr.spec import HistorySpec
 from tests.history.oracle import Seen
 from tests.history.test_passes import SECOND, definition_of, drawn_events, drawn_vectors, events_of
 
@@ -168,13 +171,15 @@ def test_a_users_state_fits_into_four_kilobytes() -> None:
     rng = np.random.default_rng(0)
     vectors = {f"i{n}": [float(v) for v in rng.normal(size=24)] for n in range(80)}
     definition = definition_of(vectors)
-    definition = HistoryDefinition(definition.spec.model_copy(update={"last": 100}), 0.4, definition.vectors)
+    spec = definition.spec.model_copy(update={"last": 100, "pair_values": 16})
+    definition = HistoryDefinition(spec, 0.4, definition.vectors, categories=definition.categories)
     store = Store(definition)
     for n, item in enumerate(key_hashes(vectors)):
         for again in range(3):
             store.push(1, int(item), (100 * n + again) * SECOND, float(n % 2))
-    # header 30; 1 sum 8, 1 tiled window 72; 100 events of 20; 25 + 325 numbers of 4; one pending event of 20
-    assert len(store.content["user", 1]) == 30 + 8 + 72 + 2000 + 1400 + 20
+    # header 30; 1 sum 8, 1 tiled window 72; 100 events of 20; 25 + 325 numbers of 4; 2 pair windows of 16 values of 12;
+    # one pending event of 20
+    assert len(store.content["user", 1]) == 30 + 8 + 72 + 2000 + 1400 + 384 + 20 < 4096
 
 
 @pytest.mark.parametrize(
@@ -192,3 +197,41 @@ def test_bytes_that_are_no_state_are_refused(change, message: str) -> None:
     content = KeyState.empty(definition, definition.user).add(7, 5 * SECOND, 0.5).to_bytes()
     with pytest.raises(StoreError, match=message):
         KeyState.from_bytes(definition, definition.user, change(content))
+
+
+def test_nothing_is_no_state() -> None:
+    definition = definition_of(drawn_vectors(0))
+    with pytest.raises(StoreError, match="not the state of a key's history"):
+        KeyState.from_bytes(definition, definition.user, b"")
+
+
+@pytest.mark.parametrize("delay", [0, 40])
+def test_states_of_many_keys_at_once_equal_them_one_by_one(delay: int) -> None:
+    definition = definition_of(drawn_vectors(6), outcome_delay=delay)
+    store, _ = pushed_store(definition, drawn_events(6))
+    now = 210 * SECOND
+    for owner, names in (("user", "u"), ("item", "i")):
+        keys = [int(key) for key in key_hashes(f"{names}{n}" for n in range(9))]  # some have no events
+        layout = getattr(definition, owner)
+        found = states_from_bytes(definition, layout, [store.content.get((owner, key)) for key in keys], now)
+        expected = KeyStates.stack([store.state(owner, key).at(now) for key in keys])
+        np.testing.assert_array_equal(found.bytes, expected.bytes)
+
+
+def test_of_too_many_categories_the_least_frequent_gives_way() -> None:
+    spec = HistorySpec(
+        fields=[
+            {"name": f"pair_{m}", "description": m, "kind": "window", "owner": "pair", "with": "tag", "measure": m}
+            for m in ("count", "clicks")
+        ],
+        pair_values=2,
+    )
+    categories = {"tag": ItemCategories.of(["i1", "i2", "i3", "i4"], [["a"], ["b"], ["c"], ["a", "c"]])}
+    definition = HistoryDefinition(spec, 0.5, categories=categories)
+    user = KeyState.empty(definition, definition.user)
+    items = key_hashes(["i1", "i2", "i3", "i4"])
+    for second, (item, value) in enumerate([(0, 0.5), (0, -0.5), (1, 0.5), (2, -0.5), (2, 0.5)]):  # a a b c c
+        user = user.add(int(items[item]), second * SECOND, value)
+    unseen = KeyStates.empty(definition, definition.item, 4)
+    found = features(definition, user.at(9 * SECOND), unseen, items, 9 * SECOND)
+    np.testing.assert_allclose(found, np.log1p([[2, 1], [0, 0], [2, 1], [2, 1]]), rtol=1e-6)

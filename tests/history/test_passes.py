@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from llactr.history.categories import ItemCategories
 from llactr.history.definition import HistoryDefinition
-from llactr.history.events import Events, counts_before, key_hashes
+from llactr.history.events import Events, events_before, key_hashes
 from llactr.history.passes import history_rows
 from llactr.history.vectors import ItemVectors
 from llactr.spec.history import HistorySpec, TasteField, WindowField
@@ -24,8 +25,16 @@ FIELDS = (
         TasteField(name=f"taste_{measure}", description=measure, kind="taste", vectors="text", measure=measure, above=0)
         for measure in ("level", "regression", "uncertainty", "similarity", "nearest", "liked_near", "disliked_near")
     ),
+    *(
+        WindowField(
+            name=f"pair_{m}", description=m, kind="window", owner="pair", category="genre", measure=m, half_life=life
+        )
+        for m, life in (("count", None), ("rate", None), ("clicks", "1m"))
+    ),
     TasteField(name="item_item", description="both", kind="taste", vectors="item_item", measure="similarity"),
 )
+GENRES = {"i0": ["a"], "i1": ["a", "b"], "i2": [], "i3": ["c", "b", "c"], "i4": ["a"], "i5": ["d"], "i7": ["b"]}
+"""i2 and i6 have none."""
 
 
 def drawn_events(seed: int, count: int = 160) -> list[Seen]:
@@ -46,7 +55,8 @@ def definition_of(vectors: dict[str, list[float]], **settings: object) -> Histor
     order = np.argsort(hashes)
     table = np.array(list(vectors.values()), np.float32)[order]
     spec = HistorySpec(fields=FIELDS, last=6, **settings)
-    return HistoryDefinition(spec, 0.4, {"text": ItemVectors(hashes[order], table)})
+    genres = {"genre": ItemCategories.of(list(GENRES), list(GENRES.values()))}
+    return HistoryDefinition(spec, 0.4, {"text": ItemVectors(hashes[order], table)}, categories=genres)
 
 
 def events_of(seen: list[Seen]) -> Events:
@@ -69,6 +79,7 @@ def oracle_of(seen: list[Seen], vectors: dict[str, list[float]], definition: His
         prior_taste=spec.prior_taste,
         prior_level=spec.prior_level,
         last=spec.last,
+        genres=GENRES,
     )
 
 
@@ -85,6 +96,11 @@ def expected_row(oracle: Oracle, row: Seen, table_time: int) -> list[float]:
     values += [
         oracle.taste(row.user, row.item, row.time, measure=measure)
         for measure in ("level", "regression", "uncertainty", "similarity", "nearest", "liked_near", "disliked_near")
+    ]
+    values += [
+        oracle.pair(mine, row.item, row.time, measure="count"),
+        oracle.pair(mine, row.item, row.time, measure="rate"),
+        oracle.pair(mine, row.item, row.time, measure="clicks", half_life=60 * SECOND),
     ]
     return [*values, oracle.neighbours(row.user, row.item, row.time, table_time=table_time)]
 
@@ -150,11 +166,16 @@ def test_the_order_in_which_events_come_does_not_matter() -> None:
     )
 
 
-def test_counts_before_is_strict() -> None:
-    found = counts_before(
-        np.array([0, 0, 1]), np.array([5, 7, 5]), np.array([0, 0, 0, 1, -1]), np.array([5, 6, 8, 6, 100])
+def test_events_before_is_strict() -> None:
+    first, end = events_before(
+        np.array([3, 3, 7], np.uint64),
+        np.array([5, 7, 5]),
+        np.array([1, 3, 3, 3, 5, 7, 9], np.uint64),
+        np.array([100, 5, 6, 8, 100, 6, 100]),
     )
-    assert found.tolist() == [0, 1, 2, 1, 0]
+    assert (end - first).tolist() == [0, 0, 1, 2, 0, 1, 0]
+    assert first[1:4].tolist() == [0, 0, 0]
+    assert first[5] == 2
 
 
 def test_no_events_at_all() -> None:

@@ -57,6 +57,10 @@ def test_durations(text: Any, seconds: float) -> None:
         ({"outcome_delay": "soon"}, "'soon' is no duration"),
         ({"last": 1000}, "less than or equal to 200"),
         ({"fields": [window(last="7d", half_life="1d")]}, "two kinds of windows"),
+        ({"fields": [window(owner="pair")]}, "'with' names the item field of a window whose owner is 'pair'"),
+        ({"fields": [window(**{"with": "genre"})]}, "'with' names the item field of a window whose owner is 'pair'"),
+        ({"fields": [window(owner="pair", last="7d", **{"with": "genre"})]}, "leave 'last' out"),
+        ({"fields": [window(owner="pair", **{"with": "age"})]}, "counts with 'age': expected a categorical or"),
         ({"fields": [window(), window()]}, "'item_rate' is listed twice"),
         ({"fields": [window(name="genres")]}, "history field 'genres' has the name of another field"),
         ({"fields": [window(description="x")]}, "at least 3 characters"),
@@ -93,3 +97,15 @@ def test_all_time_is_the_default_window() -> None:
     field = WindowField.model_validate(window())
     assert field.last is None
     assert field.half_life is None
+
+
+def test_pairs_are_written_and_read_again(tmp_path: Path) -> None:
+    fields = [window(owner="pair", half_life="30d", **{"with": "item_id"})]
+    spec = load_spec(written(tmp_path, {"fields": fields}))
+    assert spec.history is not None
+    (field,) = spec.history.fields
+    assert isinstance(field, WindowField)
+    assert field.category == "item_id"
+    path = tmp_path / "again.yaml"
+    path.write_text(dump_spec(spec))
+    assert load_spec(path) == spec

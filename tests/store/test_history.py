@@ -174,5 +174,5 @@ def test_states_of_two_versions_lie_side_by_side_and_other_events_make_them_anew
     assert newest_of(workspace, spec, two.version, "item") == kept
     states = newest_of(workspace, spec, one.version, "item")
     counts = [int(KeyState.from_bytes(one, one.item, content).folded.count[0]) for _, content in states.values()]
-    pending = [len(KeyState.from_bytes(one, one.item, content).pending[1]) for _, content in states.values()]
+    pending = [len(KeyState.from_bytes(one, one.item, content).pending) for _, content in states.values()]
     assert sum(counts) + sum(pending) == 30

@@ -39,7 +39,11 @@ def read_item_sources(
     key = spec.entities["item"].join_key
     table = _rows(workspace, spec)
     items = tuple(table[key].to_pylist())
-    return ItemSources(items, _categories(spec, table), _texts(workspace, spec, table, values_version, vectors))
+    values = {field.name: _lists(field, table) for field in _fields(spec)}
+    categories = _categories(list(values.values()))
+    values |= {field.name: [[item] for item in items] for field in spec.owned_by("item") if field.column == key}
+    texts = _texts(workspace, spec, table, values_version, vectors)
+    return ItemSources(items, categories, texts, values)
 
 
 def _rows(workspace: Workspace, spec: DatasetSpec) -> pa.Table:
@@ -71,8 +75,7 @@ def _lists(field: CategoricalField | MultiValuedField, table: pa.Table) -> list[
     return [[] if value is None else [str(value)] for value in column]
 
 
-def _categories(spec: DatasetSpec, table: pa.Table) -> NDArray[np.float32] | None:
-    columns = [_lists(field, table) for field in _fields(spec)]
+def _categories(columns: list[list[list[str]]]) -> NDArray[np.float32] | None:
     found = category_vectors(columns) if columns else np.zeros((0, 0), np.float32)
     return found if found.any() else None
 

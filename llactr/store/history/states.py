@@ -219,8 +219,7 @@ def _pushed(
 
 def _moment(state: KeyState) -> int:
     """A microsecond after the newest event: the first moment that may ask for it."""
-    _, times, _ = state.pending
-    return max(int(state.folded.newest[0]), int(times[-1]) if len(times) else np.iinfo(np.int64).min) + 1
+    return state.newest + 1
 
 
 def _stored(

@@ -1,0 +1,195 @@
+"""What states say of candidates.
+
+Legend: K states, R rows (K is R or 1), B bytes, N last events, I items, r rank.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llactr.history.compiled.plan import (
+    LAST,
+    RESIDUALS,
+    SUMS,
+    TILE,
+    TILE_COUNT,
+    TILE_SLOTS,
+    Bytes,
+    Doubles,
+    Floats,
+    Longs,
+    Plan,
+    compiled,
+)
+
+__all__ = ["cosines", "likeness", "pair_windows", "regression", "window_sums"]
+
+
+@compiled
+def window_sums(records: Bytes, plan: Plan, tiled: bool, window: int, now: Longs, out: Doubles) -> None:
+    """Impressions and clicks (R, 2) of one window as of each row's moment."""
+    for row in range(len(now)):
+        record = records[row if len(records) > 1 else 0]
+        head = record[:16].view(np.int64)
+        out[row, 0] = out[row, 1] = 0
+        if head[0] == 0:
+            continue
+        if tiled:
+            count = plan.at[TILE_COUNT]
+            newest = record[plan.at[TILE] : plan.at[TILE] + 8 * len(plan.lengths)].view(np.int64)[window]
+            start = plan.at[TILE_SLOTS] + 8 * count * window
+            tiles = record[start : start + 8 * count].view(np.float32)
+            oldest = now[row] // plan.lengths[window] - count  # this tile and those before it are out
+            for back in range(count):
+                if newest - back > oldest:
+                    slot = 2 * ((newest - back) % count)
+                    out[row, 0] += tiles[slot]
+                    out[row, 1] += tiles[slot + 1]
+        else:
+            start = plan.at[SUMS] + 8 * window
+            sums = record[start : start + 8].view(np.float32)
+            kept = 1.0
+            if plan.lives[window] > 0:
+                kept = 2.0 ** (-(now[row] - head[1]) / plan.lives[window])
+            out[row, 0], out[row, 1] = sums[0] * kept, sums[1] * kept
+
+
+@compiled
+def pair_windows(records: Bytes, plan: Plan, pair: int, places: Longs, now: Longs, out: Doubles) -> None:
+    """Impressions and clicks of one pair window, summed over the candidate's values, and how many these are: (R, 3)."""
+    values_at, numbers_at, size, starts_at = plan.pairs[pair]
+    for row in range(len(now)):
+        record = records[row if len(records) > 1 else 0]
+        values = record[values_at : values_at + 4 * size].view(np.uint32)
+        numbers = record[numbers_at : numbers_at + 8 * size].view(np.float32)
+        count = clicks = 0.0
+        low, high = plan.starts[starts_at + places[row]], plan.starts[starts_at + places[row] + 1]
+        for number in range(low, high):
+            for at in range(size):
+                if values[at] == 0:
+                    break
+                if values[at] == plan.values[number]:
+                    count += numbers[2 * at]
+                    clicks += numbers[2 * at + 1]
+                    break
+        kept = 1.0
+        if plan.pair_lives[pair] > 0 and count > 0:
+            kept = 2.0 ** (-(now[row] - record[:16].view(np.int64)[1]) / plan.pair_lives[pair])
+        out[row, 0], out[row, 1], out[row, 2] = count * kept, clicks * kept, high - low
+
+
+@compiled
+def regression(records: Bytes, plan: Plan, source: int, places: Longs, deviation: bool, out: Doubles) -> None:
+    """What each candidate's vector adds by the regression (R,), or the standard deviation of that."""
+    dim, mean_at, covariance_at, table_at = plan.tastes[source]
+    for row in range(len(places)):
+        record = records[row if len(records) > 1 else 0]
+        z = plan.table[table_at + places[row] * (dim - 1) : table_at + (places[row] + 1) * (dim - 1)]
+        total = 0.0
+        if deviation:
+            covariance = record[covariance_at : covariance_at + 2 * dim * (dim + 1)].view(np.float32)
+            k = 0
+            for i in range(dim - 1):
+                inner = 0.5 * covariance[k] * z[i]
+                for j in range(i + 1, dim - 1):
+                    inner += covariance[k + j - i] * np.float64(z[j])
+                total += 2 * inner * z[i]
+                k += dim - i
+            total = max(total, 0.0) ** 0.5
+        else:
+            mean = record[mean_at : mean_at + 4 * dim].view(np.float32)
+            for i in range(dim - 1):
+                total += np.float64(mean[i]) * z[i]
+        out[row] = total
+
+
+@compiled
+def cosines(
+    records: Bytes, past: Longs, directions: Floats, known: NDArray[np.bool_], here: Longs, out: Floats
+) -> None:
+    """(R, N) cosines with the last events' items, the newest first; NaN where a vector or an event is missing.
+
+    Args:
+        records: (K, B).
+        past: (K, N) places of the last events' items, in the order of memory.
+        directions: (I + 1, r) of length 1.
+        known: (I + 1,) which items have a vector.
+        here: (R,) places of the candidates.
+        out: (R, N).
+    """
+    rank, last = directions.shape[1], out.shape[1]
+    near, usable, listed = np.empty((last, rank), np.float32), np.empty(last, np.bool_), 0
+    for row in range(len(here)):
+        state = row if len(records) > 1 else 0
+        if row == 0 or len(records) > 1:
+            count = records[state, :8].view(np.int64)[0]
+            listed = min(count, last)
+            for back in range(listed):
+                place = past[state, (count - 1 - back) % last]
+                usable[back] = known[place]
+                near[back] = directions[place]
+        out[row] = np.nan
+        if not known[here[row]]:
+            continue
+        mine = directions[here[row]]
+        for at in range(listed):
+            if usable[at]:
+                total = np.float32(0)
+                for i in range(rank):
+                    total += near[at, i] * mine[i]
+                out[row, at] = total
+
+
+@compiled
+def likeness(records: Bytes, plan: Plan, near: Floats, measure: int, above: float, below: float, out: Doubles) -> None:
+    """What the last events say of candidates like them (R,); NaN where no cosine is known.
+
+    Args:
+        records: (K, B).
+        plan: of users' layout.
+        near: (R, N) what `cosines` gave.
+        measure: 0 similarity, 1 nearest, 2 liked_near, 3 disliked_near; see `llactr.history.features`.
+        above: cosine from which an event is near.
+        below: cosine from which it is not any more.
+        out: (R,).
+    """
+    last = plan.at[LAST]
+    best = np.empty(5, np.float32)
+    best_residual = np.empty(5, np.float32)
+    for row in range(len(near)):
+        record = records[row if len(records) > 1 else 0]
+        count = record[:8].view(np.int64)[0]
+        residuals = record[plan.at[RESIDUALS] : plan.at[RESIDUALS] + 4 * last].view(np.float32)
+        total = weights = 0.0
+        found = kept = 0
+        for back in range(min(count, last)):
+            cosine = near[row, back]
+            if np.isnan(cosine):
+                continue
+            found += 1
+            residual = residuals[(count - 1 - back) % last]
+            if measure == 0:
+                weight = np.exp(6.0 * (np.float64(cosine) - 1.0))
+                total += weight * residual
+                weights += weight
+            elif measure == 1:
+                if kept < 5 or cosine > best[kept - 1]:  # of equally near ones the newest
+                    at = min(kept, 4)
+                    while at > 0 and cosine > best[at - 1]:
+                        best[at], best_residual[at] = best[at - 1], best_residual[at - 1]
+                        at -= 1
+                    best[at], best_residual[at] = cosine, residual
+                    kept = min(kept + 1, 5)
+            elif above <= cosine < below and (residual > 0) == (measure == 2):
+                total += 1.0
+        if found == 0:
+            out[row] = np.nan
+        elif measure == 0:
+            out[row] = total / (weights + 1.0)
+        elif measure == 1:
+            for at in range(kept):
+                total += best_residual[at]
+            out[row] = total / (kept + 1.0)
+        else:
+            out[row] = np.log1p(total)
