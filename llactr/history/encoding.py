@@ -24,6 +24,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from llactr.errors import StoreError
+from llactr.history.compiled.folding import fold_pending
 from llactr.history.compiled.packing import pack, unpack
 from llactr.history.definition import HistoryDefinition
 from llactr.history.layout import StateLayout
@@ -97,6 +98,22 @@ class Decoded:
     states: KeyStates
     content: NDArray[np.uint8]
     pending: NDArray[np.int64]
+
+    def as_of(
+        self, definition: HistoryDefinition, layout: StateLayout, places: NDArray[np.int64], now: NDArray[np.int64]
+    ) -> KeyStates:
+        """States of R rows as of their moments, with the pending events that are known strictly before these.
+
+        Args:
+            definition: of the states.
+            layout: of their owner.
+            places: (R,) which state each row reads.
+            now: (R,) microseconds.
+        """
+        states = self.states.take(places)
+        before = now - layout.delay_us
+        fold_pending(states.bytes, definition.plan(layout), self.content, self.pending[places], before)
+        return states
 
     def pending_of(self, number: int) -> Pending:
         """The pending events of one state."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llactr.history.compiled.folding import fold, fold_pending
+from llactr.history.compiled.folding import fold
 from llactr.history.definition import HistoryDefinition
 from llactr.history.encoding import Pending, PendingEvent, decode, encode
 from llactr.history.events import Event
@@ -107,10 +107,8 @@ def states_from_bytes(
     Raises:
         StoreError: some bytes are no state, are cut off, or belong to another definition.
     """
-    decoded = decode(definition, layout, contents)
-    plan, before = definition.plan(layout), now - layout.delay_us
-    fold_pending(decoded.states.bytes, plan, decoded.content, decoded.pending, before)
-    return decoded.states
+    places, moments = np.arange(len(contents)), np.full(len(contents), now, np.int64)
+    return decode(definition, layout, contents).as_of(definition, layout, places, moments)
 
 
 def _time(event: PendingEvent) -> int:

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llactr.history.definition import HistoryDefinition
-from llactr.history.encoding import Pending
+from llactr.history.encoding import decode
 from llactr.history.events import Events, key_hashes
 from llactr.history.features import features
-from llactr.history.online import KeyState
 from llactr.history.snapshots import newest_states
 from llactr.history.states import KeyStates
 
@@ -51,13 +50,12 @@ def request_history(
     Raises:
         StoreError: a state is damaged or of another definition, or the store does not answer.
     """
-    known = {"user": _states(definition, read, "user", users), "item": _states(definition, read, "item", items)}
+    known = {"user": _Known(definition, read, "user", users), "item": _Known(definition, read, "item", items)}
     hashes = key_hashes(["" if item is None else item for item in items])
     pieces = [np.empty((0, len(definition.spec.fields)), np.float32)]
     for start in range(0, len(items), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
-        of_users = _as_of(known["user"], users[rows], now[rows])
-        of_items = _as_of(known["item"], items[rows], now[rows])
+        of_users, of_items = (known[owner].as_of(rows, now[rows]) for owner in ("user", "item"))
         pieces.append(features(definition, of_users, of_items, hashes[rows], now[rows]))
     return np.concatenate(pieces)
 
@@ -73,29 +71,26 @@ def states_of_events(definition: HistoryDefinition, events: Events) -> ReadState
     return read
 
 
-def _states(
-    definition: HistoryDefinition, read: ReadStates, owner: Literal["user", "item"], keys: Sequence[str | None]
-) -> dict[str | None, KeyState]:
-    layout = definition.user if owner == "user" else definition.item
-    empty = KeyState.empty(definition, layout)
-    distinct = list(dict.fromkeys(key for key in keys if key is not None))
-    found: dict[str | None, KeyState] = {None: empty}
-    for key, content in zip(distinct, read(owner, distinct) if distinct else (), strict=True):
-        found[key] = empty if content is None else KeyState.from_bytes(definition, layout, content)
-    return found
+class _Known:
+    """The states of the rows' keys, each read once."""
 
+    def __init__(
+        self,
+        definition: HistoryDefinition,
+        read: ReadStates,
+        owner: Literal["user", "item"],
+        keys: Sequence[str | None],
+    ) -> None:
+        self._definition, self._owner = definition, owner
+        self._layout = definition.user if owner == "user" else definition.item
+        distinct = {key: at for at, key in enumerate(dict.fromkeys(key for key in keys if key is not None))}
+        contents: list[bytes | None] = list(read(owner, list(distinct)) if distinct else ())
+        self._decoded = decode(definition, self._layout, [*contents, None])
+        self._places = np.array([len(distinct) if key is None else distinct[key] for key in keys], np.int64)
 
-def _as_of(known: dict[str | None, KeyState], keys: Sequence[str | None], now: NDArray[np.int64]) -> KeyStates:
-    """Each row's state as of its moment; states without pending events are the same at any."""
-    states: list[KeyStates] = []
-    places: dict[tuple[str | None, int], int] = {}
-    of_rows = np.empty(len(keys), np.int64)
-    for row, (key, moment) in enumerate(zip(keys, now.tolist(), strict=True)):
-        state = known[key]
-        pending: Pending = state.pending
-        asked = (key, moment if pending else 0)
-        if asked not in places:
-            places[asked] = len(states)
-            states.append(state.at(moment))
-        of_rows[row] = places[asked]
-    return KeyStates.stack(states).take(of_rows)
+    def as_of(self, rows: slice, now: NDArray[np.int64]) -> KeyStates:
+        """The states of some rows as of their moments; a user's is one, where the rows have one user and moment."""
+        places = self._places[rows]
+        if self._owner == "user" and len(places) and (places == places[0]).all() and (now == now[0]).all():
+            places, now = places[:1], now[:1]
+        return self._decoded.as_of(self._definition, self._layout, places, now)

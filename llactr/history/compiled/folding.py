@@ -205,15 +205,15 @@ def fold(record: Bytes, plan: Plan, time: int, other: np.uint64, value: np.float
 
 
 @compiled
-def fold_pending(records: Bytes, plan: Plan, content: Bytes, pending: Longs, before: int) -> None:
-    """Folds the pending events of states (K, B) that happened before a moment.
+def fold_pending(records: Bytes, plan: Plan, content: Bytes, pending: Longs, before: Longs) -> None:
+    """Folds the pending events of states (K, B) that happened before each one's moment.
 
     Args:
         records: changed in place.
         plan: of their layout.
         content: bytes that hold the events: all other keys, all times, all values.
         pending: (K, 2) where those of a state begin, and how many they are.
-        before: microseconds.
+        before: (K,) microseconds.
     """
     for row in range(len(records)):
         start, count = pending[row]
@@ -222,7 +222,7 @@ def fold_pending(records: Bytes, plan: Plan, content: Bytes, pending: Longs, bef
         others, times = events[: 8 * count].view(np.uint64), events[8 * count : 16 * count].view(np.int64)
         values = events[16 * count :].view(np.float32)
         for number in range(count):
-            if times[number] < before:
+            if times[number] < before[row]:
                 fold(records[row], plan, times[number], others[number], values[number])
 
 
