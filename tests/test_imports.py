@@ -17,6 +17,7 @@ ORDER = (
     {"spec"},
     {"transforms"},
     {"datasets", "semantics", "history"},
+    {"profile"},
     {"store"},
     {"ctr"},
     {"evaluation"},

@@ -10,6 +10,7 @@ import typer
 from llactr import __version__
 from llactr.jobs.cli.console import speak_plainly
 from llactr.jobs.cli.data import apply, ingest, materialize
+from llactr.jobs.cli.door import init
 from llactr.jobs.cli.evaluation import diagnose, evaluate
 from llactr.jobs.cli.inventory import compare, list_command, rm, show
 from llactr.jobs.cli.live import gc, promote, releases, rollback
@@ -44,6 +45,7 @@ def _options(
     pass
 
 
+app.command()(init)  # the first that a newcomer needs, so the first of --help
 for _command in (
     ingest, finetune, encode, apply, materialize, train, diagnose, score, run, quickstart, tune, evaluate, serve,
     check, skew, promote, rollback, releases, gc, show, compare, rm,

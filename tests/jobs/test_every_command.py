@@ -48,6 +48,13 @@ class Place:
 
 
 COMMANDS: dict[str, Callable[[Place], tuple[object, ...]]] = {
+    "init": lambda at: (
+        "init",
+        *(at.spec.parent / f"{name}.csv" for name in ("events", "people", "dishes")),
+        "--out",
+        at.workspace / "drafts" / "draft.yaml",
+        "--yes",
+    ),
     "ingest": lambda at: ("ingest", at.spec),
     "finetune": lambda at: ("finetune", "--config", at.config),
     "encode": lambda at: ("encode", "--config", at.config),

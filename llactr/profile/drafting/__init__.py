@@ -1,0 +1,1 @@
+"""A draft of a spec, from tables whose roles are known."""

@@ -1,0 +1,184 @@
+"""The events of the sample, one row a decision, with their label and their moment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import duckdb
+
+from llactr.profile.describe import Nouns
+from llactr.profile.drafting.work import Order, Work
+from llactr.profile.events_sql import EventRows, event_rows
+from llactr.profile.facts import Column, columns_of, text_sql
+from llactr.profile.names import noun, words
+from llactr.profile.roles import Roles
+from llactr.profile.spoilers import split_counts
+from llactr.sql import quote_identifier, quote_literal
+
+__all__ = ["moment_of", "prepared", "time_value", "whole_rows"]
+
+
+def prepared(connection: duckdb.DuckDBPyConnection, roles: Roles, zone: str, order: Order, seed: int) -> Work:
+    """The events of the sample as a table `rows_of_sample`, and the facts of its columns."""
+    table = roles.events.table
+    swapped: tuple[str, ...] = ()
+    if roles.label.kind == "chosen" and roles.item is not None:
+        swapped = _swapped(connection, roles)
+    rows = event_rows(roles, scan=table.sample, swapped=swapped, seed=seed)
+    connection.execute("DROP TABLE IF EXISTS rows_of_sample")
+    connection.execute(
+        f"CREATE TABLE rows_of_sample AS SELECT *, row_number() OVER () AS row_of_sample FROM {rows.sql} LIMIT 3000000"
+    )
+    described = connection.execute("DESCRIBE rows_of_sample").fetchall()
+    if rows.made:
+        kinds = {row[0]: row[1] for row in described if row[0] != "row_of_sample"}
+        columns = columns_of(connection, replace(table, sample="rows_of_sample", columns=kinds))
+    else:
+        columns = list(roles.events.columns)
+    work = Work(connection, roles, rows, columns, "", "", _nouns(roles), zone)
+    work.label = _label_sql(roles, rows)
+    if rows.said:
+        work.costs.append(rows.said)
+    _drop_rows(work)
+    work.moment = _moment_sql(work, order, seed)
+    connection.execute(
+        "CREATE OR REPLACE TABLE some_rows AS SELECT * FROM rows_of_sample ORDER BY hash(row_of_sample) LIMIT 60000"
+    )
+    return work
+
+
+def _swapped(connection: duckdb.DuckDBPyConnection, roles: Roles) -> tuple[str, ...]:
+    """Columns that mostly follow the thing: they go with it when another one is drawn."""
+    assert roles.item is not None
+    item, table = quote_identifier(roles.item.column), roles.events.table
+    found = []
+    for column in roles.events.columns:
+        if column.name in {roles.item.column, roles.time.column, roles.user.column if roles.user else None}:
+            continue
+        name = quote_identifier(column.name)
+        row = connection.execute(
+            f"SELECT avg(same) FROM (SELECT max(n) / sum(n) AS same FROM (SELECT {item}, {name}, count(*) AS n FROM "
+            f"{table.sample} GROUP BY ALL) GROUP BY {item} HAVING sum(n) > 2)"
+        ).fetchone()
+        if row and (row[0] or 0) > 0.5 and column.distinct > 2:
+            found.append(column.name)
+    return tuple(found)
+
+
+def _nouns(roles: Roles) -> Nouns:
+    person = noun(roles.user.column, "user") if roles.user else None
+    thing = noun(roles.item.name, "item") if roles.item else None
+    for role, owner in ((roles.user, "user"), (roles.item, "item")):
+        if role is not None and role.join is not None:
+            found = noun(role.join.profile.table.name, "user" if owner == "user" else "item")
+            if owner == "user":
+                person = person if person not in {None, "person"} else found
+            else:
+                thing = thing if thing not in {None, "item"} else found
+    act = {"slate": "view", "pairs": "view", "counts": "view"}.get(roles.label.kind)
+    if act is None:
+        named = set(words(roles.events.table.name)) | set(words(roles.label.column))
+        acts = {"rating": "rating", "ratings": "rating", "stars": "rating", "reviews": "review", "review": "review",
+                "recommend": "review", "purchases": "purchase", "transactions": "purchase", "purchase": "purchase",
+                "orders": "order", "click": "view", "clicks": "view", "clicked": "view", "impressions": "view",
+                "views": "view", "bought": "view"}  # fmt: skip
+        act = next((acts[word] for word in sorted(named) if word in acts), "event")
+    return Nouns(person or "person", thing or "item", act)
+
+
+def _label_sql(roles: Roles, rows: EventRows) -> str:
+    """0, 1, or null for rows that are left out."""
+    label = roles.label
+    if label.kind not in {"column", "above", "equals"}:
+        return f"CAST({quote_identifier(rows.label)} AS INTEGER)"
+    column = roles.events.column(label.column)
+    text = text_sql(column.name, column.sql_type)
+    if label.kind == "equals":
+        return (
+            f"CASE WHEN {text} IS NULL OR {text} = '' THEN NULL WHEN {text} = {quote_literal(label.equals or '')} THEN"
+            " 1 ELSE 0 END"
+        )
+    value = f"TRY_CAST({column.value} AS DOUBLE)"
+    dropped = f"WHEN {value} IN ({', '.join(map(str, label.drop))}) THEN NULL " if label.drop else ""
+    return f"CASE WHEN {value} IS NULL THEN NULL {dropped}WHEN {value} > {label.above or 0.0} THEN 1 ELSE 0 END"
+
+
+def _drop_rows(work: Work) -> None:
+    """Rows without label, person, thing or moment are not looked at any further."""
+    where = whole_rows(work)
+    work.connection.execute(f"DELETE FROM rows_of_sample WHERE NOT ({where})")
+    if work.connection.execute("SELECT count(*) FROM rows_of_sample").fetchone() == (0,):
+        work.findings.append(
+            "no row has a label, its keys and a moment: say the columns by --label, --user, --item, --time"
+        )
+
+
+def whole_rows(work: Work) -> str:
+    """SQL that holds for rows with a label, their keys and a moment."""
+    parts = [f"{work.label} IS NOT NULL"]
+    for role in (work.roles.user, work.roles.item):
+        if role is not None:
+            name = role.name if role.name in work.rows.made else role.column
+            parts.append(f"nullif(CAST({quote_identifier(name)} AS VARCHAR), '') IS NOT NULL")
+    if work.roles.time.column is not None:
+        parts.append(f"{time_value(work)} IS NOT NULL")
+    return " AND ".join(parts)
+
+
+def time_value(work: Work) -> str:
+    """The event's moment as TIMESTAMPTZ."""
+    role = work.roles.time
+    column = work.roles.events.column(role.column or "")
+    if role.sql:
+        v = (
+            text_sql(column.name, column.sql_type)
+            if "substr" in role.sql or "STRPTIME" in role.sql
+            else f"({column.value})"
+        )
+        if "STRPTIME" in role.sql:
+            return f"timezone('UTC', {role.sql.replace('{v}', v)})"
+        return role.sql.replace("{v}", v)
+    return moment_of(column, role.unit, work.zone)
+
+
+def moment_of(column: Column, unit: str | None, zone: str) -> str:
+    """SQL of a column's moment as TIMESTAMPTZ."""
+    if unit is not None:
+        value = (
+            f"CAST(TRY_CAST({column.value} AS DOUBLE) AS BIGINT)"
+            if column.shape.sql
+            else f"CAST({column.value} AS BIGINT)"
+        )
+        micros = {"s": f"{value} * 1000000", "ms": f"{value} * 1000", "us": value, "ns": f"{value} // 1000"}[unit]
+        return f"make_timestamptz({micros})"
+    if column.shape.zoned:
+        return f"CAST({column.value} AS TIMESTAMPTZ)"
+    return f"timezone({quote_literal(zone)}, CAST({column.value} AS TIMESTAMP))"
+
+
+def _moment_sql(work: Work, order: Order, seed: int) -> str:
+    """SQL that orders the rows of the sample; makes up a time where there is none."""
+    if work.roles.time.column is not None:
+        return time_value(work)
+    if order == "random" or (order == "auto" and _sorted_by_label(work)):
+        work.notes["order"] = f"random, seed {seed}"
+        reason = "" if order == "random" else ", because the order of the file would leave a split with one class"
+        work.costs.append(
+            f"no column tells a time: rows are split at random, seed {seed}{reason}; the test is no forecast"
+        )
+        return f"hash(row_of_sample, {seed})"
+    work.notes["order"] = "file"
+    work.costs.append(
+        "no column tells a time: the order of the file stands for it, so the test split is the file's last rows; "
+        "say --order random to split at random by --seed"
+    )
+    return "row_of_sample"
+
+
+def _sorted_by_label(work: Work) -> bool:
+    counts = split_counts(
+        work.connection, "rows_of_sample", label=work.label, time="row_of_sample", train=0.8, validation=0.1, total=1000
+    )
+    rates = [clicks / max(rows, 1) for rows, clicks in zip(counts.rows, counts.clicks, strict=True)]
+    overall = sum(counts.clicks) / max(sum(counts.rows), 1)
+    return any(rate < 0.2 * overall or (1 - rate) < 0.2 * (1 - overall) for rate in rates)

@@ -1,0 +1,75 @@
+"""What the texts of a column are."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+from llactr.profile.names import of_item, of_label, of_outcome, of_time, of_user, words
+from llactr.profile.shapes import shape_of
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind", "separator"),
+    [
+        (["Y", "N"], "boolean", ""),
+        (["true", "False", ""], "boolean", ""),
+        (["1", "0", "1"], "integer", ""),
+        (["00123", "04512"], "integer", ""),
+        (["1.5", "2", "nan"], "number", ""),
+        (["14,62", "3,10", "1.234,50"], "number", ""),
+        (["1,234", "12,345", "3"], "number", ""),
+        (["$1,299.99", "$3.50"], "number", ""),
+        (["2011-11-05", "2012-01-01"], "time", ""),
+        (["2024-05-31T09:30:00Z", "2024-05-31T09:30:00+02:00"], "time", ""),
+        (["31.12.2020 10:15", "01.01.2021 00:00"], "time", ""),
+        (["Comedy|Drama", "Drama", "Crime|Drama"], "list", "|"),
+        (["['a', 'b']", "['b']", "['c', 'a', 'b']"], "list", "|"),
+        (["N12 N13 N4", "N4 N5 N6", "N1 N2 N3 N12"], "list", " "),
+        ([f"Toy Story {n} (19{n})" for n in range(10, 60)], "text", ""),
+        (["2 Adults No Kids", "1 Adult No Kids", "1 Adult Kids"], "text", ""),
+        (["", "NULL", "nan"], "empty", ""),
+        (["35-49K", "50-74K", "Under 15K"], "text", ""),
+    ],
+)
+def test_shapes(texts: list[str], kind: str, separator: str) -> None:
+    found = shape_of([(text, 1) for text in texts])
+    assert (found.kind, found.separator) == (kind, separator)
+
+
+@pytest.mark.parametrize(
+    ("texts", "text", "value"),
+    [
+        (["14,62", "3,10"], "1.234,50", 1234.5),
+        (["14,62", "3,10"], "nan", None),
+        (["1,234", "12,345"], "12,345", 12345.0),
+        (["$1,299.99", "$3.50"], "$1,299.99", 1299.99),
+        (["1.200,50 €", "3,50 €"], "1.200,50 €", 1200.5),
+        (["['a', 'b']", "['b', 'c']"], "['a', 'b']", "a|b"),
+        (["[]", "['b', 'c']"], "[]", None),
+        (["Y", "N"], "Y", True),
+    ],
+)
+def test_their_sql(texts: list[str], text: str, value: object) -> None:
+    sql = shape_of([(one, 1) for one in texts]).sql.replace("{v}", "v").replace("{{", "{").replace("}}", "}")
+    assert duckdb.execute(f"SELECT {sql} FROM (SELECT $1 AS v)", [text]).fetchone() == (value,)
+
+
+def test_eight_digits_are_a_date_where_the_name_says_so() -> None:
+    texts = [("20240531", 1), ("20240601", 1)]
+    assert shape_of(texts).kind == "integer"
+    assert shape_of(texts, name_says_time=True).kind == "time"
+
+
+def test_words_of_names() -> None:
+    assert words("userId") == words("user_id") == words("USER-ID") == words("userid") == ("user", "id")
+    assert words("MovieIDs") == ("movie", "id")
+    assert words("postcode") == ("postcode",)
+    assert of_user("household_id") > of_user("device_id") > of_user("store_id") == 0
+    assert of_item("movieId") > 0
+    assert of_item("user_id") == 0
+    assert of_label("is_click") > of_label("banner_click_time") >= 0
+    assert of_time("event_timestamp") > 0 > of_time("release_date")
+    assert of_outcome("helpful_vote") == "helpful"
+    assert of_outcome("next_read_time") == "next"
+    assert of_outcome("page_id") is None
