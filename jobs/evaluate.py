@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from llactr.atomic import write_text
+from llactr.evaluation.arms import Arm
 from llactr.evaluation.choice import Choice
 from llactr.evaluation.choosing import choose_arm
 from llactr.evaluation.config import EvaluateConfig
@@ -55,9 +56,9 @@ def describe_choice(choice: Choice) -> str:
     return choice_table(choice)
 
 
-def describe(outcome: StepOutcome[EvaluationResult], *, slices: bool = True) -> str:
-    """The arms as tables, with verdicts in words; `slices` adds the treatments' differences in each slice."""
-    return as_tables(outcome.result, slices=slices)
+def describe(outcome: StepOutcome[EvaluationResult], *, slices: bool = True, served: Arm | None = None) -> str:
+    """The arms as tables, with verdicts in words; `slices` adds each slice, what is said of `served` comes first."""
+    return as_tables(outcome.result, slices=slices, served=served)
 
 
 def _write(path: Path, outcome: StepOutcome[EvaluationResult]) -> None:

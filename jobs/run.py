@@ -60,7 +60,7 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
         "served": str(choice.served),
         "doubts": list(trained.result.doubts),
         "choice": evaluate.describe_choice(choice),
-        "comparison": evaluate.describe(evaluated, slices=False),
+        "comparison": evaluate.describe(evaluated, slices=False, served=choice.served),
         "check": check.describe_store(checked),
         "steps": [outcome.as_json() for outcome in outcomes],
     }

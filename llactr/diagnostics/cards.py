@@ -17,6 +17,7 @@ from llactr.diagnostics.report_data import (
     DataCard,
     FieldAccuracy,
     FieldCard,
+    ServedModel,
     SplitCard,
     StepCost,
     TunedDimension,
@@ -30,7 +31,7 @@ from llactr.steps import StepOutcome, StepResult, outcome_of
 from llactr.store import events_table
 from llactr.workspace import Workspace
 
-__all__ = ["accuracy_card", "consistency_card", "data_card", "searches", "step_cost", "values_card"]
+__all__ = ["accuracy_card", "consistency_card", "data_card", "searches", "served_card", "step_cost", "values_card"]
 
 
 def accuracy_card(outcomes: Outcomes) -> FieldAccuracy | None:
@@ -66,6 +67,24 @@ def values_card(spec: DatasetSpec, outcomes: Outcomes) -> ValuesCard | None:
         values=encoded.values,
         used=trained is not None and trained.result.values_version == encoded.version,
         placed_rows=checked.result.rows_with_placed_values if checked else None,
+    )
+
+
+def served_card(outcomes: Outcomes) -> ServedModel | None:
+    """The bundle that was trained last; None where none was, or on another training set than the one there is."""
+    trained, chosen = outcomes.train, outcomes.choose
+    if trained is None:
+        return None
+    made, test = trained.result, trained.result.metrics.test
+    choice = chosen.result if chosen is not None else None
+    fits = choice is not None and (choice.backbone, str(choice.served)) == (made.backbone, made.arm)
+    return ServedModel(
+        bundle=trained.folder.name,
+        backbone=made.backbone,
+        arm=made.arm,
+        doubts=made.doubts,
+        choice=choice if fits else None,
+        **test.model_dump(),
     )
 
 

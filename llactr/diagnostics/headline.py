@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from llactr.diagnostics.report_data import ReportData
-from llactr.diagnostics.words import count, share, tiny
+from llactr.diagnostics.report_data import ReportData, ServedModel
+from llactr.diagnostics.words import count, sentence, share, tiny
 from llactr.evaluation.arms import PLAIN, Arm
 from llactr.evaluation.verdict import Judgement, Verdict
 
@@ -20,6 +20,9 @@ _WORDS: dict[Verdict, tuple[str, Tone]] = {
     Verdict.PLACEBO: ("It helps, but a placebo does as well", "partly"),
     Verdict.UNTESTED: ("It helps; no placebo was run", "partly"),
     Verdict.NO_DIFFERENCE: ("It makes no difference", "neutral"),
+    Verdict.SMALL: ("The difference is too small to matter", "neutral"),
+    Verdict.TOO_FEW_CLICKS: ("Too few clicks to tell", "neutral"),
+    Verdict.TOO_FEW_RUNS: ("Too few runs to tell", "neutral"),
     Verdict.HURTS: ("It hurts", "bad"),
     Verdict.UNDECIDED: ("One seed cannot tell", "neutral"),
 }
@@ -52,7 +55,46 @@ class Overhead:
 
 
 def headline(data: ReportData) -> Headline:
-    """The verdict; with several backbones that disagree, what holds for which."""
+    """What is wrong with the served model, if anything; else the verdict about it; what else was compared follows.
+
+    Where no model is served: the verdict about all, or, where they disagree, what holds for which.
+    """
+    served = data.served
+    if served is not None and served.doubts:
+        sentences = (f"{sentence('; '.join(served.doubts))}.", *_all_sentences(data))
+        return Headline(f"{served.backbone} {served.arm} is not fit to be served", "bad", sentences)
+    if served is not None and data.comparisons:
+        return _about(served, data)
+    return _about_all(data)
+
+
+def _about(served: ServedModel, data: ReportData) -> Headline:
+    """The verdict about the served model's arm."""
+    comparison = next((one for one in data.comparisons if one.backbone == served.backbone), None)
+    if comparison is None or served.arm not in {str(runs.arm) for runs in comparison.arms}:
+        return Headline(
+            "What is served was not evaluated",
+            "bad",
+            (
+                f"The bundle is {served.backbone} {served.arm}: run 'llactr evaluate --backbone {served.backbone} "
+                f"--arm plain --arm {served.arm!r}'.",
+                *_all_sentences(data),
+            ),
+        )
+    own = next((one for one in comparison.judgements if str(one.arm) == served.arm), None)
+    others = [one for one in _all_sentences(data) if own is None or one != own.sentence]
+    if own is not None:
+        title, tone = _WORDS[own.verdict]
+        return Headline(title, tone, (own.sentence, *others))
+    why = f"{sentence(served.choice.reason)}." if served.choice else "It was asked for."
+    return Headline(f"{served.backbone} is served {served.arm}, without vectors", "neutral", (why, *others))
+
+
+def _all_sentences(data: ReportData) -> tuple[str, ...]:
+    return tuple(said.sentence for comparison in data.comparisons for said in comparison.judgements)
+
+
+def _about_all(data: ReportData) -> Headline:
     if not data.comparisons:
         return Headline("Not evaluated yet", "neutral", ("Run 'llactr evaluate' to compare the arms.",))
     judged = [(found.backbone, one) for found in data.comparisons for one in found.judgements]

@@ -26,6 +26,8 @@ from llactr.diagnostics.pictures import (
 )
 from llactr.diagnostics.report_data import Curve, ReportData
 from llactr.evaluation.arms import PLAIN, Arm, treatments
+from llactr.evaluation.comparison import Comparison
+from llactr.evaluation.verdict import Judgement
 
 __all__ = ["render_report", "write_report"]
 
@@ -51,6 +53,7 @@ def render_report(data: ReportData) -> str:
         data=data,
         style=Markup(style),
         head=headline(data),
+        judged=_judged(data),
         trust=trust(data),
         overheads=overheads(data),
         families=_families(data.curves),
@@ -62,6 +65,15 @@ def write_report(data: ReportData, path: Path) -> Path:
     """Renders the report into a file, which is replaced as a whole; returns the path."""
     write_text(path, render_report(data))
     return path
+
+
+def _judged(data: ReportData) -> list[tuple[Comparison, Judgement]]:
+    """Every judgement with its comparison, that of the served arm first."""
+    found = [(comparison, said) for comparison in data.comparisons for said in comparison.judgements]
+    if data.served is None:
+        return found
+    served = (data.served.backbone, data.served.arm)
+    return sorted(found, key=lambda one: (one[0].backbone, str(one[1].arm)) != served)
 
 
 def _families(curves: Sequence[Curve]) -> list[tuple[str, Arm, list[Curve]]]:

@@ -12,6 +12,7 @@ from pydantic import Field as Setting
 
 from llactr.diagnostics.cosines import neighbours_of, similarity
 from llactr.diagnostics.index import Device
+from llactr.evaluation.choice import Choice
 from llactr.evaluation.comparison import Comparison
 from llactr.evaluation.result import Curve, TestReading
 
@@ -30,6 +31,7 @@ __all__ = [
     "Provenance",
     "ReportData",
     "Semantics",
+    "ServedModel",
     "SplitCard",
     "StepCost",
     "TestReading",
@@ -205,6 +207,29 @@ class ValuesCard(_Model):
     placed_rows: int | None = None
 
 
+class ServedModel(_Model):
+    """The bundle that was trained last, on the same test rows as the comparison.
+
+    Attributes:
+        bundle: its id.
+        doubts: what speaks against serving it (`llactr.ctr.soundness`).
+        choice: how its arm was chosen; None where it was asked for.
+    """
+
+    bundle: str
+    backbone: str
+    arm: str
+    rows: int
+    clicks: int
+    auc: float | None
+    logloss: float | None
+    ece: float
+    constant_logloss: float
+    expected_clicks: float
+    doubts: tuple[str, ...] = ()
+    choice: Choice | None = None
+
+
 class SplitCard(_Model):
     """One part of the chronological split; times are ISO 8601, UTC."""
 
@@ -289,6 +314,7 @@ class ReportData(_Model):
 
     dataset: str
     title: str = ""
+    served: ServedModel | None = None
     comparisons: tuple[Comparison, ...] = ()
     test_reading: TestReading | None = None
     curves: tuple[Curve, ...] = ()

@@ -6,7 +6,15 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llactr.diagnostics.cards import accuracy_card, consistency_card, data_card, searches, step_cost, values_card
+from llactr.diagnostics.cards import (
+    accuracy_card,
+    consistency_card,
+    data_card,
+    searches,
+    served_card,
+    step_cost,
+    values_card,
+)
 from llactr.diagnostics.index import Device
 from llactr.diagnostics.outcomes import Outcomes
 from llactr.diagnostics.report import write_report
@@ -75,6 +83,7 @@ def report_data(workspace: Workspace, spec: DatasetSpec, outcomes: Outcomes, sem
     evaluated = outcomes.evaluate.result if outcomes.evaluate else None
     return ReportData(
         dataset=spec.name,
+        served=served_card(outcomes),
         comparisons=evaluated.comparisons if evaluated else (),
         test_reading=evaluated.test_reading if evaluated else None,
         curves=evaluated.curves if evaluated else (),

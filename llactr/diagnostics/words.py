@@ -19,6 +19,7 @@ __all__ = [
     "duration",
     "metric",
     "moment",
+    "sentence",
     "setting",
     "share",
     "tiny",
@@ -108,6 +109,11 @@ def counts(values: Sequence[int]) -> str:
     return count(low) if low == high else f"{count(low)}–{count(high)}"
 
 
+def sentence(text: str) -> str:
+    """With a capital at the start."""
+    return text[:1].upper() + text[1:]
+
+
 FILTERS: dict[str, Callable[[Any], str]] = {
     "count": count,
     "counts": counts,
@@ -122,4 +128,5 @@ FILTERS: dict[str, Callable[[Any], str]] = {
     "tiny": tiny,
     "signed": signed,
     "interval": interval,
+    "sentence": sentence,
 }

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict
 from llactr.errors import DataError
 from llactr.evaluation.arms import PLAIN, Arm, treatments
 from llactr.evaluation.evidence import ALL_ROWS, METRICS, Difference, Metric, Run, paired_difference
-from llactr.evaluation.verdict import Judgement, judge
+from llactr.evaluation.verdict import MARGIN, Judgement, judge
 
-__all__ = ["ArmRuns", "Comparison", "TestedRun", "compare"]
+__all__ = ["ArmRuns", "Baseline", "Comparison", "TestedRun", "compare"]
 
 
 class _Model(BaseModel):
@@ -65,10 +65,26 @@ class ArmRuns(_Model):
         return math.fsum(found) / len(found) if found and len(found) == len(measured) else None
 
 
+class Baseline(_Model):
+    """What needs no model, on the same test rows: slice -> metric -> value, a mean over draws."""
+
+    name: str
+    metrics: dict[str, dict[Metric, float | None]]
+
+    def value(self, metric: Metric = "auc", part: str = ALL_ROWS) -> float | None:
+        """A metric of a slice."""
+        return self.metrics.get(part, {}).get(metric)
+
+
 class Comparison(_Model):
-    """All arms of one backbone, their differences, and a judgement of each treatment."""
+    """All arms of one backbone, their differences, and a judgement of each treatment.
+
+    `margin` is the smallest difference of AUC that counted.
+    """
 
     backbone: str
+    margin: float = MARGIN
+    baselines: tuple[Baseline, ...] = ()
     arms: tuple[ArmRuns, ...]
     differences: tuple[Difference, ...]
     judgements: tuple[Judgement, ...]
@@ -86,6 +102,11 @@ class Comparison(_Model):
         return next((d for d in self.differences if (d.arm, d.baseline, d.metric, d.slice) == wanted), None)
 
     @property
+    def ranks_users(self) -> bool:
+        """Whether an arm has figures of the order within users."""
+        return any(runs.mean("user_auc") is not None for runs in self.arms)
+
+    @property
     def slices(self) -> tuple[str, ...]:
         """The slices in which there are differences, in their order."""
         return tuple(dict.fromkeys(found.slice for found in self.differences))
@@ -101,12 +122,16 @@ class Comparison(_Model):
         return len({run.draw for run in self.arms[0].runs})
 
 
-def compare(backbone: str, runs: Sequence[Run]) -> Comparison:
+def compare(
+    backbone: str, runs: Sequence[Run], *, margin: float = MARGIN, baselines: Sequence[Baseline] = ()
+) -> Comparison:
     """Compares the arms of one backbone.
 
     Args:
         backbone: its name, for the sentences.
         runs: those of `plain` and any other arms; every arm has the same draws and seeds.
+        margin: the smallest difference of AUC that matters.
+        baselines: figures of what needs no model.
 
     Raises:
         DataError: plain is missing, an arm has other draws or seeds or one of them twice, or a run's AUC on all rows is
@@ -122,6 +147,8 @@ def compare(backbone: str, runs: Sequence[Run]) -> Comparison:
     )
     unjudged = Comparison(
         backbone=backbone,
+        margin=margin,
+        baselines=tuple(baselines),
         arms=tuple(
             ArmRuns(
                 arm=arm,
@@ -153,7 +180,9 @@ def _judgements(found: Comparison) -> tuple[Judgement, ...]:
         gain = found.difference(arm)
         assert gain is not None, "all rows have an AUC, and every arm is compared with plain"
         against = [d for placebo in arm.placebos if (d := found.difference(arm, placebo)) is not None]
-        judged.append(judge(found.backbone, gain, found.difference(arm, metric="logloss"), against))
+        judged.append(
+            judge(found.backbone, gain, found.difference(arm, metric="logloss"), against, margin=found.margin)
+        )
     return tuple(judged)
 
 

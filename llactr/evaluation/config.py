@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from llactr.ctr import BackboneName, EnhancementConfig, ValuesConfig
 from llactr.evaluation.arms import PLAIN, Arm
 from llactr.evaluation.designs import Design
+from llactr.evaluation.verdict import MARGIN
 
 __all__ = ["EvaluateConfig"]
 
@@ -32,7 +33,7 @@ class EvaluateConfig(BaseModel):
     draws: int = Field(default=5, ge=1)
     held_share: float = Field(default=0.2, gt=0, lt=1)
     bootstrap: int = Field(default=400, ge=10)
-    margin: float = Field(default=0.001, gt=0, lt=0.5)
+    margin: float = Field(default=MARGIN, gt=0, lt=0.5)
     values: ValuesConfig = ValuesConfig()
     enhancement: EnhancementConfig = EnhancementConfig()
     settings: dict[BackboneName, dict[str, Any]] = {}

@@ -3,8 +3,8 @@
 An arm's runs differ by seed (initial weights, order of batches), by draw (which items or rows were held out) and by the
 rows that happened to be tested. Runs of one draw and seed share all but the arm, so differences are paired. A
 difference is their mean; it gets a t-interval over seeds, a t-interval over draws, and a percentile interval of a
-bootstrap over test rows, which resamples the same rows for all runs (AUC and logloss; a calibration error is biased
-under resampling).
+bootstrap over the test rows, by whole users where there are users (rows of one user are not independent), which
+draws the same for all runs (a calibration error has none: it is biased under resampling).
 
 Letters: N test rows, W resamples.
 """
@@ -22,12 +22,16 @@ from pydantic import BaseModel, ConfigDict
 from scipy.special import stdtrit  # type: ignore[import-untyped]  # scipy.stats would take ten times longer to import
 
 from llactr.evaluation.arms import Arm
+from llactr.evaluation.resampling import Drawn
 
 __all__ = ["ALL_ROWS", "METRICS", "Difference", "Interval", "Metric", "Run", "paired_difference", "t_interval"]
 
 Interval = tuple[float, float]
-Metric = Literal["auc", "logloss", "ece"]
-METRICS: tuple[Metric, ...] = ("auc", "logloss", "ece")
+Metric = Literal["auc", "logloss", "ece", "user_auc", "ndcg", "recall"]
+METRICS: tuple[Metric, ...] = ("auc", "logloss", "ece", "user_auc", "ndcg", "recall")
+"""What is measured; the last three, of the order within each user, on all rows alone."""
+_POWER = 1.43
+"""(1.96 + 0.84) / 1.96: how much larger than an interval's reach a difference has to be, to be seen in four of five."""
 ALL_ROWS = "all"
 """The slice of all test rows."""
 
@@ -40,6 +44,7 @@ class Run:
         metrics: slice -> metric -> value; None where it is not defined.
         resampled: slice -> metric -> (W,) its value on each resample.
         train_s: CPU seconds of the training; of a rival's whole search.
+        drawn: what resamples draw.
         rows_per_s: test rows scored per CPU-second, from ids to probabilities.
     """
 
@@ -50,10 +55,14 @@ class Run:
     resampled: Mapping[str, Mapping[Metric, NDArray[np.float64]]] = field(default_factory=dict)
     train_s: float | None = None
     rows_per_s: float | None = None
+    drawn: Drawn = "rows"
 
 
 class Difference(BaseModel):
-    """Mean over draws and seeds of `arm - baseline`. An interval over a single seed or draw does not exist."""
+    """Mean over draws and seeds of `arm - baseline`. An interval over a single seed or draw does not exist.
+
+    `over_rows` is the 95 % interval of the bootstrap, `narrow_over_rows` that of 90 %; both draw what `drawn` says.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -69,6 +78,8 @@ class Difference(BaseModel):
     over_rows: Interval | None
     by_seed: tuple[float, ...]
     by_draw: tuple[float, ...]
+    narrow_over_rows: Interval | None = None
+    drawn: Drawn = "rows"
 
     @property
     def over_runs(self) -> Interval | None:
@@ -94,6 +105,37 @@ class Difference(BaseModel):
     def below_zero(self) -> bool:
         """There is an interval over runs, and all intervals lie below zero."""
         return self.over_runs is not None and all(high < 0 for _, high in self.intervals)
+
+    def ahead(self, margin: float) -> bool:
+        """It is surely above zero, and by as much as matters."""
+        return self.above_zero and self.mean >= margin
+
+    def behind(self, margin: float) -> bool:
+        """It is surely below zero, and by as much as matters."""
+        return self.below_zero and self.mean <= -margin
+
+    def rows_within(self, margin: float) -> bool:
+        """The test rows rule out, one-sided at 5 % each, a difference of the margin in either direction."""
+        return self.narrow_over_rows is None or _inside(self.narrow_over_rows, margin)
+
+    def equivalent(self, margin: float) -> bool:
+        """Two one-sided tests (Schuirmann 1987) rule out a difference of the margin: over rows, seeds and draws."""
+        narrow = [t_interval(some, confidence=0.9) for some in (self.by_seed, self.by_draw) if len(some) > 1]
+        return (
+            self.over_runs is not None
+            and self.rows_within(margin)
+            and all(one is not None and _inside(one, margin) for one in narrow)
+        )
+
+    @property
+    def detectable(self) -> float | None:
+        """The smallest difference that would have been seen as one four times in five; None without an interval."""
+        reach = [(high - low) / 2 for low, high in self.intervals]
+        return _POWER * max(reach) if reach else None
+
+
+def _inside(ends: Interval, margin: float) -> bool:
+    return -margin < ends[0] and ends[1] < margin
 
 
 def t_interval(values: Sequence[float], *, confidence: float = 0.95) -> Interval | None:
@@ -127,6 +169,7 @@ def paired_difference(
         values[run.draw, run.seed] = (float(a), float(b))
     gaps = {cell: round(a - b, 12) for cell, (a, b) in values.items()}  # 12 digits: drops rounding noise
     by_draw, by_seed = _means(gaps, 0), _means(gaps, 1)
+    over_rows = _over_rows(pairs, part, metric)
     return Difference(
         arm=ours[0].arm,
         baseline=theirs[0].arm,
@@ -137,13 +180,16 @@ def paired_difference(
         mean=math.fsum(gaps.values()) / len(gaps),
         over_seeds=t_interval(by_seed),
         over_draws=t_interval(by_draw),
-        over_rows=_over_rows(pairs, part, metric),
+        over_rows=over_rows[0] if over_rows else None,
         by_seed=by_seed,
         by_draw=by_draw,
+        narrow_over_rows=over_rows[1] if over_rows else None,
+        drawn=ours[0].drawn,
     )
 
 
-def _over_rows(pairs: Sequence[tuple[Run, Run]], part: str, metric: Metric) -> Interval | None:
+def _over_rows(pairs: Sequence[tuple[Run, Run]], part: str, metric: Metric) -> tuple[Interval, Interval] | None:
+    """The intervals of 95 and 90 %."""
     samples = [[one.resampled.get(part, {}).get(metric) for one in pair] for pair in pairs]
     gaps = [ours - theirs for ours, theirs in samples if ours is not None and theirs is not None]
     if len(gaps) < len(pairs):
@@ -151,8 +197,8 @@ def _over_rows(pairs: Sequence[tuple[Run, Run]], part: str, metric: Metric) -> I
     means = np.mean(gaps, axis=0)  # (W,)
     if np.isnan(means).all():
         return None
-    low, high = np.nanpercentile(means, [2.5, 97.5])
-    return float(low), float(high)
+    low, high, narrow_low, narrow_high = map(float, np.nanpercentile(means, [2.5, 97.5, 5, 95]))
+    return (low, high), (narrow_low, narrow_high)
 
 
 def _means(gaps: Mapping[tuple[int, int], float], axis: int) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ Legend: N rows, G groups (users, or a user's minutes), U users, T draws.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from llactr.errors import DataError
 
-__all__ = ["METRICS", "Ranking", "RankingRows", "ndcg", "pair_auc", "requests_of", "weighted_auc"]
+__all__ = ["METRICS", "Ranking", "RankingRows", "ndcg", "pair_auc", "recall", "requests_of", "weighted_auc"]
 
 METRICS = ("auc", "user_auc", "request_auc", "ndcg")
 _MINUTE_US = 60_000_000
@@ -89,23 +90,49 @@ def ndcg(
     Returns:
         (G,).
     """
+    gained, clicks, sizes = _gained(
+        label, score, group, lambda place: np.where(place < top, 1 / np.log2(place + 2.0), 0.0)
+    )
+    best = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(top) + 2.0))])
+    ideal = best[np.minimum(clicks, top).astype(np.int64)]
+    usable = (clicks > 0) & (clicks < sizes)
+    return np.where(usable, gained / np.where(usable, ideal, 1), np.nan)
+
+
+def recall(
+    label: NDArray[np.float32], score: NDArray[np.float32], group: NDArray[np.int64], *, top: int = 10
+) -> NDArray[np.float64]:
+    """Recall@top of each group: which share of its clicks is among its `top` rows of the highest score.
+
+    NaN without both outcomes, and in groups of at most `top` rows, whose recall says nothing. Ties count as in `ndcg`.
+
+    Returns:
+        (G,).
+    """
+    gained, clicks, sizes = _gained(label, score, group, lambda place: (place < top).astype(np.float64))
+    usable = (clicks > 0) & (clicks < sizes) & (sizes > top)
+    return np.where(usable, gained / np.where(usable, clicks, 1), np.nan)
+
+
+def _gained(
+    label: NDArray[np.float32],
+    score: NDArray[np.float32],
+    group: NDArray[np.int64],
+    discount_of: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Per group (G,): the discounts of its clicks' places, by falling score, ties sharing theirs; clicks; rows."""
     groups = int(group.max()) + 1 if len(group) else 0
     order = np.lexsort((-score, group))
     label, score, group = label[order].astype(np.float64), score[order], group[order]
     sizes = np.bincount(group, minlength=groups)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    place = np.arange(len(group)) - starts[group]
-    discount = np.where(place < top, 1 / np.log2(place + 2.0), 0.0)
+    discount = discount_of(np.arange(len(group)) - starts[group])
     tie = np.cumsum(
         np.append(True, (group[1:] != group[:-1]) | (score[1:] != score[:-1]))[: len(group)].astype(np.int64)
     )
     shared = (np.bincount(tie, discount) / np.maximum(np.bincount(tie), 1))[tie] if len(tie) else discount
-    gained = np.bincount(group, label * shared, groups)
-    clicks = np.bincount(group, label, groups)
-    best = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(top) + 2.0))])
-    ideal = best[np.minimum(clicks, top).astype(np.int64)]
-    usable = (clicks > 0) & (clicks < sizes)
-    return np.where(usable, gained / np.where(usable, ideal, 1), np.nan)
+    gained, clicks = (np.bincount(group, weight, groups).astype(np.float64) for weight in (label * shared, label))
+    return gained, clicks, sizes.astype(np.int64)
 
 
 def weighted_auc(label: NDArray[np.float32], score: NDArray[np.float32], weight: NDArray[np.float64]) -> float:

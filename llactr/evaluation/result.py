@@ -33,6 +33,7 @@ class Curve(_Model):
 class TestReading(_Model):
     """How an evaluation came to read the test split: by which design, when, and after how many trained models.
 
+    `splits` are the rows and the clicks of train, validation and test, `users` the different users of the test rows;
     `slice_rows` are the test rows of each slice, one number a draw; `earlier_readings` are the times of the workspace's
     earlier evaluations of the same dataset.
     """
@@ -43,6 +44,8 @@ class TestReading(_Model):
     draws: int
     seeds: int
     rows: int
+    splits: dict[str, tuple[int, int]] = {}
+    users: int = 0
     slice_rows: dict[str, tuple[int, ...]] = {}
     read_at: str
     models_before: int
@@ -53,6 +56,14 @@ class TestReading(_Model):
         """The draws and seeds in words."""
         seeds = f"{self.seeds} seed{'s' * (self.seeds > 1)}"
         return seeds if self.draws == 1 else f"{self.draws} draws x {seeds}"
+
+    @property
+    def counts(self) -> str:
+        """Rows and clicks of the splits in a sentence, without its full stop; empty where they are not known."""
+        if not self.splits:
+            return ""
+        parts = [f"{name} {rows:,} rows, {clicks:,} clicks" for name, (rows, clicks) in self.splits.items()]
+        return "; ".join(parts) + (f", {self.users:,} users" if self.users else "")
 
     @property
     def sentence(self) -> str:

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from llactr.ctr import BackboneName, predict, train
 from llactr.ctr.training.build import train_config
 from llactr.evaluation.arms import Arm
+from llactr.evaluation.baselines import baseline_scores, baselines_of
+from llactr.evaluation.comparison import Baseline
 from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.draws import Draws
-from llactr.evaluation.evidence import Run
+from llactr.evaluation.evidence import Metric, Run
 from llactr.evaluation.resampling import Resamples
 from llactr.evaluation.rivals.kinds import RIVALS
 from llactr.evaluation.rivals.rows import RivalRows
@@ -82,7 +84,9 @@ class EvaluationRuns:
         self.draws, self.config, self.folder = draws, draws.config, folder
         self.trained: list[TrainedRun] = []
         self.slice_rows: dict[str, list[int]] = {}
-        self.test_rows = 0
+        self.splits: dict[str, tuple[int, int]] = {}
+        self.test_rows = self.test_users = 0
+        self.baselines: tuple[Baseline, ...] = ()
         folder.mkdir(parents=True, exist_ok=True)
 
     def train_all(self, advance: Advance, *, anew: bool = False) -> None:
@@ -101,21 +105,33 @@ class EvaluationRuns:
         """Scores the test split with every model."""
         found: dict[BackboneName, list[Run]] = {backbone: [] for backbone in self.config.backbones}
         seconds = {(one.draw, one.backbone, one.arm, one.seed): one.cpu_seconds for one in self.trained}
+        simple: list[dict[str, dict[str, dict[Metric, float | None]]]] = []
+        codes = user_codes(self.draws.job.workspace, self.draws.spec)
         for draw in range(self.config.draw_count):
             training_set = self.draws[draw].training_set
             test = training_set.data.split.test
-            self.test_rows = len(test)
+            label, self.test_rows = training_set.data.label[test], len(test)
+            self.splits = training_set.data.clicks()
             slices = row_slices(self.draws.spec, training_set.transform, training_set.data.ids[test])
             for name, chosen in slices.items():
                 self.slice_rows.setdefault(name, []).append(int(np.count_nonzero(chosen)))
-            users = user_codes(self.draws.job.workspace, self.draws.spec)
-            drawn = Resamples.of(len(test), self.config.bootstrap, users=None if users is None else users[test])
+            users = None if codes is None else codes[test]
+            self.test_users = 0 if users is None else len(np.unique(users))
+            drawn = Resamples.of(len(test), self.config.bootstrap, users=users)
+            single = Resamples.of(len(test), 1)
+            simple.append(
+                {
+                    name: slice_metrics(label, scores, slices, single, users)[0]
+                    for name, scores in baseline_scores(self.draws.spec, training_set).items()
+                }
+            )
             for cell in (one for one in cells(self.config) if one.draw == draw):
                 advance(0, 0, f"test: {self._named(cell)}")
                 scores, rate = self._test_scores(cell)
-                metrics, resampled = slice_metrics(training_set.data.label[test], scores, slices, drawn)
+                metrics, resampled = slice_metrics(label, scores, slices, drawn, users)
                 cost = seconds[cell.draw, cell.backbone, cell.arm, cell.seed]
-                found[cell.backbone].append(Run(cell.arm, draw, cell.seed, metrics, resampled, cost, rate))
+                found[cell.backbone].append(Run(cell.arm, draw, cell.seed, metrics, resampled, cost, rate, drawn.drawn))
+        self.baselines = baselines_of(simple)
         return found
 
     def validation_scores(self, backbone: BackboneName, arm: Arm) -> list[NDArray[np.float32]]:

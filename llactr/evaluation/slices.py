@@ -6,12 +6,14 @@ Letters: N rows, W resamples.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llactr.ctr.metrics import calibration_error, measure, row_logloss
-from llactr.evaluation.evidence import Metric
+from llactr.evaluation.evidence import ALL_ROWS, Metric
+from llactr.evaluation.ranking import ndcg, pair_auc, recall
 from llactr.evaluation.resampling import Resamples
 from llactr.spec import DatasetSpec
 from llactr.transforms import Transform
@@ -88,6 +90,7 @@ def slice_metrics(
     scores: NDArray[np.float32],
     slices: Mapping[str, NDArray[np.bool_]],
     drawn: Resamples,
+    users: NDArray[np.int64] | None = None,
 ) -> tuple[dict[str, dict[Metric, float | None]], dict[str, dict[Metric, NDArray[np.float64]]]]:
     """Metrics of each slice, and AUC and logloss on each resample where the slice has clicks and others.
 
@@ -96,6 +99,7 @@ def slice_metrics(
         scores: (N,) click probabilities.
         slices: name -> (N,) which rows.
         drawn: the resamples of the rows.
+        users: (N,) codes; with them the slice of all rows has AUC, NDCG@10 and recall@10 within users as well.
     """
     metrics: dict[str, dict[Metric, float | None]] = {}
     resampled: dict[str, dict[Metric, NDArray[np.float64]]] = {}
@@ -111,4 +115,28 @@ def slice_metrics(
                 "auc": weighted_auc(label[chosen], scores[chosen], drawn.weights(chosen)),
                 "logloss": np.divide(total, rows, out=np.full(len(rows), np.nan), where=rows > 0),
             }
+    if users is not None and metrics.get(ALL_ROWS, {}).get("auc") is not None:
+        _add_ranking(label, scores, users, drawn, metrics[ALL_ROWS], resampled[ALL_ROWS])
     return metrics, resampled
+
+
+def _add_ranking(
+    label: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    users: NDArray[np.int64],
+    drawn: Resamples,
+    metrics: dict[Metric, float | None],
+    resampled: dict[Metric, NDArray[np.float64]],
+) -> None:
+    """Adds what the order within users is like: a quotient of sums over users each, so a resample is two products."""
+    codes = np.unique(users, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    won, pairs = pair_auc(label, scores, codes)
+    parts: dict[Metric, tuple[NDArray[np.float64], NDArray[np.float64]]] = {"user_auc": (won, pairs)}
+    for name, of_users in (("ndcg", ndcg(label, scores, codes)), ("recall", recall(label, scores, codes))):
+        parts[cast(Metric, name)] = np.nan_to_num(of_users), (~np.isnan(of_users)).astype(np.float64)
+    for metric, (part, whole) in parts.items():
+        metrics[metric] = float(part.sum() / whole.sum()) if whole.sum() else None
+        if drawn.drawn == "users" and whole.sum():
+            counts = drawn.counts.astype(np.float64)
+            total = counts @ whole
+            resampled[metric] = np.divide(counts @ part, total, out=np.full(len(total), np.nan), where=total > 0)

@@ -54,12 +54,17 @@ def _work(job: Job, dataset: str, runs: EvaluationRuns, advance: Advance) -> Eva
     runs.train_all(advance, anew=job.force)
     earlier = _earlier_readings(job, dataset)
     read_at = datetime.now(UTC).isoformat(timespec="seconds")
-    comparisons = [compare(backbone, some) for backbone, some in runs.test_all(advance).items()]
+    tested = runs.test_all(advance)
+    comparisons = [
+        compare(backbone, some, margin=config.margin, baselines=runs.baselines) for backbone, some in tested.items()
+    ]
     reading = TestReading(
         design=str(config.design),
         draws=config.draw_count,
         seeds=config.seeds,
         rows=runs.test_rows,
+        splits=runs.splits,
+        users=runs.test_users,
         slice_rows={name: tuple(counts) for name, counts in runs.slice_rows.items()},
         read_at=read_at,
         models_before=len(runs.trained),

@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
-from llactr.evaluation.arms import PLAIN
+from collections.abc import Callable
+
+from llactr.evaluation.arms import PLAIN, Arm
 from llactr.evaluation.choice import Choice
 from llactr.evaluation.comparison import Comparison
-from llactr.evaluation.evidence import Difference, Interval
+from llactr.evaluation.evidence import Difference, Interval, Metric
 from llactr.evaluation.result import EvaluationResult, TestReading
 from llactr.evaluation.rivals.table import rival_table
 
 __all__ = ["as_tables", "choice_table"]
 
+_RANKING: tuple[Metric, ...] = ("user_auc", "ndcg", "recall")
+_NAMES: dict[Metric, str] = {
+    "auc": "AUC", "user_auc": "users", "ndcg": "NDCG", "recall": "recall", "logloss": "logloss", "ece": "ECE",
+}  # fmt: skip
+_WIDTH: dict[Metric, int] = dict.fromkeys(_NAMES, 8) | {"ece": 7}
 
-def as_tables(result: EvaluationResult, *, slices: bool = True) -> str:
-    """The arms as tables, with verdicts in words; `slices` adds the treatments' differences in each slice."""
-    over = f"95 %, over {_over(result.test_reading)}"
-    lines = [f"{result.test_reading.sentence}."]
-    for comparison in result.comparisons:
-        lines += ["", *_arms(comparison, over)]
+
+_USERS_NOTE = (
+    "Intervals are drawn by whole users, whose rows are not independent. 'users' is AUC within users; NDCG and recall "
+    "are those of users' first 10."
+)
+_ROWS_NOTE = (
+    "Intervals are drawn by single rows, as if these were independent; rows that belong together make them too narrow."
+)
+
+
+def as_tables(result: EvaluationResult, *, slices: bool = True, served: Arm | None = None) -> str:
+    """The arms as tables, with verdicts in words, those of the served arm first.
+
+    Args:
+        result: of an evaluation.
+        slices: adds the treatments' differences in each slice.
+        served: the arm that is served, of the first backbone.
+    """
+    reading = result.test_reading
+    over = f"95 %, over {_over(reading)}"
+    lines = [f"{reading.sentence}."]
+    if reading.counts:
+        lines += [f"{reading.counts}.", _USERS_NOTE if _drawn(result) == "users" else _ROWS_NOTE]
+    for number, comparison in enumerate(result.comparisons):
+        lines += ["", *_arms(comparison, over, served if number == 0 else None)]
     if rivals := rival_table(result.comparisons):
         lines += ["", rivals]
     if slices:
-        head = f"{'plain':>8} {'arm':>8} {'AUC':>9}  {over:<21}over rows"
+        head = f"{'plain':>8} {'arm':>8} {'AUC':>9}  {over:<21}over {_drawn(result)}"
         lines += ["", f"{'backbone and arm':<29} {'slice':<19} {head}"]
         for comparison in result.comparisons:
             lines += _slices(comparison)
@@ -49,14 +75,31 @@ def _over(reading: TestReading) -> str:
     return "draws" if reading.draws > 1 else "seeds"
 
 
-def _arms(comparison: Comparison, over: str) -> list[str]:
-    head = f"{'AUC':>8} {'logloss':>8} {'ECE':>7}   {'AUC against plain':<18}{over:<21}over rows"
-    lines = [f"{comparison.backbone:<25} {head}"]
-    for runs in comparison.arms:
-        auc, logloss, ece = (f"{runs.mean(metric):.4f}" for metric in ("auc", "logloss", "ece"))
+def _arms(comparison: Comparison, over: str, served: Arm | None) -> list[str]:
+    arms = sorted(comparison.arms, key=lambda runs: runs.arm != served)  # stable: the others stay in their order
+    columns: list[Metric] = ["auc"]
+    columns += [one for one in _RANKING if any(runs.mean(one) is not None for runs in arms)]
+    columns += ["logloss", "ece"]
+    drawn = comparison.differences[0].drawn if comparison.differences else "rows"
+    head = " ".join(f"{_NAMES[metric]:>{_WIDTH[metric]}}" for metric in columns)
+    lines = [f"{comparison.backbone:<25} {head}   {'AUC against plain':<18}{over:<21}over {drawn}"]
+    for runs in arms:
         gap = _figures(comparison.difference(runs.arm), width=18)
-        lines.append(f"  {runs.arm!s:<23} {auc:>8} {logloss:>8} {ece:>7}   {gap}".rstrip())
-    return lines + [f"  {said.verdict.value}. {said.sentence}" for said in comparison.judgements]
+        name = f"{runs.arm} (served)" if runs.arm == served else str(runs.arm)
+        lines.append(f"  {name:<23} {_row(columns, runs.mean)}   {gap}".rstrip())
+    lines += [f"  {one.name:<23} {_row(columns, one.value)}" for one in comparison.baselines]
+    said = sorted(comparison.judgements, key=lambda one: one.arm != served)
+    return lines + [f"  {one.verdict.value}. {one.sentence}" for one in said]
+
+
+def _row(columns: list[Metric], value: Callable[[Metric], float | None]) -> str:
+    found = [(metric, value(metric)) for metric in columns]
+    return " ".join(f"{'-' if one is None else f'{one:.4f}':>{_WIDTH[metric]}}" for metric, one in found)
+
+
+def _drawn(result: EvaluationResult) -> str:
+    found = [one.drawn for comparison in result.comparisons for one in comparison.differences]
+    return found[0] if found else "rows"
 
 
 def _slices(comparison: Comparison) -> list[str]:

@@ -1,7 +1,9 @@
 """Does a treatment help, and does that depend on meaning? The answer in words, from the differences alone.
 
 A difference counts as above (or below) zero when every interval that it has lies there: over draws, over seeds, over
-rows. One training run an arm has none over runs, and decides nothing.
+rows (whole users, where there are users). One training run an arm has none over runs, and decides nothing. A difference
+below the margin is never a help or a harm; that there is none is said where two one-sided tests rule out one of the
+margin; where neither is so, the test was too small, and it says for what.
 """
 
 from __future__ import annotations
@@ -14,7 +16,11 @@ from pydantic import BaseModel, ConfigDict
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.evidence import Difference, Interval
 
-__all__ = ["Judgement", "Verdict", "in_words", "judge", "signed", "span"]
+__all__ = ["MARGIN", "Judgement", "Verdict", "in_words", "judge", "signed", "span"]
+
+
+MARGIN = 0.001
+"""The smallest difference of AUC that matters where nobody says another."""
 
 
 class Verdict(StrEnum):
@@ -25,6 +31,9 @@ class Verdict(StrEnum):
     PLACEBO = "helps but a placebo does as well"
     UNTESTED = "helps, and no placebo was run"
     NO_DIFFERENCE = "no difference"
+    SMALL = "too small to matter"
+    TOO_FEW_CLICKS = "too few clicks to tell"
+    TOO_FEW_RUNS = "too few runs to tell"
     HURTS = "hurts"
     UNDECIDED = "one seed cannot tell"
 
@@ -40,7 +49,9 @@ class Judgement(BaseModel):
     sentence: str
 
 
-def judge(backbone: str, gain: Difference, loss: Difference | None, against: Sequence[Difference]) -> Judgement:
+def judge(
+    backbone: str, gain: Difference, loss: Difference | None, against: Sequence[Difference], *, margin: float = MARGIN
+) -> Judgement:
     """Judges a treatment by its test AUC.
 
     Args:
@@ -48,29 +59,44 @@ def judge(backbone: str, gain: Difference, loss: Difference | None, against: Seq
         gain: of the treatment over plain, AUC.
         loss: the same in logloss, which the sentence tells when it moves where AUC does not.
         against: the treatment minus each of its placebos, AUC.
+        margin: the smallest difference of AUC that matters.
     """
-    verdict, reason = _verdict(gain, against)
+    verdict, reason = _verdict(gain, against, margin)
     sentence = f"With {gain.arm} instead of {gain.baseline}, {backbone}'s test AUC changes by {in_words(gain)}{reason}"
     if verdict is not Verdict.UNDECIDED:
         sentence += _logloss_note(gain, loss)
     return Judgement(arm=gain.arm, baseline=gain.baseline, verdict=verdict, sentence=sentence)
 
 
-def _verdict(gain: Difference, against: Sequence[Difference]) -> tuple[Verdict, str]:
+def _verdict(gain: Difference, against: Sequence[Difference], margin: float) -> tuple[Verdict, str]:
     if gain.over_runs is None:
         return Verdict.UNDECIDED, "; without an interval it may be chance, so run at least 3 seeds."
-    if gain.below_zero:
+    if gain.behind(margin):
         return Verdict.HURTS, f": {_whole(gain)} below zero."
-    if not gain.above_zero:
-        return Verdict.NO_DIFFERENCE, f": {_holding_zero(gain)}."
+    if not gain.ahead(margin):
+        return _undecided(gain, margin)
     if not against:
         return Verdict.UNTESTED, "; whether meaning is the cause is open, because no placebo was run."
-    tied = [found for found in against if not found.above_zero]
+    tied = [found for found in against if not found.ahead(margin)]
     if not tied:
         return Verdict.MEANING, f"; it is ahead of {' and '.join(map(_placebo, against))} as well."
     rest = f"; it is not ahead of {' or '.join(map(_placebo, tied))}."
     only_words = all(found.baseline.placebo and found.baseline.placebo.reads_texts for found in tied)
     return (Verdict.WORDS if only_words and len(against) > len(tied) else Verdict.PLACEBO), rest
+
+
+def _undecided(gain: Difference, margin: float) -> tuple[Verdict, str]:
+    """What is said of a difference that is neither a help nor a harm."""
+    said = f"{_whole(gain)} {'above' if gain.above_zero else 'below'} zero"
+    said = said if gain.above_zero or gain.below_zero else _holding_zero(gain)
+    if gain.equivalent(margin):
+        return Verdict.NO_DIFFERENCE, f": {said}, and a difference of {margin:g} either way is ruled out."
+    if gain.above_zero or gain.below_zero:
+        return Verdict.SMALL, f": {said}, but its mean is less than the {margin:g} that matters."
+    seen = f"; this test would have shown a difference of {gain.detectable:.4f}, {margin:g} matters."
+    if gain.rows_within(margin):
+        return Verdict.TOO_FEW_RUNS, f": {said}{seen}"
+    return Verdict.TOO_FEW_CLICKS, f": {said}{seen}"
 
 
 def _placebo(found: Difference) -> str:
@@ -84,7 +110,9 @@ def _whole(found: Difference) -> str:
 
 def _holding_zero(found: Difference) -> str:
     """Which intervals hold zero, or that they contradict each other."""
-    named = (("over draws", found.over_draws), ("over seeds", found.over_seeds), ("over rows", found.over_rows))
+    named = (
+        ("over draws", found.over_draws), ("over seeds", found.over_seeds), (f"over {found.drawn}", found.over_rows),
+    )  # fmt: skip
     holding = [(name, ends) for name, ends in named if ends is not None and ends[0] <= 0 <= ends[1]]
     if not holding:
         return "its intervals lie on both sides of zero"

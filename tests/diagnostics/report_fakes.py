@@ -13,6 +13,7 @@ from llactr.diagnostics import (
     Provenance,
     ReportData,
     Semantics,
+    ServedModel,
     SplitCard,
     StepCost,
     TestReading,
@@ -21,6 +22,7 @@ from llactr.diagnostics import (
     Tuning,
 )
 from llactr.evaluation.arms import Arm
+from llactr.evaluation.choice import CandidateFigures, Choice
 from llactr.evaluation.comparison import compare
 from llactr.evaluation.evidence import Run
 from llactr.semantics import FieldVectors
@@ -74,6 +76,30 @@ def fake_comparison(backbone="FM", *, gains=(0.0012, 0.0010, 0.0008), seeds=(1, 
                 train_s=4.1 + (1.9 if arm != "plain" else 0.0),
             ))  # fmt: skip
     return compare(backbone, runs)
+
+
+def fake_served(arm="paper", *, backbone="FM", doubts=(), choice=None):
+    """The bundle trained last."""
+    return ServedModel(
+        bundle=f"movielens-100k-{backbone}-{arm}-3f2a", backbone=backbone, arm=arm, rows=7286, clicks=5335, auc=0.7757,
+        logloss=0.452, ece=0.021, constant_logloss=0.581, expected_clicks=5412.4, doubts=doubts, choice=choice,
+    )  # fmt: skip
+
+
+def fake_choice(served="paper", *, backbone="FM"):
+    """Two arms on validation."""
+
+    def figures(arm, auc, behind):
+        return CandidateFigures(
+            arm=Arm.parse(arm), auc=auc, user_auc=auc - 0.1, logloss=0.5, behind={"auc": behind, "user_auc": behind},
+            error={"auc": 0.0004, "user_auc": 0.0007}, within=(),
+        )  # fmt: skip
+
+    return Choice(
+        backbone=backbone, served=Arm.parse(served), rule="the simplest arm within one standard error of the best",
+        reason=f"{served} is within it", candidates=(figures("plain", 0.771, 0.002), figures("paper", 0.773, 0.0)),
+        rows=7285, clicks=5480, users=141, seeds=3,
+    )  # fmt: skip
 
 
 def fake_reading(*, draws=1, seeds=3, earlier=()):

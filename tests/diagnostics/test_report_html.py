@@ -9,11 +9,20 @@ import pytest
 from llactr.diagnostics import Consistency, ReportData, Semantics, SplitCard, StepCost, render_report, write_report
 from llactr.diagnostics.headline import headline, overheads, trust
 from llactr.diagnostics.words import bytes_size, cosine, count, duration, moment, share
-from llactr.evaluation.arms import PLAIN
-from llactr.evaluation.comparison import compare
+from llactr.evaluation.arms import PLAIN, Arm
+from llactr.evaluation.comparison import Baseline, compare
 from llactr.evaluation.evidence import Run
 from llactr.evaluation.verdict import span
-from tests.diagnostics.report_fakes import FIELDS, fake_comparison, fake_curves, fake_reading, fake_report, fake_vectors
+from tests.diagnostics.report_fakes import (
+    FIELDS,
+    fake_choice,
+    fake_comparison,
+    fake_curves,
+    fake_reading,
+    fake_report,
+    fake_served,
+    fake_vectors,
+)
 
 HOSTILE = "</text></svg><script>alert('x')</script>\"><img src=x onerror=alert(1)> $\\frac{1}{0}$ {{ 7*7 }}"
 
@@ -243,3 +252,70 @@ def test_warnings_of_ingest_stand_before_the_figures_of_the_data():
     text = " ".join(Page(page).words)
     assert text.index("600 of 600 events find no row in the user table") < text.index("Labelled rows")
     assert "Warning." not in render_report(data)
+
+
+def words_of(data: ReportData) -> str:
+    return " ".join(" ".join(Page(render_report(data)).words).split())
+
+
+def test_the_headline_is_about_the_served_model():
+    """A report spoke of 'paper' where 'values' was served, and was .16 ahead."""
+    good = fake_comparison("DeepFM", gains=(0.02, 0.001, 0.001), treatments=("values",))
+    data = fake_report(comparisons=(fake_comparison("FM"), good))
+    assert headline(data).title.startswith("It depends")
+    served = data.model_copy(update={"served": fake_served("values", backbone="DeepFM", choice=fake_choice())})
+    said = headline(served)
+    assert (said.title, said.tone) == ("It helps, and the gain depends on meaning", "good")
+    assert said.sentences[0].startswith("With values instead of plain, DeepFM's test AUC changes by +0.02")
+    assert said.sentences[1].startswith("With paper instead of plain, FM's")
+    words = words_of(served)
+    assert "Served: DeepFM values" in words
+    assert words.index("DeepFM, values against plain") < words.index("FM, paper")
+    assert "Chosen on validation: the simplest arm within one standard error of the best. Paper is within it." in words
+    assert "movielens-100k-DeepFM-values-3f2a 0.7757 0.4520 0.5810 0.0210 5 412 5 335" in words
+
+
+def test_what_is_wrong_with_the_served_model_is_said_before_all_else():
+    doubts = ("test AUC is 0.4384, below chance (.5): it ranks worse than drawing lots", "it expects 900 clicks")
+    data = fake_report().model_copy(update={"served": fake_served(doubts=doubts)})
+    said = headline(data)
+    assert (said.title, said.tone) == ("FM paper is not fit to be served", "bad")
+    assert said.sentences[0] == f"Test AUC{doubts[0][8:]}; {doubts[1]}."
+    assert "refuses it unless told --anyway" in words_of(data)
+
+
+def test_a_plain_model_that_is_served_is_said_to_be_plain():
+    choice = fake_choice("plain")
+    data = fake_report().model_copy(update={"served": fake_served("plain", choice=choice)})
+    said = headline(data)
+    assert said.title == "FM is served plain, without vectors"
+    assert said.sentences[0] == "Plain is within it."
+    assert said.sentences[1].startswith("With paper instead of plain")
+
+
+def test_a_served_arm_that_was_not_evaluated_is_said():
+    data = fake_report().model_copy(update={"served": fake_served("values")})
+    said = headline(data)
+    assert (said.title, said.tone) == ("What is served was not evaluated", "bad")
+    assert "run 'llactr evaluate --backbone FM --arm plain --arm 'values''" in said.sentences[0]
+
+
+def test_ranking_figures_baselines_and_counts_are_shown():
+    runs = [
+        Run(Arm.parse(arm), 0, seed, {"all": {"auc": auc, "logloss": 0.5, "ece": 0.02, "user_auc": auc - 0.1,
+            "ndcg": 0.61, "recall": 0.37}}, drawn="users")
+        for arm, auc in (("plain", 0.77), ("paper", 0.78)) for seed in range(3)
+    ]  # fmt: skip
+    baselines = [Baseline(name="constant", metrics={"all": {"auc": 0.5, "logloss": 0.61, "ece": 0.01}})]
+    reading = fake_reading().model_copy(
+        update={"splits": {"train": (58284, 44560), "validation": (7285, 5480), "test": (7286, 5335)}, "users": 141}
+    )
+    comparison = compare("FM", runs, baselines=baselines)
+    data = fake_report(comparisons=(comparison,)).model_copy(update={"test_reading": reading})
+    words = words_of(data)
+    assert "AUC within users against plain NDCG@10 Recall@10 Logloss" in words
+    assert "plain 0.7700 – 0.6700 – 0.6100 0.3700 0.5000" in words
+    assert "constant no model 0.5000 – – – 0.6100 0.0100" in words
+    assert "Test 7 286 rows with 5 335 clicks" in words
+    assert "those of 141 users. Rows of one user are not independent, so intervals are drawn by whole users." in words
+    assert "called neither a help nor a harm" in words

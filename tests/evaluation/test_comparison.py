@@ -51,9 +51,13 @@ def judged(given, backbone="FM"):
         (SURE, NOTHING, [3, 3.1, 3.2], Verdict.PLACEBO),
         (SURE, [5, 5.2, 5.1], [5, 5.2, 5.1], Verdict.PLACEBO),
         (SURE, None, None, Verdict.UNTESTED),
-        ([1, -1, 0.2], [0, 0, 0], [0, 0, 0], Verdict.NO_DIFFERENCE),
+        ([1, -1, 0.2], [0, 0, 0], [0, 0, 0], Verdict.TOO_FEW_RUNS),
+        ([0.2, 0.1, 0.3], [0, 0, 0], [0, 0, 0], Verdict.NO_DIFFERENCE),  # surely above zero, and surely below .001
+        ([-0.1, -0.1, -0.1], None, None, Verdict.NO_DIFFERENCE),  # -.0001 hurts nobody
+        ([0.9, 1.3, 0.2], NOTHING, NOTHING, Verdict.TOO_FEW_RUNS),
+        ([0.9, 0.92, 1.06], NOTHING, NOTHING, Verdict.SMALL),  # above zero, its mean of .00096 not surely below .001
         ([-3, -3.2, -3.1], [0, 0, 0], [0, 0, 0], Verdict.HURTS),
-        ([3, 30, 60], NOTHING, NOTHING, Verdict.NO_DIFFERENCE),  # a large mean, an interval over zero
+        ([3, 30, 60], NOTHING, NOTHING, Verdict.TOO_FEW_RUNS),  # a large mean, an interval over zero
     ],
 )
 @pytest.mark.parametrize("arm", ["paper", "fre", "values", "fre values", "both"])
@@ -102,7 +106,7 @@ def test_draws_count_more_than_seeds():
     gap = found.difference("paper")
     assert gap is not None
     assert gap.over_seeds == pytest.approx((0.002, 0.002))
-    assert found.judgements[0].verdict is Verdict.NO_DIFFERENCE
+    assert found.judgements[0].verdict is Verdict.TOO_FEW_RUNS
     assert "over 3 draws x 3 seeds: the interval holds zero" in found.judgements[0].sentence
     assert (found.draws, found.seeds) == (3, (0, 1, 2))
 
@@ -112,7 +116,7 @@ def test_a_gain_that_other_test_rows_would_undo_is_no_difference():
     better = [base + gain / 1000 for base, gain in zip(PLAIN, SURE, strict=True)]
     assert judged([*plain, *runs("paper", better, spread=0.002)]).verdict is Verdict.UNTESTED
     found = judged([*plain, *runs("paper", better, spread=0.004)])
-    assert found.verdict is Verdict.NO_DIFFERENCE
+    assert found.verdict is Verdict.TOO_FEW_CLICKS
     # 0.0031 plus and minus 95 % of 0.004
     assert "the interval over rows [−0.0007,\u00a0+0.0069] holds zero" in found.sentence
 
@@ -184,3 +188,40 @@ def test_plain_alone_is_not_judged():
 def test_runs_that_cannot_be_compared_are_refused(given, message):
     with pytest.raises(DataError, match=message):
         compare("FM", given)
+
+
+def test_a_test_that_is_too_small_says_what_it_would_have_shown():
+    """On real bandit clicks an interval of [-.164, +.275] was called no difference."""
+    found = compare("FM", [*runs("plain", PLAIN, spread=0.0), *runs("paper", [b + 0.05 for b in PLAIN], spread=0.22)])
+    (said,) = found.judgements
+    assert said.verdict is Verdict.TOO_FEW_CLICKS
+    gap = found.difference("paper")
+    assert gap is not None
+    assert gap.over_rows == pytest.approx((0.05 - 0.209, 0.05 + 0.209), abs=1e-4)
+    assert gap.narrow_over_rows == pytest.approx((0.05 - 0.198, 0.05 + 0.198), abs=1e-4)
+    assert gap.detectable == pytest.approx(1.43 * 0.209, abs=1e-4)
+    assert "this test would have shown a difference of 0.2989, 0.001 matters" in said.sentence
+
+
+def test_no_difference_is_said_only_where_one_of_the_margin_is_ruled_out():
+    same = [*runs("plain", PLAIN, spread=0.0), *runs("paper", PLAIN, spread=0.001)]
+    assert judged(same).verdict is Verdict.NO_DIFFERENCE, "90 % of it lie within .0009"
+    assert "a difference of 0.001 either way is ruled out" in judged(same).sentence
+    wider = [*runs("plain", PLAIN, spread=0.0), *runs("paper", PLAIN, spread=0.0012)]
+    assert judged(wider).verdict is Verdict.TOO_FEW_CLICKS, "90 % of it reach .00108"
+    assert compare("FM", wider, margin=0.002).judgements[0].verdict is Verdict.NO_DIFFERENCE
+
+
+def test_a_margin_of_ones_own():
+    given = arms(SURE, NOTHING)
+    assert compare("FM", given, margin=0.003).judgements[0].verdict is Verdict.MEANING
+    small = compare("FM", given, margin=0.0032).judgements[0]
+    assert small.verdict is Verdict.SMALL
+    assert "all" not in small.sentence
+    assert small.sentence.endswith(
+        "the whole interval lies above zero, but its mean is less than the 0.0032 that matters."
+    )
+
+
+def test_to_be_ahead_of_a_placebo_by_less_than_matters_is_not_enough():
+    assert judged(arms(SURE, [2.5, 2.7, 2.6])).verdict is Verdict.PLACEBO

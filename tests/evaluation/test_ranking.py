@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from llactr.errors import DataError
-from llactr.evaluation.ranking import RankingRows, ndcg, pair_auc, requests_of, weighted_auc
+from llactr.evaluation.ranking import RankingRows, ndcg, pair_auc, recall, requests_of, weighted_auc
 
 MINUTE = 60_000_000
 
@@ -111,3 +111,15 @@ def test_rows_without_a_pair_have_no_figure() -> None:
 def test_rows_of_different_lengths_are_refused() -> None:
     with pytest.raises(DataError, match="equally long"):
         RankingRows(np.ones(3, np.float32), np.arange(2), np.arange(3))
+
+
+def test_recall_by_hand() -> None:
+    label = np.array([1, 0, 0, 1, 0, 0, 1], np.float32)
+    score = np.array([9, 8, 7, 6, 5, 4, 3], np.float32)
+    group = np.array([0, 0, 0, 0, 0, 1, 1])
+    found = recall(label, score, group, top=2)
+    assert found[0] == pytest.approx(1 / 2), "one of two clicks is among the first two"
+    assert np.isnan(found[1]), "two rows, the first two are all"
+    tied = recall(label[:5], np.array([9, 7, 7, 7, 5], np.float32), group[:5], top=2)
+    assert tied[0] == pytest.approx((1 + 1 / 3) / 2), "three rows share the second place"
+    assert np.isnan(recall(np.ones(3, np.float32), np.arange(3).astype(np.float32), np.zeros(3, int), top=1)[0])

@@ -6,6 +6,7 @@ import pytest
 
 from llactr.ctr import auc, logloss
 from llactr.ctr.metrics import calibration_error
+from llactr.evaluation.ranking import ndcg, pair_auc, recall
 from llactr.evaluation.resampling import Resamples
 from llactr.evaluation.slices import (
     SLICES,
@@ -77,3 +78,32 @@ def test_metrics_of_a_slice_are_those_of_its_rows() -> None:
         expected = auc(label[again], score[again]) if kinds == 2 else np.nan
         assert resampled[name]["auc"][1] == pytest.approx(expected, nan_ok=True)
         assert resampled[name]["logloss"][1] == pytest.approx(logloss(label[again], score[again]), abs=1e-12)
+
+
+def test_the_order_within_users_is_measured_and_drawn_by_users() -> None:
+    rng = np.random.default_rng(8)
+    users = np.repeat(np.arange(20) * 7, 12)
+    label = (rng.random(240) < 0.4).astype(np.float32)
+    score = rng.random(240).astype(np.float32)
+    everything = {"all": np.ones(240, np.bool_), "first": np.arange(240) < 120}
+    drawn = Resamples.of(240, 30, users=users)
+    metrics, resampled = slice_metrics(label, score, everything, drawn, users)
+    won, pairs = pair_auc(label, score, users // 7)
+    assert metrics["all"]["user_auc"] == pytest.approx(won.sum() / pairs.sum())
+    assert metrics["all"]["ndcg"] == pytest.approx(np.nanmean(ndcg(label, score, users // 7)))
+    assert metrics["all"]["recall"] == pytest.approx(np.nanmean(recall(label, score, users // 7)))
+    assert set(metrics["first"]) == {"auc", "logloss", "ece"}, "a part of a user's rows is no list of the user's"
+    one = drawn.counts[3]
+    again = np.repeat(np.arange(20), one)
+    assert resampled["all"]["user_auc"][3] == pytest.approx(won[again].sum() / pairs[again].sum())
+    assert resampled["all"]["ndcg"][3] == pytest.approx(np.nanmean(ndcg(label, score, users // 7)[again]))
+    assert set(resampled["all"]) == {"auc", "logloss", "user_auc", "ndcg", "recall"}
+
+
+def test_users_who_cannot_be_ranked_for_have_no_figures() -> None:
+    label, score = np.array([1, 0] * 10, np.float32), np.random.default_rng(1).random(20).astype(np.float32)
+    everything = {"all": np.ones(20, np.bool_)}
+    metrics, resampled = slice_metrics(label, score, everything, Resamples.of(20, 3), np.arange(20))
+    assert metrics["all"]["user_auc"] is None
+    assert metrics["all"]["ndcg"] is None
+    assert set(resampled["all"]) == {"auc", "logloss"}

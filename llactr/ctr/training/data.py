@@ -55,6 +55,14 @@ class CTRData:
         for name in ("train", "validation"):
             self._refuse_one_class(name)
 
+    def clicks(self) -> dict[str, tuple[int, int]]:
+        """Rows and clicks of `train`, `validation` and `test`."""
+        return {
+            name: (len(rows), int(np.count_nonzero(self.label[rows])))
+            for name in ("train", "validation", "test")
+            for rows in (getattr(self.split, name),)
+        }
+
     def check_test_split(self) -> None:
         """Refuses a test split that a model cannot be measured on; searches train without one.
 
