@@ -27,7 +27,7 @@ from llactr.serving.schemas import RequestSchemas
 from llactr.serving.scorer import Batch, Scorer
 from llactr.spec import DatasetSpec
 from llactr.store import OnlineReader
-from llactr.transforms import FIRST
+from llactr.transforms import FIRST, FORGOTTEN
 from llactr.workspace import Workspace
 
 __all__ = [
@@ -114,7 +114,8 @@ class LoadedBundle:
         for owner, entity in self.spec.entities.items():
             for one in self.spec.owned_by(owner):
                 if one.column == entity.join_key and one.kind == "categorical":
-                    found[str(owner)] = self.bundle.transform.values(one.name)[:_EXAMPLES]
+                    known = self.bundle.transform.values(one.name)
+                    found[str(owner)] = [key for key in known if not key.startswith(FORGOTTEN)][:_EXAMPLES]
         return found
 
 

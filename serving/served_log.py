@@ -102,6 +102,8 @@ class ServedLog:
         self._rows = 0
         self._changed = threading.Condition()
         self._ending = False
+        self._asked = False
+        self._accepted = self._done = 0
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -131,10 +133,18 @@ class ServedLog:
             if accepted:
                 self._waiting.append(_Record(spec, bundle, semantics_version, request_id, batch, scored))
                 self._rows += count
+                self._accepted += count
                 if self._rows >= self._file_rows:
                     self._changed.notify()
         (self._metrics.log_rows if accepted else self._metrics.log_dropped).inc(count)
         return accepted
+
+    def flush(self, timeout_s: float = 10.0) -> bool:
+        """Has what was accepted until now written; whether it was within the time."""
+        with self._changed:
+            until, self._asked = self._accepted, True
+            self._changed.notify_all()
+            return self._thread is None or self._changed.wait_for(lambda: self._done >= until, timeout_s)
 
     def close(self) -> None:
         """Writes what was accepted, then ends the thread."""
@@ -148,14 +158,21 @@ class ServedLog:
         while True:
             with self._changed:
                 deadline = time.monotonic() + self._flush_s
-                while not self._ending and self._rows < self._file_rows and (left := deadline - time.monotonic()) > 0:
+                while (
+                    not (self._ending or self._asked)
+                    and self._rows < self._file_rows
+                    and (left := deadline - time.monotonic()) > 0
+                ):
                     self._changed.wait(left)
                 records, self._waiting = self._waiting, []
-                ending = self._ending
+                ending, self._asked = self._ending, False
             if records:
                 self._write(records)
                 with self._changed:  # room only now: what is being written is still in memory
-                    self._rows -= sum(record.batch.rows for record in records)
+                    count = sum(record.batch.rows for record in records)
+                    self._rows -= count
+                    self._done += count
+                    self._changed.notify_all()
             elif ending:
                 return
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llactr.errors import BundleError, LlactrError, StoreError
+from llactr.lifecycle.forgetting.receipts import cleared_up_to
 from llactr.lifecycle.running import Registration
 from llactr.serving.config import ServeConfig
 from llactr.serving.control import NEWEST, Control
@@ -59,6 +60,7 @@ class Service:
         workspace = Workspace.at(config.workspace)
         self._registration = Registration(workspace, follows=config.bundle is None)
         self._followed = ""
+        self._cleared = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -72,6 +74,7 @@ class Service:
         self._started = True
         self.metrics.ready.set(0)
         self._followed = last_promotion(self.config)  # before the look: a promotion meanwhile is followed
+        self._cleared = cleared_up_to(Workspace.at(self.config.workspace), served_dataset(self.config))
         folder = bundle_folder(self.config, self._wanted)
         try:
             async with self._reloading:  # a SIGHUP meanwhile waits
@@ -80,8 +83,7 @@ class Service:
             self._unready(str(error))
         self.log.start()
         self.background(self._watch())
-        if self.config.bundle is None:
-            self.background(self._follow())
+        self.background(self._follow())
 
     async def stop(self) -> None:
         """Ends the watch, lets go of the store, and writes what the log has accepted."""
@@ -150,12 +152,13 @@ class Service:
         finally:
             loaded.requests.end()
 
-    async def reload(self, name: str | None = None, *, signalled: bool = False) -> ReloadResponse:
+    async def reload(self, name: str | None = None, *, signalled: bool = False, anew: bool = False) -> ReloadResponse:
         """Loads a bundle beside the one in use and switches to it, or keeps the old one.
 
         Args:
             name: a bundle's id; by default the one promoted last, or trained last where none ever was, whatever was
                 named before.
+            anew: load the bundle in use again, from its folder, which has changed; `name` is not looked at.
             signalled: by SIGHUP, which in a worker means what the workers were told to load.
 
         Raises:
@@ -168,8 +171,8 @@ class Service:
                 name = _named(self._control.target())
             try:
                 promotion = last_promotion(self.config)
-                folder = bundle_folder(self.config, name)
-                if old is not None and folder == old.folder:
+                folder = old.folder if anew and old is not None else bundle_folder(self.config, name)
+                if old is not None and folder == old.folder and not anew:
                     self._wanted, self._followed = name, promotion
                     self.metrics.reloads.labels("unchanged").inc()
                     return ReloadResponse(
@@ -189,7 +192,8 @@ class Service:
             if old is not None:
                 new.scorer.warm(old.scorer)
             self._switch(new)
-            self._wanted, self._followed = name, promotion
+            if not anew:
+                self._wanted, self._followed = name, promotion
             await self._register()
             if old is not None:
                 self.background(_retire(old))
@@ -235,7 +239,7 @@ class Service:
         """Says which bundles are in use, and which will be."""
         folders = [one.folder for one in (self._main, self._compare) if one is not None]
         dataset = self._main.spec.name if self._main is not None else served_dataset(self.config)
-        if not await asyncio.to_thread(self._registration.tell, dataset, [*folders, *more]):
+        if not await asyncio.to_thread(self._registration.tell, dataset, [*folders, *more], cleared=self._cleared):
             _LOG.info("the workspace cannot be written: 'llactr gc' does not see this service")
 
     async def _follow(self) -> None:
@@ -243,7 +247,10 @@ class Service:
         while True:
             await asyncio.sleep(_FOLLOW_S)
             try:
-                if self._main is None or last_promotion(self.config) == self._followed:
+                if self._main is None:
+                    continue
+                await self._clear(self._main.spec.name)
+                if self.config.bundle is not None or last_promotion(self.config) == self._followed:
                     continue
                 await self.reload()
                 if self._control is not None:
@@ -253,6 +260,21 @@ class Service:
             except Exception:
                 _LOG.exception("looking for promotions failed")
                 await asyncio.sleep(_RETRY_S)
+
+    async def _clear(self, dataset: str) -> None:
+        """Lets go of users that were forgotten: bundles are loaded anew, what waits for the served log is written."""
+        number = cleared_up_to(Workspace.at(self.config.workspace), dataset)
+        if number <= self._cleared:
+            return
+        if self._main is not None:
+            await self.reload(anew=True)
+        async with self._reloading:
+            if self._compare is not None:
+                old, self._compare = self._compare, await self._load(self._compare.folder)
+                self.background(_retire(old))
+        await asyncio.to_thread(self.log.flush)
+        self._cleared = number
+        await self._register()
 
     def _switch(self, new: LoadedBundle) -> None:
         if self._main is not None:

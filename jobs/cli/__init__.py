@@ -13,7 +13,7 @@ from llactr.jobs.cli.data import apply, ingest, materialize
 from llactr.jobs.cli.door import init
 from llactr.jobs.cli.evaluation import diagnose, evaluate
 from llactr.jobs.cli.inventory import compare, list_command, rm, show
-from llactr.jobs.cli.live import gc, promote, releases, rollback
+from llactr.jobs.cli.live import forget, gc, promote, releases, rollback
 from llactr.jobs.cli.scoring import score
 from llactr.jobs.cli.semantics import encode, finetune
 from llactr.jobs.cli.service import check, serve, skew
@@ -48,7 +48,7 @@ def _options(
 app.command()(init)  # the first that a newcomer needs, so the first of --help
 for _command in (
     ingest, finetune, encode, apply, materialize, train, diagnose, score, run, quickstart, tune, evaluate, serve,
-    check, skew, promote, rollback, releases, gc, show, compare, rm,
+    check, skew, promote, rollback, releases, gc, show, compare, rm, forget,
 ):  # fmt: skip
     app.command()(_command)
 app.command("list")(list_command)

@@ -1,7 +1,8 @@
-"""Commands about what is live: `llactr promote`, `rollback`, `releases`, `gc`."""
+"""Commands about what is live: `llactr promote`, `rollback`, `releases`, `gc`, `forget`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from llactr.jobs.cli.command import DatasetOption, JsonOption, WorkspaceOption, chosen_dataset, execute
 from llactr.steps import Job
 
-__all__ = ["gc", "promote", "releases", "rollback"]
+__all__ = ["forget", "gc", "promote", "releases", "rollback"]
 
 BecauseOption = Annotated[str, typer.Option("--because", help="Why, in a few words; it is kept in the log.")]
 ByOption = Annotated[str, typer.Option("--by", help="Who. Default: the login name and the machine.")]
@@ -98,3 +99,22 @@ def gc(
         return found, step.describe(found)
 
     execute(body, workspace=workspace, as_json=as_json, writes=not dry_run)
+
+
+def forget(
+    user: Annotated[list[str] | None, typer.Option("--user", help="A user's key; repeat for several.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="A text file with a user a line.")] = None,
+    dataset: DatasetOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove users from tables, the online store, logs, services and bundles; a receipt says what was removed where."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        name = chosen_dataset(job, dataset)
+        from llactr.jobs import forget as step
+
+        receipt = step.run(job, name, users=user or [], file=file)
+        return receipt.model_dump(mode="json"), step.describe(receipt)
+
+    execute(body, workspace=workspace, as_json=as_json)

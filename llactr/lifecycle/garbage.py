@@ -10,9 +10,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from llactr.atomic import flush, left_over
-from llactr.lifecycle.graph import FIELD_VECTORS, VALUE_VECTORS, Artifact, Node, size_bytes, workspace_graph
+from llactr.lifecycle.graph import FIELD_VECTORS, STATES, VALUE_VECTORS, Artifact, Node, size_bytes, workspace_graph
 from llactr.lifecycle.roots import KEEP, roots
 from llactr.lifecycle.running import gate
+from llactr.store.ingested import dataset_spec
+from llactr.store.names import PhysicalNames
 from llactr.store.tables import FIELD_SEMANTICS, VALUE_SEMANTICS
 from llactr.workspace import Workspace
 
@@ -111,6 +113,12 @@ def collect(workspace: Workspace, *, keep: int = KEEP) -> tuple[Plan, dict[str, 
 
     there = workspace_graph(workspace).nodes
     alive = {view: {one.name for one in there if one.kind == kind} for kind, view in _VIEWS.items()}
+    for dataset in workspace.datasets():
+        states = {
+            one.name.rpartition("@")[2] for one in there if one.name.startswith(f"{dataset}@") and one.kind == STATES
+        }
+        names = PhysicalNames(dataset_spec(workspace, dataset))
+        alive |= {names.history_view(owner): states for owner in ("user", "item")}
     return plan, expire_versions(workspace, alive)
 
 

@@ -6,6 +6,7 @@ by hand is told what needs it. An artifact is a folder of a step, or the vectors
 ```
 bundle -> its training set                     evaluating and going on with the training
 bundle -> field vectors, value vectors         scoring: online, and offline, of the versions that it is pinned to
+bundle -> states of its history version        scoring, where its model reads history
 vectors of a version -> what encoded them -> adapter      encoding new values for the same version
 ```
 
@@ -23,20 +24,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llactr.manifest import read_manifest
+from llactr.store.history import known_versions
 from llactr.store.tables import FIELD_SEMANTICS, VALUE_SEMANTICS
 from llactr.workspace import Workspace
 
-__all__ = ["FIELD_VECTORS", "VALUE_VECTORS", "Artifact", "Graph", "Node", "size_bytes", "workspace_graph"]
+__all__ = ["FIELD_VECTORS", "STATES", "VALUE_VECTORS", "Artifact", "Graph", "Node", "size_bytes", "workspace_graph"]
 
-FIELD_VECTORS, VALUE_VECTORS = "field_vectors", "value_vectors"
+FIELD_VECTORS, VALUE_VECTORS, STATES = "field_vectors", "value_vectors", "states"
 _TABLES = {FIELD_VECTORS: FIELD_SEMANTICS, VALUE_VECTORS: VALUE_SEMANTICS}
 _FOLDERS = (
     "bundles", "training_sets", "adapters", "semantics", "value_semantics", "evaluations", "evaluation_runs",
     "evaluation_values", "searches",
 )  # fmt: skip
+_PINNED = (
+    (FIELD_VECTORS, "semantics_version"), (VALUE_VECTORS, "values_version"), (STATES, "history_version"),
+)  # fmt: skip
 _WITHOUT_MANIFEST = {"evaluation_runs"}
 _COULD_NEED = {
-    "bundles": ("training_sets", FIELD_VECTORS, VALUE_VECTORS), "semantics": ("adapters",),
+    "bundles": ("training_sets", FIELD_VECTORS, VALUE_VECTORS, STATES), "semantics": ("adapters",),
     "value_semantics": ("adapters",),
 }  # fmt: skip
 
@@ -126,12 +131,17 @@ def workspace_graph(workspace: Workspace) -> Graph:
             nodes[artifact] = Node(
                 artifact, dataset if dataset in datasets else "", tuple(files), _changed(files[0]), {}
             )
+    for dataset in datasets:
+        for version in known_versions(workspace, dataset):
+            files = _state_files(workspace, dataset, version)
+            artifact = Artifact(STATES, f"{dataset}@{version}")
+            nodes[artifact] = Node(artifact, dataset, tuple(files), max(_changed(path) for path in files))
     by_key: dict[tuple[str, str], set[Artifact]] = {}
     by_version: dict[tuple[str, str, str], set[Artifact]] = {}
     for artifact, node in nodes.items():
         by_key.setdefault((artifact.kind, str(node.facts.get("key"))), set()).add(artifact)
-        version = _part(node.facts, "result").get("version")
-        by_version.setdefault((artifact.kind, node.dataset, str(version)), set()).add(artifact)
+        made = _part(node.facts, "result").get("version")
+        by_version.setdefault((artifact.kind, node.dataset, str(made)), set()).add(artifact)
     return Graph(nodes, {one: frozenset(_needs(node, nodes, by_key, by_version)) for one, node in nodes.items()})
 
 
@@ -158,6 +168,7 @@ def _folder_node(workspace: Workspace, artifact: Artifact, folder: Path, dataset
         guess = _dataset(artifact.name, datasets)
         return Node(artifact, guess, paths, made, {}, "its bundle.json cannot be read")
     kept = {"semantics_version": version, "values_version": facts.get("values_version")}
+    kept |= {"history_version": facts.get("history_version")}
     kept |= {"inputs": _part(manifest or {}, "inputs"), "key": (manifest or {}).get("key")}
     damaged = "" if manifest else "its manifest.json cannot be read"
     return Node(artifact, dataset if dataset in datasets else "", paths, made, kept, damaged)
@@ -176,8 +187,8 @@ def _needs(
         found |= {one for one, other in nodes.items() if one.kind in could and node.dataset in ("", other.dataset)}
     if kind == "bundles":
         found |= by_key.get(("training_sets", str(inputs.get("training_set"))), set())
-        for vectors, version in ((FIELD_VECTORS, "semantics_version"), (VALUE_VECTORS, "values_version")):
-            found.add(Artifact(vectors, f"{node.dataset}@{node.facts.get(version)}"))
+        for pinned, fact in _PINNED:
+            found.add(Artifact(pinned, f"{node.dataset}@{node.facts.get(fact)}"))
     elif kind in _TABLES:
         made_by = "semantics" if kind == FIELD_VECTORS else "value_semantics"
         found |= by_version.get((made_by, node.dataset, node.artifact.name.rpartition("@")[2]), set())
@@ -194,6 +205,14 @@ def _versions(kind: str, table: Path) -> dict[Artifact, list[Path]]:
         if "@" in name:
             found.setdefault(Artifact(kind, name), []).append(path)
     return found
+
+
+def _state_files(workspace: Workspace, dataset: str, version: str) -> list[Path]:
+    """The files of states of a version, and its definition, which comes last: without it the version is not known."""
+    tables = [workspace.offline_table(dataset, f"{owner}_history") for owner in ("user", "item")]
+    return [path for table in tables for path in sorted(table.glob(f"{version}[@-]*.parquet"))] + [
+        tables[0].parent / "definitions" / version
+    ]
 
 
 def _dataset(name: str, datasets: list[str]) -> str:

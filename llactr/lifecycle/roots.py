@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llactr.ctr.find import champion_of
-from llactr.lifecycle.graph import FIELD_VECTORS, Artifact, Graph
+from llactr.lifecycle.graph import FIELD_VECTORS, STATES, Artifact, Graph
 from llactr.lifecycle.promotions import bundle_states
 from llactr.lifecycle.running import running_services
 from llactr.store.releases import releases
@@ -23,6 +23,7 @@ def roots(workspace: Workspace, graph: Graph, *, keep: int = KEEP) -> dict[Artif
     - the champion, candidates, pinned bundles, those of running services, and the newest `keep` retired ones;
     - what `current/` points to: the next step reads it;
     - field vectors that a release names: training rows refer to them;
+    - the newest states of history;
     - the newest `keep` evaluations, models of evaluations, and searches;
     - everything of a dataset that is not in the workspace (it cannot be told what needs it).
 
@@ -58,6 +59,8 @@ def roots(workspace: Workspace, graph: Graph, *, keep: int = KEEP) -> dict[Artif
             say(Artifact(folder.parent.name, folder.name), f"the latest of {step}")
         for release in releases(workspace, dataset):
             say(Artifact(FIELD_VECTORS, f"{dataset}@{release.version}"), "released: training rows refer to it")
+        for node in graph.of(STATES, dataset)[:1]:
+            say(node.artifact, "the newest states")  # a view over no file at all cannot be read
         for kind in _NEWEST:
             for node in graph.of(kind, dataset)[:keep]:
                 say(node.artifact, f"one of the {keep} newest of {kind}")

@@ -14,10 +14,11 @@ from llactr.transforms.spelling import scalar_text
 from llactr.transforms.split import SplitRanges, chronological_split
 from llactr.transforms.timestamps import utc_timestamps
 from llactr.transforms.transform import Transform
-from llactr.transforms.vocabulary import FieldVocabulary, fit_vocabulary, split_values
+from llactr.transforms.vocabulary import FORGOTTEN, FieldVocabulary, fit_vocabulary, split_values
 
 __all__ = [
     "FIRST",
+    "FORGOTTEN",
     "NULL",
     "OOV",
     "PAD",

@@ -20,10 +20,12 @@ from llactr.spec import CategoricalField, Field, MultiValuedField, NumericField,
 from llactr.transforms.layout import FIRST, NULL, OOV, PAD
 from llactr.transforms.raw import chunked, normalize
 
-__all__ = ["FieldVocabulary", "fit_vocabulary", "load_vocabulary", "split_values"]
+__all__ = ["FORGOTTEN", "FieldVocabulary", "fit_vocabulary", "load_vocabulary", "split_values"]
 
 Ids = NDArray[np.int32]
 _MICROS_PER_HOUR = 3_600_000_000
+FORGOTTEN = "\ufdd0forgotten "
+"""How the text begins that takes the place of a forgotten value; its first character is in no text."""
 # Not calendar's, whose names follow the process's locale: a vocabulary would be another one on another machine.
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = (

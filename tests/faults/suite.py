@@ -28,6 +28,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "apply": ("apply",),
     "materialize": ("materialize",),
     "train": ("train", "--config", "CONFIG", "--threads", "1"),
+    "forget": ("forget", "--user", "p3"),
 }
 """Name -> arguments; each goes on from where the one before ended."""
 

@@ -78,6 +78,7 @@ COMMANDS: dict[str, Callable[[Place], tuple[object, ...]]] = {
     "show": lambda _: ("show", "datasets/tiny"),
     "compare": lambda _: ("compare", "datasets/tiny", "datasets/tiny"),
     "rm": lambda _: ("rm", "datasets/tiny"),
+    "forget": lambda _: ("forget", "--user", "p3"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,18 @@ class MadeUp:
         name = f"{self.dataset}@{version}" + "@0" * values
         self._table(table, name, [])
 
+    def states(self, version: str) -> None:
+        """States of history of a version: files of both tables, and the definition."""
+        for owner in ("user", "item"):
+            folder = self.workspace.offline_table(self.dataset, f"{owner}_history")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{version}@00001-0a1b2c3d.parquet").write_bytes(b"x")
+        home = folder.parent / "definitions" / version
+        home.mkdir(parents=True)
+        for path in (home, *folder.parent.glob(f"*/{version}@*")):
+            os.utime(path, times=2 * (self._hours,))
+        self._hours += 1
+
     def released(self, version: str) -> None:
         number = len(list((self.workspace.semantics_table("semantics_release")).glob("*.parquet"))) + 1
         moment = START + timedelta(days=number)
@@ -54,14 +67,16 @@ class MadeUp:
         }
         self._table("semantics_release", f"{self.dataset}@{number:06d}", [row])
 
-    def bundle(self, name: str, *, training_set: str, version: str, values: str | None = None) -> Path:
+    def bundle(
+        self, name: str, *, training_set: str, version: str, values: str | None = None, history: str | None = None
+    ) -> Path:
         if not (self.workspace.root / "training_sets" / f"{self.dataset}-{training_set}").exists():
             self.artifact("training_sets", training_set)
         folder = self.workspace.root / "bundles" / name
         folder.mkdir(parents=True)
         facts = {
             "spec": {"name": self.dataset}, "semantics_version": version, "values_version": values,
-            "metrics": {"test": {"auc": 0.75, "logloss": 0.5, "rows": 10, "clicks": 3}},
+            "history_version": history, "metrics": {"test": {"auc": 0.75, "logloss": 0.5, "rows": 10, "clicks": 3}},
         }  # fmt: skip
         (folder / "bundle.json").write_text(json.dumps(facts))
         manifest = {"step": "train", "key": name, "inputs": {"training_set": training_set}, "created": self._moment()}

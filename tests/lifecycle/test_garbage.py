@@ -89,6 +89,23 @@ def test_some_retired_bundles_are_kept_to_go_back_to(at: MadeUp) -> None:
     assert kept(at, keep=1)["bundles/old"] == "one of the 1 newest retired bundles"
 
 
+def test_states_of_history_go_with_the_last_bundle_that_reads_them(at: MadeUp) -> None:
+    for number, version in enumerate(("h1", "h2", "h3")):
+        at.states(version)
+        at.bundle(f"m{number}", training_set="t", version="v", history=version)
+        promote(at.workspace, "shop", at.workspace.artifact("bundles", f"m{number}"))
+    rollback(at.workspace, "shop")
+    assert removed(at) == {
+        "bundles/m0": "retired, and not one of the 0 newest", "bundles/m2": "retired, and not one of the 0 newest",
+        "states/shop@h1": "only needed by bundles/m0, which is removed too",
+    }  # fmt: skip
+    assert kept(at)["states/shop@h2"] == "needed by bundles/m1 (the champion)"
+    assert kept(at)["states/shop@h3"] == "the newest states"
+    remove_artifacts(at.workspace, keep=0)
+    left = {path.name for path in (at.workspace.root / "states" / "shop" / "user_history").iterdir()}
+    assert left == {"h2@00001-0a1b2c3d.parquet", "h3@00001-0a1b2c3d.parquet"}
+
+
 @pytest.mark.parametrize("reason", ["pinned", "served", "current", "released"])
 def test_what_else_keeps(at: MadeUp, reason: str) -> None:
     two_champions(at)

@@ -8,37 +8,42 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureStore
 
-from llactr.columns import DATASET, SEMANTICS_VERSION
+from llactr.columns import DATASET, FIELD, HISTORY_VERSION, SEMANTICS_VERSION, VALUE
 from llactr.errors import StoreError
+from llactr.spec import DatasetSpec, Field
 from llactr.store.feast.failures import store_failures
 from llactr.store.feast.forget import forget_rows
-from llactr.store.feast.online_state import registered_views
+from llactr.store.feast.online_state import lost_keys, registered_views
 from llactr.store.feast.open import open_store
 from llactr.store.feast.sqlite import WorkspaceSqliteOnlineStore
 from llactr.store.keysets import KeySet
-from llactr.store.marks import Mark, Marks
+from llactr.store.marks import Mark, Marks, new_run
+from llactr.store.names import PhysicalNames
+from llactr.store.tables import VALUE_SEMANTICS
 from llactr.workspace import Workspace
 
-__all__ = ["compact", "expire_versions"]
+__all__ = ["compact", "expire_users", "expire_versions"]
 
 _LOG = logging.getLogger(__name__)
 _COMPACT_S = 15.0
+_PIECE = 5_000
 
 
 def expire_versions(
     workspace: Workspace, alive: Mapping[str, Collection[str]], *, config: Path | None = None
 ) -> dict[str, int]:
-    """Takes the rows of versions that are not alive out of views of vectors; the others stay as they are.
+    """Takes the rows of versions that are not alive out of views of vectors and states; the others stay as they are.
 
     Killed anywhere, a second call ends the same: the marks list the keys until the rows are gone.
 
     Args:
         workspace: where.
-        alive: view -> `DATASET@VERSION`, all that stay.
+        alive: view of vectors -> `DATASET@VERSION`, view of states -> `VERSION`: all that stay.
         config: see `open_store`.
 
     Returns:
@@ -58,6 +63,84 @@ def expire_versions(
         if removed and not compact(store):
             _LOG.info("the online store's log could not be emptied: somebody reads an old state of it")
     return removed
+
+
+def expire_users(
+    workspace: Workspace, spec: DatasetSpec, keys: Collection[str], *, config: Path | None = None
+) -> dict[str, int]:
+    """Takes users' rows out of all views that are keyed by the user, and their values' vectors; and out of the marks.
+
+    The marks go first: a user whose row is still there is scored by it, one whose row is gone is a new one, and at no
+    moment a request is refused. Another run is marked, so that services let go of what they have cached. Killed
+    anywhere, a second call removes what is left.
+
+    Args:
+        workspace: where.
+        spec: with an entity `user`.
+        keys: of users.
+        config: see `open_store`.
+
+    Returns:
+        view -> rows that were there; views of none are left out.
+
+    Raises:
+        StoreError: the online store does not answer, is being filled, or keeps an old state in its file because
+            somebody reads it.
+    """
+    known = registered_views(workspace, config=config)
+    if not known:
+        return {}
+    store = open_store(workspace, config=config)
+    names = PhysicalNames(spec)
+    texts = [field.name for field in spec.text_fields if field.owner == "user" and _reads_key(spec, field)]
+    removed = {}
+    with store_failures("removing users from the online store", then="run 'llactr forget' again"):
+        marks = Marks(store.config, store.provider.online_store)
+        marks.prepare()
+        for view in (names.view("user"), names.history_view("user")):
+            if view in known:
+                removed[view] = _forget(store, marks, view, {names.join_key("user"): keys})
+        if texts and VALUE_SEMANTICS in known:
+            wanted = {DATASET: [spec.name], FIELD: texts, VALUE: keys}
+            removed[VALUE_SEMANTICS] = _forget(store, marks, VALUE_SEMANTICS, wanted)
+        if not compact(store):
+            raise StoreError(
+                "the rows are removed, but somebody reads an old state of the online store, whose file therefore still "
+                "holds them: end that reader, and run 'llactr forget' again"
+            )
+    return {view: count for view, count in removed.items() if count}
+
+
+def _reads_key(spec: DatasetSpec, field: Field) -> bool:
+    return bool(field.column == spec.entities["user"].join_key)
+
+
+def _forget(store: FeatureStore, marks: Marks, view: str, wanted: Mapping[str, Collection[str]]) -> int:
+    """Removes the rows whose keys hold the texts: those that the marks list, and those of keys as they are given."""
+    mark = marks.read([view])[view]
+    if mark is not None and mark.writing:
+        raise StoreError(f"{view!r} is being filled, or its filling was killed: run 'llactr materialize' first")
+    listed = marks.keys(view, mark)
+    gone = KeySet.of(pa.table({}))
+    if listed is not None and len(listed):
+        found = pa.array([True] * len(listed))
+        for name, texts in wanted.items():
+            found = pc.and_(found, pc.is_in(listed.columns[name], pa.array(sorted(texts), pa.string())))
+        mask = np.asarray(found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found)
+        gone = KeySet(listed.columns.filter(pa.array(mask)), listed.prints[mask])
+        if len(gone):
+            run = new_run()
+            marks.begin([view], run)
+            marks.complete(view, run, listed.minus(gone))
+    registered = store.get_feature_view(view)
+    columns = [column.name for column in registered.entity_columns]
+    if sorted(columns) == sorted(wanted):
+        given = KeySet.of(pa.table({name: [*texts] for name, texts in wanted.items()})) if len(wanted) == 1 else gone
+        gone = gone.union(given)
+    pieces = [gone.slice(start, _PIECE) for start in range(0, len(gone), _PIECE)]
+    there = sum(len(piece) - lost_keys(store, view, piece) for piece in pieces)
+    forget_rows(store, registered, gone)
+    return there
 
 
 def compact(store: FeatureStore) -> bool:
@@ -81,7 +164,8 @@ def _expire(store: FeatureStore, marks: Marks, view: str, alive: set[str]) -> in
     keys = marks.keys(view, mark)
     if mark is None or keys is None or not mark.run:
         return 0  # never filled, or by an engine that does not tell which keys it wrote
-    names = pc.binary_join_element_wise(keys.columns[DATASET], keys.columns[SEMANTICS_VERSION], "@")
+    versions = [name for name in (DATASET, SEMANTICS_VERSION, HISTORY_VERSION) if name in keys.columns.column_names]
+    names = pc.binary_join_element_wise(*(keys.columns[name] for name in versions), "@")
     stays = pc.is_in(names, pa.array(sorted(alive), pa.string())).combine_chunks()
     gone = KeySet(keys.columns.filter(pc.invert(stays)), keys.prints[~stays.to_numpy(zero_copy_only=False)])
     if not len(gone):

@@ -1,0 +1,1 @@
+"""Being forgotten: users leave tables, stores, logs, caches, models; a receipt says what was removed where."""
