@@ -20,6 +20,10 @@ from llactr.errors import DataError
 __all__ = ["HistoryInput", "with_history"]
 
 _BOUND = 5.0
+_PACE = 10.0
+"""First-order weights are this many times the numbers that are kept of them. Adam moves a number by its learning rate a
+step: in the few hundred steps of a training a weight near 1, which a person's level wants, would not be reached.
+"""
 _SMALLEST_STD = 1e-6
 
 
@@ -35,7 +39,8 @@ class HistoryInput(nn.Module):
 
     A number is standardised by mean and deviation of training rows and kept within 5 deviations; a missing one is 0,
     and has a vector and a weight of its own. An embedded field's embedding is its vector times its number. Every field
-    has a first-order weight; with `hidden_units` a perceptron over all numbers is added to the logit besides.
+    has a first-order weight, `_PACE` times what is kept of it; with `hidden_units` a perceptron over all numbers is
+    added to the logit besides.
     """
 
     def __init__(self, config: HistoryInputConfig, *, dim: int, init_std: float) -> None:
@@ -92,5 +97,5 @@ class HistoryInput(nn.Module):
 
     def logit(self, numbers: Tensor) -> Tensor:
         """(B,) what numbers (B, 2, H) add to the logit by themselves."""
-        first = (numbers * self.weights).sum((1, 2))
+        first = _PACE * (numbers * self.weights).sum((1, 2))
         return first if self.mlp is None else first + self.mlp(numbers.flatten(1)).squeeze(1)

@@ -22,6 +22,9 @@ from llactr.spec.history import HistoryField, HistorySpec, TasteField, WindowFie
 
 __all__ = ["HISTORY_ARMS", "HistoryArm", "history_input", "parted"]
 
+_OWN = frozenset({"level", "recent"})
+"""Measures of taste that say something of the person, whatever the candidate."""
+
 Taste = Literal["all", "text", "categories", "item-item"]
 
 
@@ -65,9 +68,7 @@ class HistoryArm:
             elif field.vectors == "item_item":
                 if self.taste in {"all", "item-item"}:
                     fields[field.name] = field
-            elif (field.measure == "level" and self.past == "history") or (
-                field.measure != "level" and self.reads_vectors
-            ):
+            elif self.past == "history" if field.measure in _OWN else self.reads_vectors:
                 fields[field.name] = self._by_own_vectors(field)
         kept: list[HistoryField] = []
         for one in fields.values():
@@ -115,6 +116,6 @@ def history_input(spec: HistorySpec) -> HistoryInputConfig:
     own = tuple(
         field.name
         for field in spec.fields
-        if (field.owner == "user" if isinstance(field, WindowField) else field.measure == "level")
+        if (field.owner == "user" if isinstance(field, WindowField) else field.measure in _OWN)
     )
     return HistoryInputConfig(names=spec.field_names, additive=own)

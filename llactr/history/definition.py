@@ -82,7 +82,7 @@ class HistoryDefinition:
     def only(self, names: Collection[str]) -> HistoryDefinition:
         """The definition of some of the fields, in their order here: their numbers are the same, its states smaller."""
         fields = tuple(one for one in self.spec.fields if one.name in names)
-        sources: set[str] = {one.vectors for one in fields if isinstance(one, TasteField)}
+        sources: set[str] = {one.vectors for one in fields if isinstance(one, TasteField) and one.measure != "recent"}
         counted = {one.category for one in fields if isinstance(one, WindowField)}
         vectors = {source: one for source, one in self.vectors.items() if source in sources}
         neighbours = self.neighbours if "item_item" in sources else Neighbours.empty()
@@ -92,7 +92,7 @@ class HistoryDefinition:
 
     @property
     def _sources(self) -> set[str]:
-        named: set[str] = {f.vectors for f in self.spec.fields if isinstance(f, TasteField)}
+        named: set[str] = {f.vectors for f in self.spec.fields if isinstance(f, TasteField) and f.measure != "recent"}
         return named - {"item_item"}
 
     @cached_property

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llactr.history.compiled.pairing import neighbour_sums
-from llactr.history.compiled.reading import cosines, likeness, pair_windows, regression, window_sums
+from llactr.history.compiled.reading import cosines, likeness, pair_windows, recent, regression, window_sums
 from llactr.history.definition import HistoryDefinition
 from llactr.history.index import ItemIndex
 from llactr.history.layout import PairWindow, StateLayout, window_of
@@ -81,6 +81,8 @@ def user_features(
                 found[field.name] = _window(definition, definition.user, users, field, rows.now)
             elif field.owner == "pair":
                 found[field.name] = rows.pair(field)
+        elif field.measure == "recent":
+            found[field.name] = rows.recent()
         elif field.measure in {"level", "regression", "uncertainty"}:
             found[field.name] = rows.regression(field)
         elif field.vectors != "item_item":
@@ -149,6 +151,12 @@ class _UserRows:
             value = np.log1p((count if field.measure == "count" else clicks) / np.maximum(values, 1))
         return np.where((values > 0) & (self.users.count > 0), value, np.nan).astype(np.float32)
 
+    def recent(self) -> NDArray[np.float32]:
+        """Mean residual of the last events."""
+        value = np.empty(len(self.users))
+        recent(self.users.bytes, self.plan, value)
+        return np.where(self.users.count > 0, value, np.nan).astype(np.float32) * np.ones(len(self.now), np.float32)
+
     def regression(self, field: TasteField) -> NDArray[np.float32]:
         """What the regression says; NaN for a user without events, and for an item without a vector."""
         if field.measure == "level":
@@ -163,7 +171,8 @@ class _UserRows:
         """What the last events say of a candidate like them; NaN where no likeness is known.
 
         `similarity` is the mean of residuals by weights of exp(6 (cosine - 1)), one half at .88 and 1/20 at .5;
-        `nearest` that of five. Each holds a residual of 0 of weight 1, which draws to 0 what rests on little.
+        `nearest` that of five. Each holds a residual of 0 of weight 1, which draws to 0 what rests on little. Residuals
+        are taken beside their mean (`recent`): how far a person goes above others says nothing of one candidate.
         """
         if field.vectors not in self._cosines:
             near = np.empty((len(self.now), self.layout.last), np.float32)
@@ -176,7 +185,7 @@ class _UserRows:
         return value.astype(np.float32)
 
     def neighbours(self) -> NDArray[np.float32]:
-        """Sum over the last events of weight x residual, divided by the root of how many there are."""
+        """Sum over the last events of weight x (residual - their mean), divided by the root of how many there are."""
         table, value = self.definition.neighbours, np.empty(len(self.now))
         index: ItemIndex = table.index
         neighbour_sums(

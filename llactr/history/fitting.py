@@ -132,4 +132,4 @@ def _adapted(spec: HistorySpec, sources: ItemSources) -> tuple[HistorySpec, tupl
 
 
 def _needs_both(field: HistoryField) -> bool:
-    return isinstance(field, TasteField) and field.vectors == "both" and field.measure != "level"
+    return isinstance(field, TasteField) and field.vectors == "both" and field.measure not in {"level", "recent"}

@@ -15,7 +15,9 @@ from pydantic import Field as Setting
 __all__ = ["HistoryField", "HistorySpec", "TasteField", "VectorSource", "WindowField"]
 
 VectorSource = Literal["categories", "text", "both", "item_item"]
-TasteMeasure = Literal["level", "regression", "uncertainty", "similarity", "nearest", "liked_near", "disliked_near"]
+TasteMeasure = Literal[
+    "level", "recent", "regression", "uncertainty", "similarity", "nearest", "liked_near", "disliked_near"
+]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -90,7 +92,9 @@ class TasteField(_HistoryFieldBase):
 
     - `regression`: of the person's Bayesian linear regression, what the candidate's vector adds; `uncertainty`: the
       standard deviation of that; `level`: what the person adds for any candidate;
-    - `similarity`: residuals of the last events, weighted by likeness; `nearest`: those of the five most alike;
+    - `recent`: the mean residual of the last events, whatever the candidate (no vectors are read);
+    - `similarity`: residuals of the last events beside that mean, weighted by likeness; `nearest`: those of the five
+      most alike;
     - `liked_near`, `disliked_near`: log(1 + n) of clicks, and of others, among the last events whose cosine with the
       candidate is at least `above` and below `below`.
     """
@@ -127,6 +131,7 @@ def _default_fields() -> tuple[WindowField | TasteField, ...]:
         window("item", "count", "how many people were shown the item before"),
         window("item", "rate", "how often people clicked the item before"),
         taste("level", "how much more than others the person clicked before, item by item"),
+        taste("recent", "how much more than others the person clicked of late"),
         taste("regression", "how well the item fits what the person clicked and left before"),
         taste("similarity", "what the person did with items like this one"),
         taste("nearest", "what the person did with the items most like this one"),

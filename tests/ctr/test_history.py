@@ -73,7 +73,7 @@ def test_fm_adds_scaled_vectors_to_its_pairs() -> None:
         for at, number in enumerate(numbers):
             gone = np.isnan(number)
             scaled = 0.0 if gone else float(np.clip(number, -5, 5))
-            expected += weights[1, at] if gone else weights[0, at] * scaled
+            expected += 10 * (weights[1, at] if gone else weights[0, at] * scaled)
             if at:  # the first is additive
                 fields.append(vectors[1, at - 1] if gone else vectors[0, at - 1] * scaled)
         expected += sum(a @ b for n, a in enumerate(fields) for b in fields[:n])

@@ -16,10 +16,11 @@ WINDOWS = ("user_count", "user_rate", "item_count", "item_rate")
         ("items", ("item_count", "item_rate")),
         ("items taste", ("item_count", "item_rate", "taste_regression", "taste_similarity", "taste_nearest",
                          "taste_item_item")),
-        ("history", (*WINDOWS, "taste_level")),
+        ("history", (*WINDOWS, "taste_level", "taste_recent")),
         ("history taste", DEFAULTS.field_names),
-        ("history taste item-item", (*WINDOWS, "taste_level", "taste_item_item")),
-        ("history taste text", (*WINDOWS, "taste_level", "taste_regression", "taste_similarity", "taste_nearest")),
+        ("history taste item-item", (*WINDOWS, "taste_level", "taste_recent", "taste_item_item")),
+        ("history taste text", (*WINDOWS, "taste_level", "taste_recent", "taste_regression", "taste_similarity",
+                                  "taste_nearest")),
     ],
 )  # fmt: skip
 def test_the_fields_of_an_arm(name: str, fields: tuple[str, ...]) -> None:
@@ -64,4 +65,4 @@ def test_an_arm_is_called_what_it_is_looked_up_by() -> None:
 def test_what_is_the_users_own_reorders_nothing() -> None:
     config = history_input(DEFAULTS)
     assert config.names == DEFAULTS.field_names
-    assert config.additive == ("user_count", "user_rate", "taste_level")
+    assert config.additive == ("user_count", "user_rate", "taste_level", "taste_recent")

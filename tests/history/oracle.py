@@ -93,6 +93,10 @@ class Oracle:
         mean, covariance, count = self.posterior(user, now)
         if measure == "level":
             return mean[-1] if count else math.nan
+        last = self.before(now, user=user)[-self.last :]
+        own = sum(self.residual(event) for event in last) / (len(last) + 1)
+        if measure == "recent":
+            return own if count else math.nan
         z = self.vectors.get(item)
         if not count or z is None:
             return math.nan
@@ -107,7 +111,7 @@ class Oracle:
             if other is not None:
                 other = np.array(other)
                 cosine = float(z @ other / math.sqrt((z @ z) * (other @ other)))
-                near.append((cosine, self.residual(event), event.outcome))
+                near.append((cosine, self.residual(event) - own, event.outcome))
         if not near:
             return math.nan
         if measure == "similarity":
@@ -122,6 +126,7 @@ class Oracle:
     def neighbours(self, user, item, now, *, table_time, shrink=20.0):
         """Weights from pairs of events known before `table_time`, against the user's last events."""
         past = self.before(now, user=user)[-self.last :]
+        own = sum(self.residual(event) for event in past) / (len(past) + 1)
         total, some = 0.0, False
         for event in past:
             product, pairs = 0.0, 0
@@ -134,5 +139,5 @@ class Oracle:
                         pairs += 1
             weight = product / (pairs + shrink)
             some = some or weight != 0
-            total += weight * self.residual(event)
+            total += weight * (self.residual(event) - own)
         return total / math.sqrt(len(past) + 1) if some else math.nan

@@ -93,7 +93,8 @@ def test_both_takes_what_there_is_and_says_so(given: ItemSources, note: tuple[st
 def test_without_any_vectors_the_level_and_the_item_item_table_are_left() -> None:
     found = fitted(HistorySpec(), sources(text=False, categories=False))
     assert found.definition.spec.field_names == (
-        "user_count", "user_rate", "item_count", "item_rate", "taste_level", "taste_item_item",
+        "user_count", "user_rate", "item_count", "item_rate", "taste_level", "taste_recent",
+        "taste_item_item",
     )  # fmt: skip
     assert found.notes == (
         "items have neither categories nor encoded texts: history has no taste but the item-item one",

@@ -14,6 +14,7 @@ from llactr.spec.history import HistorySpec, TasteField, WindowField
 from tests.history.oracle import Oracle, Seen
 
 SECOND = 1_000_000
+MEASURES = ("level", "recent", "regression", "uncertainty", "similarity", "nearest", "liked_near", "disliked_near")
 FIELDS = (
     WindowField(name="user_count", description="seen", kind="window", owner="user", measure="count"),
     WindowField(name="user_rate", description="rate", kind="window", owner="user", measure="rate"),
@@ -23,7 +24,7 @@ FIELDS = (
     WindowField(name="item_count_last", description="last", kind="window", owner="item", measure="count", last=40),
     *(
         TasteField(name=f"taste_{measure}", description=measure, kind="taste", vectors="text", measure=measure, above=0)
-        for measure in ("level", "regression", "uncertainty", "similarity", "nearest", "liked_near", "disliked_near")
+        for measure in MEASURES
     ),
     *(
         WindowField(
@@ -93,10 +94,7 @@ def expected_row(oracle: Oracle, row: Seen, table_time: int) -> list[float]:
         oracle.window(its, row.time, measure="rate"),
         oracle.window(its, row.time, measure="count", last=40 * SECOND),
     ]
-    values += [
-        oracle.taste(row.user, row.item, row.time, measure=measure)
-        for measure in ("level", "regression", "uncertainty", "similarity", "nearest", "liked_near", "disliked_near")
-    ]
+    values += [oracle.taste(row.user, row.item, row.time, measure=measure) for measure in MEASURES]
     values += [
         oracle.pair(mine, row.item, row.time, measure="count"),
         oracle.pair(mine, row.item, row.time, measure="rate"),

@@ -36,8 +36,8 @@ def test_an_empty_section_means_the_defaults(tmp_path: Path) -> None:
     assert spec.history == HistorySpec()
     assert spec.history is not None
     assert spec.history.field_names == (
-        "user_count", "user_rate", "item_count", "item_rate", "taste_level", "taste_regression", "taste_similarity",
-        "taste_nearest", "taste_item_item",
+        "user_count", "user_rate", "item_count", "item_rate", "taste_level", "taste_recent",
+        "taste_regression", "taste_similarity", "taste_nearest", "taste_item_item",
     )  # fmt: skip
     path = tmp_path / "again.yaml"
     path.write_text(dump_spec(spec))

@@ -24,7 +24,7 @@ def neighbour_sums(
     weights: Floats,
     out: Doubles,
 ) -> None:
-    """Sum over the last events of weight x residual, by the root of how many there are (R,); NaN without a weight.
+    """Sum over the last events of weight x (residual - their mean), by the root of their number; NaN without a weight.
 
     Args:
         records: (K, B).
@@ -42,7 +42,10 @@ def neighbour_sums(
         record = records[state]
         listed = min(record[:8].view(np.int64)[0], last)
         residuals = record[plan.at[RESIDUALS] : plan.at[RESIDUALS] + 4 * last].view(np.float32)
-        total, some = 0.0, False
+        total, own, some = 0.0, 0.0, False
+        for at in range(listed):
+            own += residuals[at]
+        own = own / (listed + 1.0)
         if here[row] < len(starts) - 1:
             for at in range(listed):
                 place, end = past[state, at], starts[here[row] + 1]
@@ -55,7 +58,7 @@ def neighbour_sums(
                         high = middle
                 if low < end and columns[low] == place and weights[low] != 0:
                     some = True
-                    total += np.float64(weights[low]) * residuals[at]
+                    total += np.float64(weights[low]) * (residuals[at] - own)
         out[row] = total / np.sqrt(listed + 1.0) if some else np.nan
 
 
@@ -125,7 +128,10 @@ def past_weights(
 ) -> None:
     """What `neighbour_sums` gives, (R,), with weights straight from sums and the past as a span of events."""
     for row in range(len(here)):
-        total, some = 0.0, False
+        total, own, some = 0.0, 0.0, False
+        for past in range(low[row], high[row]):
+            own += residuals[past]
+        own = own / (high[row] - low[row] + 1.0)
         if here[row] < size:
             for past in range(low[row], high[row]):
                 there = places[past]
@@ -136,5 +142,5 @@ def past_weights(
                     weight = np.float32(sums[at, 0] / (sums[at, 1] + shrink))
                     if weight != 0:
                         some = True
-                        total += np.float64(weight) * residuals[past]
+                        total += np.float64(weight) * (residuals[past] - own)
         out[row] = total / np.sqrt(high[row] - low[row] + 1.0) if some else np.nan

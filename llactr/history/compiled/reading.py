@@ -23,7 +23,25 @@ from llactr.history.compiled.plan import (
     compiled,
 )
 
-__all__ = ["cosines", "likeness", "pair_windows", "regression", "window_sums"]
+__all__ = ["cosines", "likeness", "pair_windows", "recent", "regression", "window_sums"]
+
+
+@compiled
+def _own_mean(record: Bytes, plan: Plan) -> float:
+    """Mean residual of the last events and one of 0, which draws to 0 what rests on little."""
+    last, count = plan.at[LAST], record[:8].view(np.int64)[0]
+    residuals = record[plan.at[RESIDUALS] : plan.at[RESIDUALS] + 4 * last].view(np.float32)
+    listed, total = min(count, last), 0.0
+    for at in range(listed):
+        total += residuals[at]
+    return total / (listed + 1.0)
+
+
+@compiled
+def recent(records: Bytes, plan: Plan, out: Doubles) -> None:
+    """How the last events of states (K,) went: `_own_mean`."""
+    for row in range(len(records)):
+        out[row] = _own_mean(records[row], plan)
 
 
 @compiled
@@ -143,7 +161,7 @@ def cosines(
 
 @compiled
 def likeness(records: Bytes, plan: Plan, near: Floats, measure: int, above: float, below: float, out: Doubles) -> None:
-    """What the last events say of candidates like them (R,); NaN where no cosine is known.
+    """What the last events say of candidates like them (R,), beside their mean; NaN where no cosine is known.
 
     Args:
         records: (K, B).
@@ -156,19 +174,20 @@ def likeness(records: Bytes, plan: Plan, near: Floats, measure: int, above: floa
     """
     last = plan.at[LAST]
     best = np.empty(5, np.float32)
-    best_residual = np.empty(5, np.float32)
+    best_residual = np.empty(5)
     for row in range(len(near)):
         record = records[row if len(records) > 1 else 0]
         count = record[:8].view(np.int64)[0]
         residuals = record[plan.at[RESIDUALS] : plan.at[RESIDUALS] + 4 * last].view(np.float32)
         total = weights = 0.0
         found = kept = 0
+        own = _own_mean(record, plan)
         for back in range(min(count, last)):
             cosine = near[row, back]
             if np.isnan(cosine):
                 continue
             found += 1
-            residual = residuals[(count - 1 - back) % last]
+            residual = residuals[(count - 1 - back) % last] - own
             if measure == 0:
                 weight = np.exp(6.0 * (np.float64(cosine) - 1.0))
                 total += weight * residual
@@ -181,7 +200,7 @@ def likeness(records: Bytes, plan: Plan, near: Floats, measure: int, above: floa
                         at -= 1
                     best[at], best_residual[at] = cosine, residual
                     kept = min(kept + 1, 5)
-            elif above <= cosine < below and (residual > 0) == (measure == 2):
+            elif above <= cosine < below and (residual + own > 0) == (measure == 2):
                 total += 1.0
         if found == 0:
             out[row] = np.nan
