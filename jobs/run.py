@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from llactr.ctr.training.config import has_values
+from llactr.errors import InputError
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.choice import Choice
 from llactr.jobs import (
@@ -22,9 +24,11 @@ from llactr.jobs import (
     tune_values,
 )
 from llactr.lifecycle.config import RunConfig
-from llactr.semantics.tuning.likes import can_tune
-from llactr.steps import Job, StepOutcome, StepResult
+from llactr.semantics.tuning.likes import item_text_field
+from llactr.spec import DatasetSpec, find_spec, load_spec
+from llactr.steps import Job, Step, StepOutcome, StepResult
 from llactr.store.ingested import dataset_spec
+from llactr.store.vectors.tuning import why_untuned
 
 __all__ = ["CHECKED_ROWS", "describe", "run"]
 
@@ -42,6 +46,7 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
         ConsistencyError: online and offline disagree.
     """
     started = time.perf_counter()
+    _refuse_what_cannot_work(load_spec(find_spec(spec)), config)
     ingested = ingest.run(job, spec, data_folder=data_folder)
     dataset = ingested.result.dataset
     outcomes: list[StepOutcome[StepResult]] = [ingested, *_semantics(job, dataset, config)]
@@ -83,9 +88,29 @@ def _semantics(job: Job, dataset: str, config: RunConfig) -> Iterator[StepOutcom
     yield encode.run(job, dataset, config.semantics, untuned=False, effective_from="start")
     spec = dataset_spec(job.workspace, dataset)
     if spec.text_fields:
-        if config.values.tune and can_tune(spec):
+        reason = why_untuned(job.workspace, spec, config.values) if config.values.tune else "it was not asked for"
+        if not reason:
             yield tune_values.run(job, dataset, config.values)
-        yield encode_values.run(job, dataset, config.values)
+        elif config.values.tune:
+            with job.terminal.step(Step.TUNE_VALUES) as advance:
+                advance(1, 1, f"left out, the encoder is used as published: {reason}")
+        yield encode_values.run(job, dataset, config.values, untuned=bool(reason))
+
+
+def _refuse_what_cannot_work(spec: DatasetSpec, config: RunConfig) -> None:
+    """Says in the first second what would fail after minutes.
+
+    Raises:
+        InputError: tuning is asked for where nobody likes items with texts; an arm needs texts, or a design items.
+    """
+    if config.values.tune and "tune" in config.values.model_fields_set:
+        item_text_field(spec)
+    arms = [str(arm) for arm in config.evaluate.arms if arm.has_values]
+    arms += [config.train.arm] if config.train.arm and has_values(config.train.arm) else []
+    if arms and not spec.text_fields:
+        raise InputError(f"arm {arms[0]!r} needs texts of values: no field of {spec.name!r} has a value_text")
+    if config.evaluate.design.kind == "items" and "item" not in spec.entities:
+        raise InputError(f"design 'items' holds out items, {spec.name!r} has none: choose chronological or rows30")
 
 
 def describe(summary: dict[str, Any]) -> str:

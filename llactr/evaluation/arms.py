@@ -2,8 +2,8 @@
 
 A rival (`lightgbm`) is an arm by its own name; it has no vectors, and no backbone of ours is in it.
 
-An arm's name is what it has and, for a placebo, a word more: `paper` is FRE and FIE, `values` the value vectors of the
-collaboratively tuned encoder, `values untuned` those of the encoder as published, `both` is `paper` and `values`; `both
+An arm's name is what it has and, for a placebo, a word more: `paper` is FRE and FIE, `values` the value vectors that
+were encoded (tuned or not), `values untuned` those of the encoder as published, `both` is `paper` and `values`; `both
 permuted` hands the same vectors to the wrong fields and values. JSON and YAML hold arms by their names.
 """
 
@@ -28,9 +28,9 @@ _PARTS: dict[str, dict[str, Any]] = {
     "fre": {"fre": True},
     "fie": {"fie": True},
     "paper": {"fre": True, "fie": True},
-    "values": {"values": "tuned"},
+    "values": {"values": "encoded"},
     "untuned": {"values": "untuned"},
-    "both": {"fre": True, "fie": True, "values": "tuned"},
+    "both": {"fre": True, "fie": True, "values": "encoded"},
 }
 """What the words of a name stand for; a later word overrides."""
 
@@ -42,7 +42,7 @@ class Arm:
     Attributes:
         fre: field vectors in the representation of features.
         fie: field vectors in the interaction of features.
-        values: value vectors of the tuned encoder, or of the encoder as published; None for none.
+        values: value vectors as they were encoded last, or of the encoder as published; None for none.
         placebo: takes the meaning out of what there is.
         rival: a model that is not ours, one of `llactr.evaluation.rivals`; it is given nothing else.
 
@@ -52,7 +52,7 @@ class Arm:
 
     fre: bool = False
     fie: bool = False
-    values: Literal["tuned", "untuned"] | None = None
+    values: Literal["encoded", "untuned"] | None = None
     placebo: Placebo | None = None
     rival: str | None = None
 
@@ -66,7 +66,7 @@ class Arm:
         if not self.placebo.acts_on(fields=self.has_fields, values=self.has_values):
             raise InputError(f"arm {str(self)!r} is {str(self.treatment)!r}: there is nothing that its placebo acts on")
         if self.placebo.reads_texts and self.values == "untuned":
-            other = replace(self, values="tuned")
+            other = replace(self, values="encoded")
             raise InputError(f"arm {str(self)!r} has no encoder that could be tuned or not: say {str(other)!r}")
 
     @classmethod
@@ -122,9 +122,9 @@ class Arm:
         return self.values is not None
 
     @property
-    def is_tuned(self) -> bool:
-        """Whether the value vectors come from the collaboratively tuned encoder."""
-        return self.values == "tuned" and not (self.placebo and self.placebo.reads_texts)
+    def as_encoded(self) -> bool:
+        """Whether the value vectors are those that were encoded last."""
+        return self.values == "encoded" and not (self.placebo and self.placebo.reads_texts)
 
     @property
     def treatment(self) -> Arm:
@@ -151,7 +151,7 @@ class Arm:
         if not self.is_treatment:
             return ()
         fit = [one for one in PLACEBOS.values() if one.acts_on(fields=self.has_fields, values=self.has_values)]
-        found = [replace(self, placebo=one, values="tuned" if one.reads_texts else self.values) for one in fit]
+        found = [replace(self, placebo=one, values="encoded" if one.reads_texts else self.values) for one in fit]
         return tuple(sorted(found, key=Arm.place))
 
     def place(self) -> tuple[int, ...]:

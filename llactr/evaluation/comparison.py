@@ -1,12 +1,13 @@
 """All arms of one backbone: their test metrics, the differences between them, and what those say.
 
-Every arm is compared with `plain`, a treatment also with each of its placebos and each rival (`arms`).
+Every arm is compared with `plain`, a treatment also with each of its placebos, untuned values and each rival (`arms`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict
 
@@ -170,6 +171,8 @@ def compare(
 
 def _pairs(arms: tuple[Arm, ...]) -> list[tuple[Arm, Arm]]:
     pairs = [(arm, PLAIN) for arm in arms if arm != PLAIN]
+    tuned = [(arm, replace(arm, values="untuned")) for arm in treatments(arms) if arm.values == "encoded"]
+    pairs += [(arm, untuned) for arm, untuned in tuned if untuned in arms]
     pairs += [(arm, rival) for arm in treatments(arms) for rival in arms if rival.role == "rival"]
     return pairs + [(arm, placebo) for arm in treatments(arms) for placebo in arm.placebos if placebo in arms]
 

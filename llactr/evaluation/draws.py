@@ -1,4 +1,8 @@
-"""What all arms of a draw share: its training set, and the vectors of all values, tuned and untuned."""
+"""What all arms of a draw share: its training set, and the vectors of all values.
+
+`values` means the same everywhere: the vectors that `llactr encode --values` made last, which a bundle has too. Where
+their encoder was tuned, a design that holds items or rows out tunes anew for each draw: it must not have seen them.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +26,14 @@ from llactr.semantics import (
     tune_colike,
     values_version,
 )
-from llactr.semantics.tuning.likes import item_text_field, likes
+from llactr.semantics.tuning.likes import item_text_field, likes, too_few_windows
 from llactr.semantics.tuning.run import TuningRun
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, Step, StepResult
-from llactr.store import read_field_vectors, training_rows
+from llactr.store import read_field_vectors, read_value_vectors, training_rows
 from llactr.store.ingested import dataset_hash
 from llactr.store.value_texts import read_texts
+from llactr.store.vectors.summaries import last_encoded_values
 
 __all__ = ["Draw", "Draws"]
 
@@ -54,7 +59,7 @@ class Draw:
 
     Attributes:
         training_set: of its training rows.
-        values: value vectors, by whether their encoder is tuned; those that the arms need.
+        values: value vectors, by whether they are those encoded last (else of the encoder as published).
         texts: the values' texts; empty where no arm has value vectors.
     """
 
@@ -86,6 +91,12 @@ class Draws:
         self.chronological = chronological
         self._last: tuple[int, Draw] | None = None
 
+    @cached_property
+    def values_version(self) -> str | None:
+        """The version of the values encoded last; None where none were, or where it does not matter."""
+        last = last_encoded_values(self.job.workspace, self.spec.name)
+        return last.result.version if last is not None else None
+
     def __getitem__(self, draw: int) -> Draw:
         """A draw by its number."""
         if self._last is None or self._last[0] != draw:
@@ -99,9 +110,22 @@ class Draws:
                 self.spec, self._rows, held_share=self.config.held_share, draw=draw
             )
             training_set = TrainingSet.build(self.spec, self._rows, self._fields, train_rows=train_rows)
-        wanted = sorted({arm.is_tuned for arm in self.config.arms if arm.has_values})
-        values = {tuned: self._vectors(training_set, draw, tuned=tuned) for tuned in wanted}
-        return Draw(training_set, values, self._texts if wanted else {})
+        arms = [arm for arm in self.config.arms if arm.has_values]
+        own = {arm.as_encoded for arm in arms if not (arm.placebo and arm.placebo.reads_texts)}
+        if not arms:
+            return Draw(training_set, {}, {})
+        values = {encoded: self._values(training_set, draw, encoded=encoded) for encoded in sorted(own or {True})}
+        some = next(iter(values.values()))  # words alone are counted: whose vectors they replace does not matter
+        return Draw(training_set, {encoded: values.get(encoded, some) for encoded in (True, False)}, self._texts)
+
+    def _values(self, training_set: TrainingSet, draw: int, *, encoded: bool) -> ValueVectors:
+        """Those encoded last, or those of the encoder as published; tuned anew where the draw must not see all rows."""
+        last = last_encoded_values(self.job.workspace, self.spec.name)
+        tuned = encoded and last is not None and last.result.adapter is not None
+        if last is not None and (tuned or last.result.adapter is None) and not (tuned and self.config.design.has_draws):
+            wanted = {field: list(some) for field, some in self._texts.items()}
+            return read_value_vectors(self.job.workspace, self.spec, last.result.version, wanted)
+        return self._vectors(training_set, draw, tuned=tuned)
 
     def _vectors(self, training_set: TrainingSet, draw: int, *, tuned: bool) -> ValueVectors:
         """The vectors of all values by the encoder as published, or tuned on the likes of the draw's training rows."""
@@ -132,7 +156,10 @@ class Draws:
             items = dict(self._texts[item_text_field(self.spec)])
             training = self._rows.take(pa.array(training_set.data.split.train))
             windows, words = likes(self.spec, training, items, window=self.semantics.colike.window)
-            facts = tune_colike(
+            if too_few_windows(windows, self.semantics.colike):
+                advance(0, 0, f"{name}: too few successive likes to tune on, the encoder as published is used")
+                windows = windows[:0]
+            facts = {} if not len(windows) else tune_colike(
                 encoder, words, windows, self.semantics.colike,
                 progress=lambda state: advance(state.step, state.steps, f"{name}: tuning, loss {state.loss or 0:.2f}"),
             ).to_json()  # fmt: skip

@@ -8,14 +8,17 @@ from typing import Any
 from llactr.ctr import TrainingSet
 from llactr.ctr.training.build import train_config
 from llactr.ctr.training.join import join
+from llactr.errors import InputError
 from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.draws import Draws
 from llactr.evaluation.rivals.search import check_rivals
 from llactr.evaluation.runs import EvaluationRuns
 from llactr.manifest import content_hash
 from llactr.semantics import ValueSemanticsConfig
+from llactr.spec import DatasetSpec
 from llactr.steps import Job
-from llactr.store.ingested import dataset_spec
+from llactr.store.ingested import dataset_spec, values_hash
+from llactr.store.vectors.summaries import current_values_version, last_encoded_values
 
 __all__ = ["Prepared", "prepared"]
 
@@ -48,12 +51,38 @@ def prepared(job: Job, dataset: str, config: EvaluateConfig, semantics: ValueSem
         NotReadyError: an earlier step has not been run.
     """
     spec = dataset_spec(job.workspace, dataset)
+    inputs = _refuse_missing_values(job, spec, config)
     resolved = _resolved(config, semantics)  # refuses bad settings before the join
     joined, training_set = join(job, dataset)
     shared = config.model_dump(mode="json", exclude=_NOT_SHARED)
     folder = job.workspace.artifact("evaluation_runs", f"{dataset}-{content_hash([shared, joined.key])[:12]}")
     runs = EvaluationRuns(Draws(job, spec, config, semantics, training_set), folder)
-    return Prepared(training_set, runs, resolved, {"training_set": joined.key})
+    return Prepared(training_set, runs, resolved, inputs | {"training_set": joined.key})
+
+
+def _refuse_missing_values(job: Job, spec: DatasetSpec, config: EvaluateConfig) -> dict[str, str]:
+    """The hash of the value vectors that arms read; what they lack is said before anything is trained.
+
+    Raises:
+        InputError: the spec gives no texts, or two arms would be one.
+        NotReadyError: `values` is asked for, and none were encoded.
+    """
+    arms = [arm for arm in config.arms if arm.has_values]
+    if not arms:
+        return {}
+    if not spec.text_fields:
+        raise InputError(f"arm {str(arms[0])!r} needs texts of values: no field of {spec.name!r} has a value_text")
+    last = last_encoded_values(job.workspace, spec.name)
+    if last is None:
+        if any(arm.as_encoded for arm in arms):
+            current_values_version(job.workspace, spec.name)  # says which command is missing
+        return {}
+    if last.result.adapter is None and {"encoded", "untuned"} <= {arm.values for arm in arms if not arm.placebo}:
+        raise InputError(
+            "the values were encoded untuned, so 'values' is 'values untuned': leave one of them out, or tune first "
+            "with 'llactr finetune --objective colike' and 'llactr encode --values'"
+        )
+    return {"values": values_hash(job.workspace, spec.name, last.result.version)}
 
 
 def _resolved(config: EvaluateConfig, semantics: ValueSemanticsConfig) -> dict[str, Any]:

@@ -53,10 +53,10 @@ def cells(config: EvaluateConfig) -> Iterator[Cell]:
                     yield Cell(draw, backbone, arm, seed)
 
 
-def run_file(cell: Cell, config: EvaluateConfig, semantics: ValueSemanticsConfig) -> str:
+def run_file(cell: Cell, config: EvaluateConfig, semantics: ValueSemanticsConfig, *, values: str | None = None) -> str:
     """The name of a run's file. The resolved settings are part of it: defaults may change between two calls.
 
-    A rival has one file for all backbones.
+    So is the version of the value vectors there are, `values`. A rival has one file for all backbones.
     """
     if cell.arm.rival is not None:
         key = content_hash([dict(settings) for settings in RIVALS[cell.arm.rival].search])[:8]
@@ -64,7 +64,7 @@ def run_file(cell: Cell, config: EvaluateConfig, semantics: ValueSemanticsConfig
     training = config.training.get(cell.backbone, {})
     settings = [train_config(cell.backbone, cell.seed, training).model_dump(mode="json")]
     if cell.arm.has_values:
-        settings.append(semantics.model_dump(mode="json"))
+        settings += [semantics.model_dump(mode="json"), {"values": values}]
     key = content_hash(settings)[:8]
     return f"{cell.draw}-{cell.backbone}-{cell.arm.file_name}-{cell.seed}-{key}.safetensors"
 
@@ -178,4 +178,4 @@ class EvaluationRuns:
         return f"{draw}{cell.backbone} {cell.arm}, seed {cell.seed}"
 
     def _path(self, cell: Cell) -> Path:
-        return self.folder / run_file(cell, self.config, self.draws.semantics)
+        return self.folder / run_file(cell, self.config, self.draws.semantics, values=self.draws.values_version)

@@ -27,7 +27,7 @@ def arm_values(arm: Arm, seed: int, draw: Draw) -> ValueVectors | None:
     """The value vectors of an arm, or the placebo's of that seed in their place; None for an arm without any."""
     if not arm.has_values:
         return None
-    vectors = draw.values[arm.is_tuned]
+    vectors = draw.values[arm.as_encoded]
     if arm.placebo is not None and arm.placebo.values is not None:
         return arm.placebo.values(vectors, seed, draw.texts)
     return vectors

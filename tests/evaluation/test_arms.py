@@ -50,7 +50,7 @@ def test_every_treatment_has_placebos_and_every_placebo_a_treatment():
 )
 def test_what_an_arm_is(arm, expected):
     found = Arm.parse(arm)
-    assert (str(found.treatment), found.role, found.has_fields, found.has_values, found.is_tuned) == expected
+    assert (str(found.treatment), found.role, found.has_fields, found.has_values, found.as_encoded) == expected
 
 
 def test_what_the_words_stand_for():
@@ -59,7 +59,7 @@ def test_what_the_words_stand_for():
     assert Arm.parse("fie permuted") == Arm(fie=True, placebo=permuted)
     assert Arm.parse("values untuned permuted") == Arm(values="untuned", placebo=permuted)
     assert Arm.parse("both untuned") == Arm(fre=True, fie=True, values="untuned")
-    assert Arm.parse("fre values") == Arm(fre=True, values="tuned")
+    assert Arm.parse("fre values") == Arm(fre=True, values="encoded")
     assert Arm.parse("values untuned permuted").file_name == "values_untuned_permuted"
 
 
@@ -67,7 +67,7 @@ def _all_arms() -> list[Arm]:
     found = []
     for fre in (False, True):
         for fie in (False, True):
-            for values in (None, "tuned", "untuned"):
+            for values in (None, "encoded", "untuned"):
                 plain = Arm(fre, fie, values)
                 found += [plain, *plain.placebos]
     return found
@@ -144,7 +144,7 @@ class Held(BaseModel):
 
 def test_models_hold_arms_by_their_names():
     held = Held.model_validate_json('{"arm": "both words", "others": {"a": "plain", "b": null}}')
-    assert held.arm == Arm(fre=True, fie=True, values="tuned", placebo=PLACEBOS["words"])
+    assert held.arm == Arm(fre=True, fie=True, values="encoded", placebo=PLACEBOS["words"])
     assert json.loads(held.model_dump_json()) == {"arm": "both words", "others": {"a": "plain", "b": None}}
     assert held.model_dump()["arm"] == "both words"
     assert Held(arm=held.arm).arm is held.arm

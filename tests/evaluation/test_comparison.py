@@ -225,3 +225,10 @@ def test_a_margin_of_ones_own():
 
 def test_to_be_ahead_of_a_placebo_by_less_than_matters_is_not_enough():
     assert judged(arms(SURE, [2.5, 2.7, 2.6])).verdict is Verdict.PLACEBO
+
+
+def test_tuned_values_are_compared_with_untuned_ones_too():
+    given = [*runs("plain", PLAIN), *runs("values untuned", [0.775] * 3), *runs("values", [0.78] * 3)]
+    gap = compare("FM", given).difference("values", "values untuned")
+    assert gap is not None
+    assert gap.mean == pytest.approx(0.005)

@@ -27,7 +27,7 @@ from llactr.ctr.training.config import TrainJobConfig
 from llactr.ctr.training.join import join
 from llactr.datasets import append_offline_tables
 from llactr.diagnostics.agreement import chosen_rows, offline_scores
-from llactr.errors import ConsistencyError, InputError, NotReadyError
+from llactr.errors import ConsistencyError, DataError, InputError, NotReadyError
 from llactr.evaluation.arms import PLAIN, Arm
 from llactr.evaluation.config import EvaluateConfig
 from llactr.jobs import check, diagnose, encode, encode_values, evaluate, ingest, materialize, train, tune_values
@@ -461,6 +461,68 @@ def test_a_rival_is_searched_once_for_all_backbones_and_told_beside_ours(valued:
     assert "rivals, test rows" in said
     assert said.count("\n  lightgbm ") == 3, "once a backbone, and once in the table of rivals"
     assert "lightgbm" in Path(diagnose.run(valued.job, "tiny", device="cpu").result.report).read_text(encoding="utf-8")
+
+
+def test_values_are_those_that_were_encoded(valued: Valued, monkeypatch) -> None:
+    """`evaluate` tuned an encoder of its own for what a bundle has otherwise."""
+    from llactr.evaluation.draws import Draws
+
+    def none(*_: object, **__: object) -> None:
+        raise AssertionError("nothing is encoded anew")
+
+    encode_values.run(valued.job, "tiny", UNTUNED)
+    monkeypatch.setattr(Draws, "_vectors", none)
+    arms = {"arms": ["plain", "values", "values words"], "seeds": 1, "bootstrap": 10}
+    config = EvaluateConfig.model_validate({"backbones": ["fm"], "training": {"fm": TRAINING}} | arms)
+    outcome = evaluate.run(valued.job, "tiny", config)
+    assert [str(one.arm) for one in outcome.result.comparisons[0].arms] == ["plain", "values", "values words"]
+    same = config.model_copy(update={"arms": (PLAIN, Arm.parse("values"), Arm.parse("values untuned"))})
+    with pytest.raises(InputError, match="the values were encoded untuned, so 'values' is 'values untuned': leave one"):
+        evaluate.run(valued.job, "tiny", same)
+
+
+def test_what_cannot_work_is_said_before_anything_is_done(tmp_path: Path, monkeypatch) -> None:
+    job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
+    spec = str(write_dataset(tmp_path))  # without texts
+    values = {"arms": ["plain", "values"]}
+    for given, message in (
+        ({"values": {"tune": True}}, "collaborative tuning of 'tiny' needs users, and a value_text"),
+        ({"train": {"arm": "values"}}, "arm 'values' needs texts of values: no field of 'tiny' has a value_text"),
+        ({"evaluate": values}, "arm 'values' needs texts of values: no field of 'tiny' has a value_text"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run_all.run(job, spec, RunConfig.model_validate(given))
+    assert not job.workspace.root.exists() or not job.workspace.datasets()
+    with_texts = write_dataset(tmp_path, fields=_spec_fields())
+    ingest.run(job, str(with_texts), data_folder=None)
+    encode.run(job, "tiny", SemanticsConfig(tune=False), untuned=True, effective_from="start")
+    materialize.apply(job)
+    from llactr.evaluation import prepared
+
+    monkeypatch.setattr(prepared, "join", lambda *_: pytest.fail("it comes to the join"))
+    with pytest.raises(NotReadyError, match="run 'llactr encode --values' first"):
+        evaluate.run(job, "tiny", EvaluateConfig.model_validate(values))
+
+
+def test_too_few_likes_leave_the_encoder_as_it_was_published(tmp_path: Path) -> None:
+    """A log with few likes a user ended `run` after minutes."""
+    spec = write_dataset(tmp_path, fields=_spec_fields())
+    job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
+    config = RunConfig.model_validate(
+        {
+            "semantics": {"tune": False},
+            "values": {"colike": {"steps": 2, "batch_size": 1000}},
+            "train": {"backbone": "fm", "arm": "values", "training": TRAINING | {"max_epochs": 1}},
+            "evaluate": {"seeds": 1, "arms": ["plain", "values"], "bootstrap": 10},
+        }
+    )
+    summary = run_all.run(job, str(spec), config)
+    made = {step["step"]: step["result"] for step in summary["steps"]}
+    assert "tune_values" not in made
+    assert made["encode_values"]["adapter"] is None
+    assert summary["served"] == "values"
+    with pytest.raises(DataError, match="windows of 4 successive likes, collaborative tuning needs at least 2000"):
+        tune_values.run(job, "tiny", config.values)
 
 
 def test_the_report_of_held_out_items(valued: Valued) -> None:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from llactr.columns import LABEL
 from llactr.errors import InputError
 from llactr.semantics.tuning.colike import colike_windows
+from llactr.semantics.tuning.config import ColikeConfig
 from llactr.spec import DatasetSpec
 
-__all__ = ["can_tune", "item_text_field", "likes"]
+__all__ = ["can_tune", "item_text_field", "likes", "too_few_windows"]
 
 
 def can_tune(spec: DatasetSpec) -> bool:
@@ -36,6 +37,16 @@ def item_text_field(spec: DatasetSpec) -> str:
 def _item_text_fields(spec: DatasetSpec) -> list[str]:
     item = spec.entities.get("item")
     return [field.name for field in spec.text_fields if item and field.column == item.join_key]
+
+
+def too_few_windows(windows: NDArray[np.int64], config: ColikeConfig) -> str:
+    """Why windows (W, S) of likes are too few to tune on; empty where they are enough: two batches of them."""
+    if len(windows) >= 2 * config.batch_size:
+        return ""
+    return (
+        f"the training rows hold {len(windows)} windows of {config.window + 1} successive likes, collaborative tuning "
+        f"needs at least {2 * config.batch_size}"
+    )
 
 
 def likes(

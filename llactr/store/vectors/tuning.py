@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from llactr.datasets import table_files
+from llactr.errors import DataError
 from llactr.semantics import (
     SemanticsConfig,
     TuningProgress,
@@ -17,7 +18,7 @@ from llactr.semantics import (
     load_encoder,
     tune_colike,
 )
-from llactr.semantics.tuning.likes import item_text_field, likes
+from llactr.semantics.tuning.likes import can_tune, item_text_field, likes, too_few_windows
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, Step, StepOutcome
 from llactr.store.ingested import dataset_hash, dataset_spec
@@ -28,7 +29,7 @@ from llactr.store.vectors.summaries import FinetuneSummary, TuneValuesSummary
 from llactr.transforms import chronological_split
 from llactr.workspace import Workspace
 
-__all__ = ["training_values", "tune_fields", "tune_values"]
+__all__ = ["training_values", "tune_fields", "tune_values", "why_untuned"]
 
 
 def tune_fields(job: Job, dataset: str, config: SemanticsConfig) -> StepOutcome[FinetuneSummary]:
@@ -63,6 +64,7 @@ def tune_values(job: Job, dataset: str, config: ValueSemanticsConfig) -> StepOut
 
     Raises:
         InputError: the spec has no users, or no texts of items.
+        DataError: there are too few successive likes; that is known before the encoder is loaded.
     """
     spec = dataset_spec(job.workspace, dataset)
     field = item_text_field(spec)
@@ -71,6 +73,8 @@ def tune_values(job: Job, dataset: str, config: ValueSemanticsConfig) -> StepOut
         advance(0, 0, "loading the encoder")
         texts = read_texts(job.workspace, spec)[field]
         windows, items = likes(spec, _training_events(job.workspace, spec), texts, window=config.colike.window)
+        if reason := too_few_windows(windows, config.colike):  # before the encoder is loaded
+            raise DataError(f"{reason}: use the objective 'fields', or encode with --untuned")
         encoder = load_encoder(config.encoder)
         result = tune_colike(encoder, items, windows, config.colike, progress=_shown(advance))
         encoder.save_adapter(draft / "adapter")
@@ -88,6 +92,15 @@ def tune_values(job: Job, dataset: str, config: ValueSemanticsConfig) -> StepOut
         result=TuneValuesSummary,
         work=work,
     )
+
+
+def why_untuned(workspace: Workspace, spec: DatasetSpec, config: ValueSemanticsConfig) -> str:
+    """Why the encoder of values cannot be tuned on likes; empty where it can."""
+    if not can_tune(spec):
+        return "there are no users who like items with texts"
+    texts = read_texts(workspace, spec)[item_text_field(spec)]
+    windows, _ = likes(spec, _training_events(workspace, spec), texts, window=config.colike.window)
+    return too_few_windows(windows, config.colike)
 
 
 def training_values(workspace: Workspace, spec: DatasetSpec) -> dict[str, tuple[str, ...]]:
