@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from llactr.profile import Drafted, Question, StartOptions, start_spec
+from llactr.profile import Checked, Drafted, Question, StartOptions, check_spec, start_spec
+from llactr.spec import find_spec
 from llactr.steps import Job
 
-__all__ = ["describe", "run"]
+__all__ = ["check", "describe", "describe_check", "run"]
 
 
 def run(
@@ -39,3 +41,24 @@ def describe(drafted: Drafted) -> str:
         f"next: read it, then 'llactr run {drafted.spec}'",
     ]
     return "\n".join(lines)
+
+
+def check(job: Job, spec: str, *, data_folder: Path | None = None) -> Checked:
+    """Lists all that is wrong with a spec and with its data, nothing of it ingested.
+
+    Raises:
+        SpecError: there is no such spec, or it is no YAML.
+    """
+    with job.terminal.step("check") as advance:
+        checked = check_spec(find_spec(spec), data_folder)
+        advance(1, 1, f"{len(checked.wrong)} wrong, {len(checked.doubts)} doubtful")
+    return checked
+
+
+def describe_check(checked: Checked) -> str:
+    """What is wrong, a line each; what is doubtful, likewise."""
+    lines = [f"wrong: {text}" for text in checked.wrong] + [f"doubt: {text}" for text in checked.doubts]
+    if checked.wrong:
+        return "\n".join([*lines, f"{checked.spec} cannot be ingested: {len(checked.wrong)} to mend"])
+    read = f"{checked.rows:,} rows would be ingested" if checked.rows is not None else "its data were not read"
+    return "\n".join([*lines, f"{checked.spec} is right by itself; {read}"])

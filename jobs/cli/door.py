@@ -14,7 +14,7 @@ from llactr.jobs.cli.command import ForceOption, JsonOption, WorkspaceOption, ex
 from llactr.steps import Job
 
 if TYPE_CHECKING:
-    from llactr.profile import Question
+    from llactr.profile import Checked, Question
 
 __all__ = ["init"]
 
@@ -53,14 +53,27 @@ def init(
         list[str] | None,
         typer.Option(help="A column to keep although something speaks against it; repeat for several."),
     ] = None,
+    check: Annotated[
+        str | None, typer.Option("--check", help="Instead: list all that is wrong with this spec and its data.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="With --check: the folder of the source files.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing, take what seems likeliest.")] = False,
     workspace: WorkspaceOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Draft a spec from tables, with a reason for every choice."""
+    """Draft a spec from tables, with a reason for every choice; or --check one."""
+
+    found: list[Checked] = []
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        if check is not None:
+            if tables:
+                raise InputError("--check reads a spec and no tables: give one of the two")
+            from llactr.jobs import init as step
+
+            found.append(step.check(job, check, data_folder=data))
+            return found[0].as_json(), step.describe_check(found[0])
         if not tables:
             raise InputError("name the tables to draft a spec from: Parquet, CSV, JSON or DuckDB files")
         from llactr.jobs import init as step
@@ -75,6 +88,8 @@ def init(
         return drafted.as_json(), step.describe(drafted)
 
     execute(body, workspace=workspace, as_json=as_json, force=force, writes=False)
+    if found and found[0].wrong:
+        raise typer.Exit(2)
 
 
 def _ask(question: Question) -> str:

@@ -19,7 +19,7 @@ from llactr.spec import DatasetSpec, EntityOwner, EntitySpec, Field, LabelRule, 
 from llactr.transforms import admit, admit_key, raw_column, raw_type, scalar_text, utc_timestamps
 from llactr.transforms.spelling import numbers
 
-__all__ = ["EventReader", "entity_fields", "event_schema", "read_entities"]
+__all__ = ["EventReader", "apply_label_rule", "entity_fields", "event_schema", "read_entities"]
 
 
 def event_schema(spec: DatasetSpec) -> pa.Schema:

@@ -27,6 +27,7 @@ from llactr.diagnostics.report_data import (
 )
 from llactr.manifest import MANIFEST
 from llactr.spec import DatasetSpec
+from llactr.spec.descriptions import poor_descriptions
 from llactr.steps import StepOutcome, StepResult, outcome_of
 from llactr.store import events_table
 from llactr.workspace import Workspace
@@ -128,7 +129,7 @@ def data_card(workspace: Workspace, spec: DatasetSpec, outcomes: Outcomes) -> Da
         dropped_rows=made.dropped,
         splits=_splits(workspace, spec, outcomes),
         fields=tuple(FieldCard(**one.model_dump(include=set(FieldCard.model_fields))) for one in made.fields),
-        warnings=made.warnings,
+        warnings=(*made.warnings, *poor_descriptions(spec)),
         **span,
     )
 

@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING
 from llactr.lazy import loader
 
 if TYPE_CHECKING:
+    from llactr.profile.checking.check import Checked, check_spec
     from llactr.profile.questions import Question
     from llactr.profile.start import Drafted, StartOptions, start_spec
 
-__all__ = ["Drafted", "Question", "StartOptions", "start_spec"]
+__all__ = ["Checked", "Drafted", "Question", "StartOptions", "check_spec", "start_spec"]
 
 __getattr__ = loader(
-    __name__, {"Drafted": "start", "Question": "questions", "StartOptions": "start", "start_spec": "start"}
-)  # fmt: skip
+    __name__,
+    {
+        "Checked": "checking.check",
+        "Drafted": "start",
+        "Question": "questions",
+        "StartOptions": "start",
+        "check_spec": "checking.check",
+        "start_spec": "start",
+    },
+)

@@ -1,0 +1,1 @@
+"""Reads a spec against its data and lists all that is wrong, with places."""
