@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from llactr.profile import Checked, Drafted, Question, StartOptions, check_spec, start_spec
+from llactr.profile import Checked, Drafted, Question, StartOptions, check_spec, descriptions_by_model, start_spec
 from llactr.spec import find_spec
 from llactr.steps import Job
 
@@ -13,16 +13,24 @@ __all__ = ["check", "describe", "describe_check", "run"]
 
 
 def run(
-    job: Job, tables: Sequence[str], options: StartOptions, *, ask: Callable[[Question], str] | None = None
+    job: Job,
+    tables: Sequence[str],
+    options: StartOptions,
+    *,
+    ask: Callable[[Question], str] | None = None,
+    model: str | None = None,
 ) -> Drafted:
     """Drafts the spec of some tables and writes it; `ask` answers what is unsure, without it the likeliest is taken.
+
+    `model` names a causal language model that drafts the descriptions.
 
     Raises:
         DataError: a table cannot be read, or holds nothing that can be predicted.
         InputError: an option names what is not there, or the spec is there already.
     """
     with job.terminal.step("init") as advance:
-        drafted = start_spec(tables, options, ask=ask)
+        describe = (lambda draft: descriptions_by_model(draft, model)) if model else None
+        drafted = start_spec(tables, options, ask=ask, describe=describe, model=model or "")
         advance(1, 1, f"{drafted.rows:,} rows, {len(drafted.kinds)} fields, {len(drafted.left_out)} columns left out")
     return drafted
 

@@ -10,7 +10,7 @@ import typer
 from llactr import __version__
 from llactr.jobs.cli.console import speak_plainly
 from llactr.jobs.cli.data import apply, ingest, materialize
-from llactr.jobs.cli.door import init
+from llactr.jobs.cli.door import doctor, init
 from llactr.jobs.cli.evaluation import diagnose, evaluate
 from llactr.jobs.cli.inventory import compare, list_command, rm, show
 from llactr.jobs.cli.live import forget, gc, promote, releases, rollback
@@ -46,6 +46,7 @@ def _options(
 
 
 app.command()(init)  # the first that a newcomer needs, so the first of --help
+app.command()(doctor)
 for _command in (
     ingest, finetune, encode, apply, materialize, train, diagnose, score, run, quickstart, tune, evaluate, serve,
     check, skew, promote, rollback, releases, gc, show, compare, rm, forget,

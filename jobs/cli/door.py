@@ -1,4 +1,4 @@
-"""The way in: `llactr init`."""
+"""The way in, and a look at what is there: `llactr init`, `llactr doctor`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llactr.steps import Job
 if TYPE_CHECKING:
     from llactr.profile import Checked, Question
 
-__all__ = ["init"]
+__all__ = ["doctor", "init"]
 
 
 class _Order(StrEnum):
@@ -53,6 +53,12 @@ def init(
         list[str] | None,
         typer.Option(help="A column to keep although something speaks against it; repeat for several."),
     ] = None,
+    describe_with: Annotated[
+        str | None,
+        typer.Option(
+            "--describe-with", help="Have a causal language model (folder, hub name, smollm2) draft descriptions."
+        ),
+    ] = None,
     check: Annotated[
         str | None, typer.Option("--check", help="Instead: list all that is wrong with this spec and its data.")
     ] = None,
@@ -84,12 +90,28 @@ def init(
             order=order.value, seed=seed, keep=tuple(keep or ()), force=force,
         )  # fmt: skip
         asked = None if yes or as_json or not (sys.stdin.isatty() and sys.stderr.isatty()) else _ask
-        drafted = step.run(job, tables, options, ask=asked)
+        drafted = step.run(job, tables, options, ask=asked, model=describe_with)
         return drafted.as_json(), step.describe(drafted)
 
     execute(body, workspace=workspace, as_json=as_json, force=force, writes=False)
     if found and found[0].wrong:
         raise typer.Exit(2)
+
+
+def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Look at a workspace: stores, versions, disk, clocks, what is stale; says what to do."""
+    ill: list[bool] = []
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from llactr.jobs import doctor as step
+
+        found = step.run(job)
+        ill.append(not found.well)
+        return found.as_json(), step.describe(found)
+
+    execute(body, workspace=workspace, as_json=as_json, writes=False)
+    if ill and ill[0]:
+        raise typer.Exit(1)
 
 
 def _ask(question: Question) -> str:

@@ -11,10 +11,11 @@ from llactr.lazy import loader
 
 if TYPE_CHECKING:
     from llactr.profile.checking.check import Checked, check_spec
+    from llactr.profile.describe_model import descriptions_by_model
     from llactr.profile.questions import Question
     from llactr.profile.start import Drafted, StartOptions, start_spec
 
-__all__ = ["Checked", "Drafted", "Question", "StartOptions", "check_spec", "start_spec"]
+__all__ = ["Checked", "Drafted", "Question", "StartOptions", "check_spec", "descriptions_by_model", "start_spec"]
 
 __getattr__ = loader(
     __name__,
@@ -24,6 +25,7 @@ __getattr__ = loader(
         "Question": "questions",
         "StartOptions": "start",
         "check_spec": "checking.check",
+        "descriptions_by_model": "describe_model",
         "start_spec": "start",
     },
 )

@@ -48,6 +48,8 @@ class Place:
 
 
 COMMANDS: dict[str, Callable[[Place], tuple[object, ...]]] = {
+    "doctor": lambda _: ("doctor",),
+    "init --check": lambda at: ("init", "--check", at.spec),
     "init": lambda at: (
         "init",
         *(at.spec.parent / f"{name}.csv" for name in ("events", "people", "dishes")),

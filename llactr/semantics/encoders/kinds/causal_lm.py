@@ -102,6 +102,19 @@ class CausalLMEncoder(GenerativeEncoder):
         states = self._states(batch["input_ids"].to(self.device), mask)  # (B, T, L)
         return F.normalize(last_token_states(states, mask).float(), dim=-1)  # (B, L)
 
+    def continuation(self, prompt: str, *, most_tokens: int) -> str:
+        """What the model writes after a prompt, the likeliest token at each step; at most so many tokens."""
+        batch = self._tokenizer(prompt, truncation=True, max_length=2 * _MAX_TOKENS, return_tensors="pt").to(
+            self.device
+        )
+        with torch.inference_mode():
+            tokens = self._model.generate(
+                **batch, max_new_tokens=most_tokens, do_sample=False, use_cache=True,
+                pad_token_id=self._tokenizer.pad_token_id,
+            )  # fmt: skip
+        text: str = self._tokenizer.decode(tokens[0, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+        return text
+
     def log_probability(self, prompts: list[str], answers: list[str]) -> Tensor:
         """See `GenerativeEncoder`.
 
