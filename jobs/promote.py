@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from llactr.ctr.find import find_bundle
 from llactr.errors import NotReadyError
+from llactr.lifecycle.monitoring.profile import read_profile, write_profile
 from llactr.lifecycle.promotions import (
     BundleState,
     Promotion,
@@ -21,7 +24,7 @@ from llactr.steps import Job, Step
 __all__ = ["back", "describe", "describe_releases", "describe_served", "keep", "releases", "run"]
 
 
-def run(job: Job, dataset: str, *, bundle: str | None, because: str, by: str) -> Promotion:
+def run(job: Job, dataset: str, *, bundle: str | None, because: str, by: str, anyway: bool = False) -> Promotion:
     """Makes a bundle the champion, by default the one trained last, once it is known that it can be served."""
     if bundle is None:
         folder = job.workspace.current(dataset).get(Step.TRAIN)
@@ -30,7 +33,9 @@ def run(job: Job, dataset: str, *, bundle: str | None, because: str, by: str) ->
     else:
         folder = find_bundle(job.workspace, dataset, bundle)
     with job.terminal.step("promote") as advance:
-        check_servable(job.workspace, dataset, folder)
+        check_servable(job.workspace, dataset, folder, anyway=anyway)
+        with contextlib.suppress(NotReadyError):  # of an older bundle, whose training set is gone
+            _ = read_profile(folder) or write_profile(job.workspace, folder)
         made = promote(job.workspace, dataset, folder, because=because, by=by)
         advance(1, 1, made.champion)
     return made
@@ -40,7 +45,7 @@ def back(job: Job, dataset: str, *, to: str | None, because: str, by: str) -> Pr
     """Makes the champion before the champion again, once it is known that it can be served."""
     target = rollback_target(promotions(job.workspace, dataset), dataset, to)
     with job.terminal.step("rollback") as advance:
-        check_servable(job.workspace, dataset, job.workspace.artifact("bundles", target))
+        check_servable(job.workspace, dataset, job.workspace.artifact("bundles", target), anyway=True)
         made = rollback(job.workspace, dataset, to=to, because=because, by=by)
         advance(1, 1, made.champion)
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 from llactr.ctr.training.config import TrainJobConfig
 from llactr.ctr.training.fit import TrainSummary, train_bundle
 from llactr.evaluation.choosing import chosen_arm
+from llactr.lifecycle.monitoring.profile import read_profile, write_profile
 from llactr.steps import Job, StepOutcome
 
 __all__ = ["describe", "run"]
@@ -21,7 +22,10 @@ def run(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[TrainSumm
     if config.arm is None:
         chosen = chosen_arm(job.workspace, dataset, config.backbone)
         config = TrainJobConfig.model_validate({**config.model_dump(), "arm": chosen})
-    return train_bundle(job, dataset, config)
+    outcome = train_bundle(job, dataset, config)
+    if read_profile(outcome.folder) is None:
+        write_profile(job.workspace, outcome.folder)
+    return outcome
 
 
 def describe(outcome: StepOutcome[TrainSummary]) -> str:

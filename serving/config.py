@@ -44,6 +44,7 @@ class ServeConfig(BaseModel):
         log_queue_rows: rows that wait to be written at most; what comes on top is dropped and counted.
         log_flush_s: seconds after which waiting rows are written.
         log_file_rows: rows after which a file is written at once.
+        monitor_rows: rows of a window that is compared with the bundle's profile; 0 compares none.
         probe_interval_s: seconds between two looks at the store.
         store_timeout_s: how long a probe, or a connection, may take.
         api_keys: keys for /v1; none means no check, which is allowed on loopback only.
@@ -76,6 +77,7 @@ class ServeConfig(BaseModel):
     log_queue_rows: int = Field(default=100_000, ge=1)
     log_flush_s: float = Field(default=5.0, gt=0)
     log_file_rows: int = Field(default=50_000, ge=1)
+    monitor_rows: int = Field(default=1000, ge=0, le=1_000_000)
     probe_interval_s: float = Field(default=0.5, gt=0, le=10)
     store_timeout_s: float = Field(default=1.0, gt=0, le=60)
     api_keys: tuple[SecretStr, ...] = ()

@@ -280,6 +280,7 @@ async def _score(
     except StoreAwayError as error:
         raise service.store_failed(error) from None
     service.metrics.rows.observe(batch.rows)
+    service.watch(loaded, scored)
     if keep:
         service.log.offer(
             loaded.spec,

@@ -19,6 +19,8 @@ from llactr.ctr.find import find_bundle, promotion_files
 from llactr.ctr.soundness import doubts_of_metrics
 from llactr.diagnostics import Similarity
 from llactr.errors import BundleError, NotReadyError
+from llactr.lifecycle.monitoring.live import LiveWindow
+from llactr.lifecycle.monitoring.profile import read_profile
 from llactr.semantics import FieldVectors
 from llactr.serving.config import ServeConfig
 from llactr.serving.marked import MarkedReader, open_reader
@@ -82,6 +84,7 @@ class LoadedBundle:
         schemas: request models of its spec.
         release: the version released last, as the online store had it when this was loaded.
         requests: how many are under way with it.
+        watched: gathers rows to compare with the bundle's profile; None where it has none, or nothing is compared.
         similarities: how alike the fields are, centered or not; filled when first asked for.
     """
 
@@ -96,6 +99,7 @@ class LoadedBundle:
     release: str | None
     loaded_at: datetime
     similarities: dict[bool, Similarity] = field(default_factory=dict)
+    watched: LiveWindow | None = None
     requests: UnderWay = field(default_factory=lambda: UnderWay())
 
     @property
@@ -194,6 +198,7 @@ async def load_bundle(folder: Path, config: ServeConfig, *, metrics: Metrics) ->
             schemas=RequestSchemas(bundle.spec, max_rows=config.max_rows),
             release=release,
             loaded_at=datetime.now(UTC),
+            watched=_watched(folder, bundle, config),
         )
         await _warm_up(loaded, config)
     except BaseException:
@@ -225,6 +230,13 @@ def _read(folder: Path, workspace: Workspace, config: ServeConfig) -> tuple[Bund
     vectors = online.field_vectors(bundle.version)
     bundle.check_vectors(vectors)
     return bundle, vectors, online.current_release()
+
+
+def _watched(folder: Path, bundle: Bundle, config: ServeConfig) -> LiveWindow | None:
+    profile = read_profile(folder) if config.monitor_rows else None
+    if profile is None:
+        return None
+    return LiveWindow(profile, bundle.spec, bundle.transform.layout, rows=config.monitor_rows)
 
 
 def scoring(bundle: Bundle) -> Callable[[NDArray[np.int32]], NDArray[np.float32]]:

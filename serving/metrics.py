@@ -99,6 +99,23 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self.drift = Gauge(
+            "llactr_drift_distance",
+            "Distance of the newest window from the bundle's profile: PSI, or the difference of shares",
+            ["what", "of"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.drift_alarm = Gauge(
+            "llactr_drift_alarm",
+            "1 where the newest window is further from the bundle's profile than the limit",
+            ["what", "of"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.drift_windows = Counter(
+            "llactr_drift_windows", "Windows compared with the bundle's profile", registry=registry
+        )
         self.log_rows = Counter("llactr_served_log_rows", "Rows taken into the served-feature log", registry=registry)
         self.log_dropped = Counter(
             "llactr_served_log_dropped_rows", "Rows dropped: the queue was full", registry=registry

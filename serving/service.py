@@ -12,6 +12,7 @@ from typing import Any
 
 from llactr.errors import BundleError, LlactrError, StoreError
 from llactr.lifecycle.forgetting.receipts import cleared_up_to
+from llactr.lifecycle.monitoring.window import Window
 from llactr.lifecycle.running import Registration
 from llactr.serving.config import ServeConfig
 from llactr.serving.control import NEWEST, Control
@@ -20,6 +21,7 @@ from llactr.serving.metrics import Metrics
 from llactr.serving.problems import Problem
 from llactr.serving.readers.base import StoreAwayError
 from llactr.serving.schemas import ReloadResponse, RequestSchemas
+from llactr.serving.scorer import Scored
 from llactr.serving.served_log import ServedLog, served_schema
 from llactr.workspace import Workspace
 
@@ -205,6 +207,26 @@ class Service:
                 changed=True,
                 seconds=round(time.perf_counter() - began, 3),
             )
+
+    def watch(self, loaded: LoadedBundle, scored: Scored) -> None:
+        """Gathers scored rows; a window that is full is compared with the bundle's profile beside the requests."""
+        window = None if loaded.watched is None else loaded.watched.add(scored.ids, scored.scores)
+        if window is not None:
+            self.background(self._judge(loaded, window))
+
+    async def _judge(self, loaded: LoadedBundle, window: Window) -> None:
+        assert loaded.watched is not None
+        try:
+            findings = await asyncio.to_thread(loaded.watched.judge, window)
+        except Exception:  # of a profile that does not fit: scoring goes on
+            _LOG.exception("comparing a window with the profile of bundle %s failed", loaded.id)
+            return
+        self.metrics.drift_windows.inc()
+        for one in findings:
+            self.metrics.drift.labels(one.what, one.of).set(one.distance)
+            self.metrics.drift_alarm.labels(one.what, one.of).set(one.is_alarm)
+            if one.is_alarm:
+                _LOG.warning("drift from the profile of bundle %s: %s", loaded.id, one.sentence)
 
     def reloaded(self, outcome: ReloadResponse) -> None:
         """Tells the other workers of a reload that this one was asked for."""

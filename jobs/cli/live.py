@@ -1,4 +1,4 @@
-"""Commands about what is live: `llactr promote`, `rollback`, `releases`, `gc`, `forget`."""
+"""Commands about what is live: `llactr promote`, `rollback`, `releases`, `gc`, `forget`, `monitor`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from llactr.errors import InputError
 from llactr.jobs.cli.command import DatasetOption, JsonOption, WorkspaceOption, chosen_dataset, execute
+from llactr.jobs.cli.service import time_option
 from llactr.steps import Job
 
-__all__ = ["forget", "gc", "promote", "releases", "rollback"]
+__all__ = ["forget", "gc", "monitor", "promote", "releases", "rollback"]
 
 BecauseOption = Annotated[str, typer.Option("--because", help="Why, in a few words; it is kept in the log.")]
 ByOption = Annotated[str, typer.Option("--by", help="Who. Default: the login name and the machine.")]
@@ -18,6 +20,9 @@ ByOption = Annotated[str, typer.Option("--by", help="Who. Default: the login nam
 
 def promote(
     bundle: Annotated[str | None, typer.Argument(help="Bundle id. Default: the one trained last.")] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Promote it although its test figures say that it should not be served.")
+    ] = False,
     because: BecauseOption = "",
     by: ByOption = "",
     dataset: DatasetOption = None,
@@ -30,7 +35,7 @@ def promote(
         name = chosen_dataset(job, dataset)
         from llactr.jobs import promote as step
 
-        made = step.run(job, name, bundle=bundle, because=because, by=by)
+        made = step.run(job, name, bundle=bundle, because=because, by=by, anyway=anyway)
         return made.model_dump(mode="json"), step.describe(made) + step.describe_served(job, name)
 
     execute(body, workspace=workspace, as_json=as_json)
@@ -118,3 +123,36 @@ def forget(
         return receipt.model_dump(mode="json"), step.describe(receipt)
 
     execute(body, workspace=workspace, as_json=as_json)
+
+
+def monitor(
+    bundle: Annotated[str | None, typer.Option(help="Bundle folder or id. Default: the champion.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="served (the log) or events (with outcomes). Default: served where there is any.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Only rows from this time on, with a zone.")] = None,
+    rows: Annotated[int, typer.Option(min=20, help="Rows of a window.")] = 1000,
+    windows: Annotated[int, typer.Option(min=1, help="Windows at most, the newest ones.")] = 20,
+    metrics: Annotated[Path | None, typer.Option(help="File that gets the figures in Prometheus' text format.")] = None,
+    dataset: DatasetOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare what came in with what a bundle was trained on; exit code 1 where there is an alarm."""
+    quiet = []
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        name, moment = chosen_dataset(job, dataset), time_option(since)
+        if source not in (None, "served", "events"):
+            raise InputError(f"--source is {source!r}: choose served or events")
+        from llactr.jobs import monitor as step
+
+        found = step.run(
+            job, name, bundle=bundle, source=source, since=moment, rows=rows, windows=windows, metrics=metrics
+        )
+        quiet.append(found.quiet)
+        return found.model_dump(mode="json"), step.describe(found)
+
+    execute(body, workspace=workspace, as_json=as_json)
+    if quiet == [False]:
+        raise typer.Exit(1)

@@ -12,7 +12,7 @@ from llactr.errors import InputError
 from llactr.jobs.cli.command import DatasetOption, JsonOption, WorkspaceOption, chosen_dataset, execute
 from llactr.steps import Job
 
-__all__ = ["check", "serve", "skew"]
+__all__ = ["check", "serve", "skew", "time_option"]
 
 
 def serve(
@@ -119,7 +119,7 @@ def skew(
     """Compare the served-feature log with the offline store."""
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
-        from_time, name = _time(since), chosen_dataset(job, dataset)
+        from_time, name = time_option(since), chosen_dataset(job, dataset)
         from llactr.jobs import skew as step
 
         found = step.run(job, name, since=from_time)
@@ -128,7 +128,8 @@ def skew(
     execute(body, workspace=workspace, as_json=as_json, writes=False)
 
 
-def _time(text: str | None) -> datetime | None:
+def time_option(text: str | None) -> datetime | None:
+    """The moment that `--since` names; None for none."""
     try:
         return datetime.fromisoformat(text) if text else None
     except ValueError:

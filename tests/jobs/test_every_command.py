@@ -72,7 +72,7 @@ COMMANDS: dict[str, Callable[[Place], tuple[object, ...]]] = {
     "serve": lambda _: ("serve", "--port", 0, "--anyway"),
     "check": lambda _: ("check", "--url", "http://127.0.0.1:1", "--rows", 5),
     "skew": lambda _: ("skew",),
-    "promote": lambda _: ("promote",),
+    "promote": lambda _: ("promote", "--anyway"),
     "rollback": lambda _: ("rollback",),
     "releases": lambda _: ("releases",),
     "gc": lambda _: ("gc", "--keep", 0),
@@ -80,6 +80,7 @@ COMMANDS: dict[str, Callable[[Place], tuple[object, ...]]] = {
     "show": lambda _: ("show", "datasets/tiny"),
     "compare": lambda _: ("compare", "datasets/tiny", "datasets/tiny"),
     "rm": lambda _: ("rm", "datasets/tiny"),
+    "monitor": lambda _: ("monitor",),
     "forget": lambda _: ("forget", "--user", "p3"),
 }
 

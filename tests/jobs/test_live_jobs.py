@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from llactr.manifest import sealed
 from llactr.workspace import Workspace
 from tests.jobs.conftest import Answer, Ran
 
@@ -36,13 +38,13 @@ def test_promote_roll_back_and_collect(llactr: Call, ran: Ran, workspace: Path) 
     first = Path(ran.summary["bundle"]).name
     at = ("--workspace", workspace)
     assert llactr("apply", *at).code == 0
-    promoted = llactr("promote", "--because", "the first", "--by", "ann", "--json", *at)
+    promoted = llactr("promote", "--anyway", "--because", "the first", "--by", "ann", "--json", *at)
     assert promoted.code == 0, promoted.err
     assert (promoted.json["champion"], promoted.json["who"]) == (first, "ann")
     second = trained(llactr, ran, workspace, "--arm", "fie", "--seed", 7)
     listed = llactr("releases", "--json", *at).json
     assert {one["bundle"]: one["state"] for one in listed["bundles"]} == {first: "champion", second: "candidate"}
-    said = llactr("promote", second, "--because", "fewer parameters", *at)
+    said = llactr("promote", second, "--anyway", "--because", "fewer parameters", *at)
     assert said.code == 0, said.err
     assert said.out.startswith(f"{second} is the champion of tiny in place of {first}; test: auc 0.")
     assert llactr("rollback", "--because", "it is not", "--json", *at).json["champion"] == first
@@ -73,9 +75,19 @@ def test_pins(llactr: Call, ran: Ran, workspace: Path) -> None:
     assert (refused.code, "is not pinned" in refused.err) == (2, True)
 
 
+def test_a_model_below_chance_is_not_promoted(llactr: Call, ran: Ran, workspace: Path) -> None:
+    place = workspace / "bundles" / Path(ran.summary["bundle"]).name / "bundle.json"
+    content = json.loads(place.read_text(encoding="utf-8"))
+    content["metrics"]["test"]["auc"] = 0.3
+    place.write_text(json.dumps(sealed({k: v for k, v in content.items() if k != "sha256_of_the_rest"})))
+    refused = llactr("promote", "--workspace", workspace)
+    assert (refused.code, "is not fit to be served: test AUC is 0.3000, below chance" in refused.err) == (2, True)
+    assert not (workspace / "promotions").exists()
+
+
 def test_what_cannot_be_served_is_not_promoted(llactr: Call, ran: Ran, workspace: Path) -> None:
     shutil.rmtree(workspace / "feast")
-    refused = llactr("promote", "--workspace", workspace)
+    refused = llactr("promote", "--anyway", "--workspace", workspace)
     assert refused.code in {1, 2}
     assert "llactr apply" in refused.err
     assert not (workspace / "promotions").exists()

@@ -1,0 +1,53 @@
+"""`llactr monitor`: compares what came in with what a bundle was trained on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from llactr.atomic import write_text
+from llactr.ctr.find import find_bundle
+from llactr.lifecycle.monitoring.prometheus import exposition
+from llactr.lifecycle.monitoring.watch import Monitoring, monitor
+from llactr.steps import Job
+
+__all__ = ["describe", "run"]
+
+
+def run(
+    job: Job,
+    dataset: str,
+    *,
+    bundle: str | None,
+    source: Any,
+    since: datetime | None,
+    rows: int,
+    windows: int,
+    metrics: Path | None,
+) -> Monitoring:
+    """Compares the newest windows with the profile of a bundle, the champion's by default."""
+    folder = find_bundle(job.workspace, dataset, bundle)
+    with job.terminal.step("monitor") as advance:
+        found = monitor(job.workspace, folder, source=source, since=since, rows=rows, windows=windows)
+        advance(1, 1, "quiet" if found.quiet else "alarms")
+    if metrics is not None:
+        write_text(metrics, exposition(found))
+    return found
+
+
+def describe(found: Monitoring) -> str:
+    """Alarms, a line each; then what was looked at."""
+    lines = []
+    for one in found.windows:
+        for alarm in one.alarms:
+            lines.append(f"{one.first:%Y-%m-%d %H:%M} to {one.last:%Y-%m-%d %H:%M}  {alarm.sentence}")
+    for table in found.freshness:
+        if table.is_stale:
+            lines.append(
+                f"{table.table}: no new row for {table.age_s / 86400:.1f} days, since {table.newest:%Y-%m-%d %H:%M}"
+            )
+    rows = sum(one.rows for one in found.windows)
+    looked = f"{len(found.windows)} windows of {found.source}, {rows:,} rows"
+    looked += f", against {found.profile_rows:,} of {found.bundle}"
+    return "\n".join([*lines, f"{looked}: {'quiet' if found.quiet else f'{len(lines)} alarms'}"])

@@ -1,0 +1,1 @@
+"""Monitoring: what a bundle was trained on, what comes in, and whether that is still the same."""
