@@ -30,16 +30,18 @@ import torch
 from numpy.typing import NDArray
 
 from llactr.ctr import CTRData, CTRModel, ModelConfig, Split, TrainConfig, train
+from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.history import with_history
 from llactr.evaluation.ranking import METRICS, RankingRows
-from llactr.history import Events, HistoryDefinition, fit_item_vectors, history_rows
+from llactr.history import Events, HistoryDefinition, ItemCategories, fit_item_vectors, history_rows
 from llactr.history.vectors import ItemVectors
 from llactr.spec import HistorySpec, TasteField, WindowField
 from llactr.transforms import Transform
 from research.history_data import DATASETS, HistoryLog, load_log
+from research.history_joint import BlockRows, JointModel
 
 WINDOWS = (0.5, 0.6, 0.7)
-MEASURES = ("level", "regression", "uncertainty", "similarity", "nearest", "liked_near", "disliked_near")
+MEASURES = ("level", "recent", "regression", "uncertainty", "similarity", "nearest", "liked_near", "disliked_near")
 SOURCES = ("both", "text", "categories")
 PLACEBOS = ("", "-permuted", "-random")
 TASTE = ("regression", "similarity", "nearest")
@@ -50,8 +52,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "plain": (),
     "user": USER,
     "items": ITEM,
-    "recent": ("item_rate_month", "item_count_month"),
     "level": ("both.level",),
+    "recent": ("both.recent",),
+    "month": ("item_rate_month", "item_count_month"),
     "itemitem": ("item_item",),
     "unsure": ("both.uncertainty",),
     "near": ("both.liked_near", "both.disliked_near"),
@@ -59,11 +62,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
     **{f"{s}{p}-reg": (f"{s}{p}.regression",) for s in SOURCES for p in PLACEBOS},
     **{f"{s}{p}-sim": (f"{s}{p}.similarity",) for s in SOURCES for p in PLACEBOS},
 }
-LEVELS = {"user_count", "user_rate"} | {f"{s}{p}.level" for s in SOURCES for p in PLACEBOS}
+LEVELS = {"user_count", "user_rate"} | {f"{s}{p}.{m}" for s in SOURCES for p in PLACEBOS for m in ("level", "recent")}
 """Columns that say something of the user alone."""
 
 
-def spec_of(source: str, **settings: Any) -> HistorySpec:
+def spec_of(source: str, categories: Sequence[str], **settings: Any) -> HistorySpec:
     """All columns with vectors of one source."""
 
     def window(owner: Any, measure: Any, suffix: str = "", **kwargs: Any) -> WindowField:
@@ -75,6 +78,7 @@ def spec_of(source: str, **settings: Any) -> HistorySpec:
     ]
     both_ = TasteField(name="item_item", description="item_item", kind="taste", vectors="item_item", measure="similarity")
     windows = [window(o, m) for o in ("user", "item") for m in ("count", "rate")]
+    windows += [window("pair", m, f".{c}", category=c) for c in categories for m in ("count", "rate")]
     recent = [window("item", m, "_month", half_life="30d") for m in ("count", "rate")]
     return HistorySpec(fields=(*windows, *recent, both_, *taste), **settings)
 
@@ -90,20 +94,24 @@ class Columns:
         """(N, H)."""
         for name in names:
             if name not in self._kept:
-                source = name.split(".")[0] if "." in name else "both"
+                source = name.split(".")[0] if "." in name and not name.startswith("pair") else "both"
                 self._kept |= self._run(source)
         columns = [self._kept[name] for name in names]
         return np.stack(columns, 1) if columns else np.empty((self.log.table.num_rows, 0), np.float32)
 
     def _run(self, source: str) -> dict[str, NDArray[np.float32]]:
         base, _, placebo = source.partition("-")
-        spec = spec_of(base, **self.settings)
+        spec = spec_of(base, self.log.category_fields, **self.settings)
         key = json.dumps([self.log.name, self.train_rows, source, spec.model_dump(mode="json")])
         path = self.cache / f"history-columns-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
         if not path.exists():
             started = time.process_time()
             definition = HistoryDefinition(
-                spec, float(self.log.label[: self.train_rows].mean()), {base: self._vectors(base, placebo)}
+                spec, float(self.log.label[: self.train_rows].mean()), {base: self._vectors(base, placebo)},
+                categories={
+                    name: ItemCategories.of(self.log.items, lists)
+                    for name, lists in zip(self.log.category_fields, self.log.categories, strict=True)
+                },
             )
             table = self.log.table
             events = Events.of(
@@ -114,7 +122,7 @@ class Columns:
             print(f"# {source}: pass of {len(events)} rows, {time.process_time() - started:.1f} CPU-s", flush=True)
         found = np.load(path)
         return {
-            (f"{source}.{name.split('.')[1]}" if "." in name else name): found[:, at]
+            (f"{source}.{name.split('.')[1]}" if name.startswith(f"{base}.") else name): found[:, at]
             for at, name in enumerate(spec.field_names)
         }
 
@@ -152,21 +160,33 @@ def logits_of(
         history = {"names": names, "additive": tuple(n for n in names if n in additive)}
         history["hidden_units"] = tuple(options.hidden)
     config = ModelConfig(backbone=options.backbone, settings={}, history=history)
-    model = CTRModel(config, transform.layout, seed=seed)
+    slot = int(transform.layout.slot_starts[[f.name for f in log.spec.fields].index("user_id")])
+    model = (JointModel if options.pair_loss else CTRModel)(config, transform.layout, seed=seed)
+    if isinstance(model, JointModel):
+        model.weight, model.slot = options.pair_loss, slot
+        model.own = tuple(at for at, name in enumerate(names) if name in LEVELS)
     if model.history is not None:
         model.history.fit(values[cell.split.train])
     data = CTRData(data_ids, log.label, np.zeros(len(log.label), np.int32), cell.split)
     changes = {} if options.decay is None else {"weight_decay": options.decay}
-    result = train(model, data, TrainConfig.of(options.backbone, seed=seed, **changes))
+    rows: Any = data
+    if options.block:
+        rows = BlockRows(data)
+        rows.block, rows.slot = options.block, slot
+    cold = ColdStart.of(log.spec, transform, options.cold)
+    result = train(model, rows, TrainConfig.of(options.backbone, seed=seed, **changes), cold=cold)
     model.eval()
     with torch.inference_mode():
         logits = model(torch.from_numpy(data_ids[cell.split.test])).numpy()
     return logits, float(result.validation.auc or 0)
 
 
-def names_of(arm: str) -> tuple[str, ...]:
+def names_of(arm: str, log: HistoryLog) -> tuple[str, ...]:
     """The columns of an arm."""
-    return tuple(dict.fromkeys(name for group in arm.split("+") for name in GROUPS[group]))
+    groups = GROUPS | {
+        "pairs": tuple(f"pair_{m}.{c}" for c in log.category_fields for m in ("count", "rate")),
+    }
+    return tuple(dict.fromkeys(name for group in arm.split("+") for name in groups[group]))
 
 
 def run(log: HistoryLog, options: Any) -> list[dict[str, Any]]:
@@ -187,7 +207,7 @@ def run(log: HistoryLog, options: Any) -> list[dict[str, Any]]:
         for backbone in options.backbones:
             options.backbone = backbone
             for arm in options.arms:
-                names = names_of(arm)
+                names = names_of(arm, log)
                 values = columns.of(names)
                 runs = [logits_of(log, cell, values, names, options, seed, ids) for seed in options.seeds]
                 score = np.mean([logits for logits, _ in runs], axis=0).astype(np.float32)
@@ -226,9 +246,12 @@ def main() -> None:
     parser.add_argument("--against", nargs="*", default=[])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--windows", nargs="+", type=float, default=list(WINDOWS))
-    parser.add_argument("--additive", choices=["none", "levels", "all"], default="none")
+    parser.add_argument("--additive", choices=["none", "levels", "all"], default="levels")
     parser.add_argument("--hidden", nargs="*", type=int, default=[])
     parser.add_argument("--decay", type=float)
+    parser.add_argument("--pair-loss", type=float, default=0.0, help="weight of pairs within a user")
+    parser.add_argument("--block", type=int, default=0, help="rows of a user that come together")
+    parser.add_argument("--cold", type=float, default=0.0, help="share of rows whose user or item is made cold")
     parser.add_argument("--settings", default="{}", help="of HistorySpec, as JSON")
     parser.add_argument("--intervals", action="store_true")
     parser.add_argument("--test", action="store_true")

@@ -47,6 +47,7 @@ class HistoryLog:
         items: distinct items.
         texts: of each item.
         categories: per category field, each item's list of values.
+        category_fields: their names.
     """
 
     name: str
@@ -55,6 +56,7 @@ class HistoryLog:
     items: tuple[str, ...]
     texts: tuple[str, ...]
     categories: tuple[tuple[tuple[str, ...], ...], ...]
+    category_fields: tuple[str, ...]
 
     def raw_vectors(self, cache: Path) -> dict[str, NDArray[np.float32]]:
         """Source -> (I, L) vectors of the items: categories, text, both."""
@@ -232,7 +234,7 @@ def _log(
         tuple(tuple(p for p in str(value).split(MULTI) if p) for value in first[column]) for column in categories
     )
     texts = tuple(text(row) for row in first.itertuples())
-    return HistoryLog(name, spec, pa.table(columns), tuple(first["item_id"]), texts, lists)
+    return HistoryLog(name, spec, pa.table(columns), tuple(first["item_id"]), texts, lists, tuple(categories))
 
 
 def _encoded(texts: Sequence[str], cache: Path) -> NDArray[np.float32]:
