@@ -66,7 +66,7 @@ def in_turns(plain: Callable[[], Any], enhanced: Callable[[], Any], repeats: int
             if repeat >= 0:
                 times[name].append((time.process_time() - start) / CALLS * 1000)
     ratios = [e / p for e, p in zip(times["enhanced"], times["plain"], strict=True)]
-    low, _, high = statistics.quantiles(ratios, n=4)
+    low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
     return {
         "plain_ms": statistics.median(times["plain"]),
         "enhanced_ms": statistics.median(times["enhanced"]),

@@ -8,6 +8,7 @@ from typing import Literal
 from llactr.diagnostics.report_data import ReportData, ServedModel
 from llactr.diagnostics.words import count, sentence, share, tiny
 from llactr.evaluation.arms import PLAIN, Arm
+from llactr.evaluation.result import TestReading
 from llactr.evaluation.verdict import Judgement, Verdict
 
 __all__ = ["Check", "Headline", "Overhead", "Tone", "headline", "overheads", "tone_of", "trust"]
@@ -26,6 +27,10 @@ _WORDS: dict[Verdict, tuple[str, Tone]] = {
     Verdict.HURTS: ("It hurts", "bad"),
     Verdict.UNDECIDED: ("One seed cannot tell", "neutral"),
 }
+
+
+_FEW = 100
+"""Clicks or non-clicks of a split below which models are hardly told apart."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,8 @@ def trust(data: ReportData) -> tuple[Check, ...]:
             if placebos
             else Check("open", "No placebo was run")
         )
+    if data.test_reading is not None and (few := _few_clicks(data.test_reading)):
+        checks.append(Check("no", few))
     if data.test_reading is not None:
         models, earlier = data.test_reading.models_before, len(data.test_reading.earlier_readings)
         note = f"; {earlier} earlier evaluation{'s' * (earlier > 1)} here read the same test split" if earlier else ""
@@ -149,6 +156,15 @@ def trust(data: ReportData) -> tuple[Check, ...]:
         checks.append(Check("yes" if better else "no", f"Tuning {'' if better else 'does not '}help{'s' * better} "
                             f"the encoder tell fields apart: {change}"))  # fmt: skip
     return tuple(checks)
+
+
+def _few_clicks(reading: TestReading) -> str:
+    """Which parts of the split have few clicks or non-clicks; empty where none has."""
+    parts = {name: reading.splits[name] for name in ("validation", "test") if name in reading.splits}
+    found = [
+        f"{count(clicks)} in {name}" for name, (rows, clicks) in parts.items() if min(clicks, rows - clicks) < _FEW
+    ]
+    return f"Few clicks, or few rows without: {_listed(found)}" if found else ""
 
 
 def overheads(data: ReportData) -> tuple[Overhead, ...]:

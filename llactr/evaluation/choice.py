@@ -36,6 +36,7 @@ __all__ = ["CANDIDATES", "Candidate", "CandidateFigures", "Choice", "Offer", "ch
 _RESAMPLES = 400
 _FEWEST_RANKED_USERS = 30
 """With fewer users who have clicks and non-clicks, AUC within users decides nothing."""
+_CHANCE = 0.5
 _Measure = Literal["auc", "user_auc"]
 
 
@@ -160,6 +161,8 @@ def choose(
         for arm, some in scores.items()
     )
     served, reason = _served(candidates, measures)
+    if max(one.auc for one in candidates) <= _CHANCE:
+        reason += "; none is above chance there"
     return Choice(
         backbone=backbone,
         served=served,

@@ -319,3 +319,18 @@ def test_ranking_figures_baselines_and_counts_are_shown():
     assert "Test 7 286 rows with 5 335 clicks" in words
     assert "those of 141 users. Rows of one user are not independent, so intervals are drawn by whole users." in words
     assert "called neither a help nor a harm" in words
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "said"),
+    [
+        ((6000, 32), (6000, 33), "Few clicks, or few rows without: 32 in validation and 33 in test"),
+        ((6000, 3200), (6000, 5950), "Few clicks, or few rows without: 5 950 in test"),
+        ((6000, 100), (6000, 5900), None),
+    ],
+)
+def test_few_clicks_are_a_reason_not_to_trust(validation, test, said):
+    splits = {"train": (48000, 222), "validation": validation, "test": test}
+    data = fake_report().model_copy(update={"test_reading": fake_reading().model_copy(update={"splits": splits})})
+    found = [" ".join(one.text.split()) for one in trust(data) if one.state == "no"]
+    assert found == ([said] if said else [])

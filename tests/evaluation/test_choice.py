@@ -87,6 +87,13 @@ def test_where_none_is_the_best_in_both_ranking_for_users_comes_first() -> None:
     assert "no arm is within it in both" in found.reason
 
 
+def test_that_no_arm_is_above_chance_is_said() -> None:
+    label, _, known = rows()
+    found = choose("fm", label, None, {PLAIN: scores(-known, noise=3), PAPER: scores(-known, noise=2)}, margin=0.001)
+    assert found.served == PLAIN
+    assert found.reason.endswith("; none is above chance there")
+
+
 def test_without_users_auc_decides_alone() -> None:
     label, _, known = rows()
     given = {PLAIN: scores(known, noise=3), VALUES: scores(known, noise=0.1)}
