@@ -21,6 +21,8 @@ EXTRAS = {
     "redis": "redis",
     "ray": "ray",
     "optuna": "tune",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
     "lightgbm": "rivals",
     "catboost": "rivals",
     "vowpalwabbit": "rivals",

@@ -1,4 +1,4 @@
-"""Commands that use a model: `llactr score`."""
+"""Commands that use a model: `llactr score`, `export`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from llactr.ctr.exports import EXPORTS
 from llactr.errors import InputError
 from llactr.jobs.cli.command import (
     DatasetOption,
@@ -18,7 +19,7 @@ from llactr.jobs.cli.command import (
 )
 from llactr.steps import Job
 
-__all__ = ["score"]
+__all__ = ["export", "score"]
 
 
 def score(
@@ -67,6 +68,30 @@ def score(
         return scored.model_dump(mode="json"), step.describe(scored)
 
     execute(body, workspace=workspace, as_json=as_json, writes=False, threads=threads)
+
+
+def export(
+    to: Annotated[str, typer.Option("--to", help=f"One of {', '.join(EXPORTS)}.")],
+    bundle: Annotated[str | None, typer.Argument(help="Bundle folder or id. Default: the last one trained.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A folder that is not there. Default: export-FORMAT here.")
+    ] = None,
+    dataset: DatasetOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a bundle as a program of torch.export or ONNX, checked to 1e-5, or as Parquet tables."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        name = chosen_dataset(job, dataset)
+        if to not in EXPORTS:
+            raise EXPORTS.unknown(to)
+        from llactr.jobs import export as step
+
+        made = step.run(job, name, bundle, to=to, out=out or Path(f"export-{to}"))
+        return made.model_dump(mode="json"), step.describe(made)
+
+    execute(body, workspace=workspace, as_json=as_json, writes=False)
 
 
 def _say(doubts: str) -> None:

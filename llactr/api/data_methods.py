@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from llactr.api.scorer import Scorer
     from llactr.api.training_data import TrainingData
     from llactr.ctr.batch_scoring import ScoredFile
+    from llactr.ctr.exporting import ExportedBundle
     from llactr.semantics import FieldVectors
     from llactr.semantics.values import ValueVectors
 
@@ -157,3 +158,28 @@ class DataMethods(HeldWorkspace):
         source = RowSource(dataset_spec(self.workspace, name), None if rows is None else Path(rows), sql)
         scorer = open_scorer(self.workspace, name, None if bundle is None else str(bundle), times)
         return score_file(scorer, source, Path(out), times=times, keep=keep)
+
+    def export(
+        self, out: str | Path, *, to: str, bundle: str | Path | None = None, dataset: str | None = None
+    ) -> ExportedBundle:
+        """Writes a bundle for other programs: `torch`, `onnx` or `parquet`; programs are checked to 1e-5.
+
+        Args:
+            out: a folder that is not there, or holds an earlier export.
+            to: the format.
+            bundle: a folder or an id; None for the one trained last.
+            dataset: which.
+
+        Raises:
+            InputError: there is no such format, or its extra is not installed.
+            ConsistencyError: the program's scores are not the bundle's.
+
+        >>> import llactr
+        >>> llactr.open("shop").export("tables", to="parquet").files
+        ('export.json', 'field_vectors.parquet', 'values.parquet')
+        """
+        from llactr.ctr.exporting import export_bundle
+
+        name = self.workspace.chosen_dataset(dataset)
+        with naming_extras():
+            return export_bundle(self.workspace, name, None if bundle is None else str(bundle), to=to, out=Path(out))

@@ -71,9 +71,10 @@ def weighted_pairs(embedded: Tensor, weights: PairWeights, *, linear: Tensor | N
         linear: (F, D) the u; None for zeros.
     """
     matrices = pair_matrix(weights.vectors, field_count=embedded.shape[1])  # (V, F, F)
-    if weights.version is None:
+    if weights.version is None and not torch.compiler.is_exporting():  # which cannot follow the pieces
         return _WeightedPairs.apply(embedded, matrices[0], linear)
-    mixed = torch.bmm(matrices.index_select(0, weights.version), embedded)  # (B, F, D)
+    chosen = matrices[0] if weights.version is None else matrices.index_select(0, weights.version)
+    mixed = chosen @ embedded  # (B, F, D)
     if linear is not None:
         mixed = mixed + 2 * linear
     return (embedded * mixed).sum((1, 2)) / 2

@@ -76,6 +76,7 @@ COMMANDS: dict[str, Callable[[Place], tuple[object, ...]]] = {
     "rollback": lambda _: ("rollback",),
     "releases": lambda _: ("releases",),
     "gc": lambda _: ("gc", "--keep", 0),
+    "export": lambda at: ("export", "--to", "parquet", "--out", at.workspace.parent / "exported"),
     "list": lambda _: ("list",),
     "show": lambda _: ("show", "datasets/tiny"),
     "compare": lambda _: ("compare", "datasets/tiny", "datasets/tiny"),

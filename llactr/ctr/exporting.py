@@ -1,0 +1,74 @@
+"""Writes a bundle for other programs; see `llactr.ctr.exports` for what there is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from llactr.atomic import writing_folder
+from llactr.ctr.bundle import Bundle
+from llactr.ctr.exports import EXPORTS
+from llactr.ctr.find import find_bundle
+from llactr.errors import InputError
+from llactr.workspace import Workspace
+
+__all__ = ["FACTS", "ExportedBundle", "export_bundle"]
+
+FACTS = "export.json"
+
+
+class ExportedBundle(BaseModel):
+    """What was exported: which bundle, in which format, where to, and how far a program's scores are from its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bundle: str
+    format: str
+    out: str
+    files: tuple[str, ...]
+    largest_difference: float | None
+
+    @property
+    def sentence(self) -> str:
+        """All of it in a sentence."""
+        gap = self.largest_difference
+        checked = "" if gap is None else f", scores within {gap:.1e} of the bundle's"
+        return f"{self.bundle} as {self.format} in {self.out}: {', '.join(self.files)}{checked}"
+
+
+def export_bundle(workspace: Workspace, dataset: str, bundle: str | None, *, to: str, out: Path) -> ExportedBundle:
+    """Exports a bundle into a folder, which appears whole or not at all.
+
+    `export.json` has the bundle's id, versions and metrics, and what its format says of itself.
+
+    Args:
+        workspace: where bundles lie by id.
+        dataset: whose latest bundle is meant without a name.
+        bundle: its name; see `llactr.ctr.find`.
+        to: a name in `EXPORTS`.
+        out: the folder; an earlier export there is replaced, anything else is not.
+
+    Raises:
+        InputError: there is no such format, its extra is not installed, the model is none that it can hold, or `out`
+            holds something else.
+        BundleError: there is no such bundle, or it is damaged.
+        ConsistencyError: a program's scores differ from the bundle's by more than 1e-5.
+    """
+    write = EXPORTS[to]
+    if out.exists() and not (out / FACTS).is_file():
+        raise InputError(f"{out} is there already and is no export: give a folder that is not there")
+    folder = find_bundle(workspace, dataset, bundle)
+    loaded = Bundle.load(folder)
+    with writing_folder(out.absolute()) as draft:
+        facts = write(loaded, draft)
+        common = {
+            "bundle": folder.name, "format": to, "dataset": loaded.spec.name, "semantics_version": loaded.version,
+            "values_version": loaded.values.version if loaded.values else None, "metrics": loaded.metrics,
+        }  # fmt: skip
+        (draft / FACTS).write_text(json.dumps(common | facts, indent=2, default=str) + "\n", encoding="utf-8")
+        files = tuple(sorted(path.name for path in draft.iterdir()))
+    return ExportedBundle(
+        bundle=folder.name, format=to, out=str(out), files=files, largest_difference=facts.get("largest_difference")
+    )
