@@ -60,7 +60,7 @@ class Enhancement(nn.Module):
         """
         if self.interaction is None:
             return None
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or torch.compiler.is_exporting():
             return PairWeights(self._weights(self.interaction), version)
         # Scoring: w changes only with the parameters, whose versions torch counts.
         state = tuple(number for p in self.interaction.parameters() for number in (p.data_ptr(), p._version))

@@ -5,6 +5,7 @@ Letters: B rows, C id slots, F fields, D embedding dim.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from llactr.transforms import FIRST, FieldLayout
 __all__ = ["TOLERANCE", "ScoreProgram", "checked_gap", "program_facts"]
 
 TOLERANCE = 1e-5
-_CHECKED = (1, 7, 300)
+_CHECKED = (1, 7, 20_000)  # the last is more than a backbone takes at once
 
 
 class ScoreProgram(nn.Module):
@@ -37,7 +38,7 @@ class ScoreProgram(nn.Module):
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__()
-        model = bundle.model.eval()
+        model = copy.deepcopy(bundle.model).eval().requires_grad_(False)
         if model.history is not None:
             raise InputError("a model that reads history cannot be exported as a program of ids: export one without")
         self.model = model
