@@ -13,7 +13,14 @@ ROOT = Path(__file__).resolve().parents[1]
 LARGEST = 50_000  # bytes
 PICTURES = {".png", ".svg", ".jpg", ".gif", ".ico"}
 LOCKS = {"constraints.txt"}
-ENTRY_POINTS = {"llactr.backbones", "llactr.encoders", "llactr.datasets", "llactr.readers", "llactr.rivals"}
+ENTRY_POINTS = {
+    "llactr.backbones",
+    "llactr.encoders",
+    "llactr.datasets",
+    "llactr.readers",
+    "llactr.exports",
+    "llactr.rivals",
+}
 NAMED = re.compile(
     r"`((?:llactr|jobs|serving|feature_repo|benchmarks|research|tests|docs|examples)/[a-z_/0-9-]+\.\w+)`"
 )
