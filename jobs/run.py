@@ -36,9 +36,9 @@ CHECKED_ROWS = 1000
 
 
 def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = None) -> dict[str, Any]:
-    """Ingest, finetune, encode, apply, materialize, choose, train, evaluate, check online against offline, diagnose.
+    """Ingest, finetune, encode, apply, choose, train, materialize, evaluate, check online against offline, diagnose.
 
-    Where the spec gives values a text they are encoded too, before they are materialized; the encoder is tuned for them
+    Where the spec gives values a text they are encoded too; the encoder is tuned for them
     first if the configuration says so and there are users and items with texts. The arm that is served is chosen on
     validation, unless the configuration names one, and is what the evaluation is about.
 
@@ -50,13 +50,17 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
     ingested = ingest.run(job, spec, data_folder=data_folder)
     dataset = ingested.result.dataset
     outcomes: list[StepOutcome[StepResult]] = [ingested, *_semantics(job, dataset, config)]
-    outcomes += [materialize.apply(job), materialize.materialize(job)]
+    outcomes.append(materialize.apply(job))
     choice = _choice(job, dataset, config, outcomes)
     trained = train.run(job, dataset, config.train.model_copy(update={"arm": str(choice.served)}))
+    outcomes.append(trained)
+    if trained.result.history_version is not None:
+        outcomes.append(materialize.apply(job))  # training has written states of history, which are views of their own
+    outcomes.append(materialize.materialize(job))
     evaluated = evaluate.run(job, dataset, config.judged.with_arm(choice.served), semantics=config.values)
     checked = check.check_store(job, dataset, bundle=str(trained.folder), rows=CHECKED_ROWS)
     report = diagnose.run(job, dataset, device="auto")
-    outcomes += [trained, evaluated, checked, report]
+    outcomes += [evaluated, checked, report]
     return {
         "dataset": dataset,
         "seconds": round(time.perf_counter() - started, 1),

@@ -45,6 +45,7 @@ class Step(StrEnum):
     JOIN = "join"
     HISTORY = "history"
     EVALUATION_VALUES = "evaluation_values"
+    EVALUATION_HISTORY = "evaluation_history"
     CHOOSE = "choose"
     TRAIN = "train"
     TRAIN_ROWS = "train_rows"

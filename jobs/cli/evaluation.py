@@ -37,6 +37,7 @@ def evaluate(
         typer.Option(
             help="Repeat for several; 'plain' is needed. plain, fre, fie, paper, values, 'values untuned', both; each "
             "but plain with ' permuted' or ' random' for a placebo, 'values words' and 'both words' for bags of words. "
+            "What happened before: items, history, 'history taste', alone or behind one of these. "
             "Rivals: lightgbm, catboost, vowpalwabbit."
         ),
     ] = None,

@@ -4,7 +4,7 @@
 |---|---|
 | `items` | windows of items |
 | `history` | windows of users and items, and a person's level |
-| `... taste` | besides, all that compares the candidate with the person's past |
+| `... taste` | besides, all that compares the candidate with the person's past, pair windows as well |
 | `... taste text`, `... taste categories` | besides, that by these vectors alone |
 | `... taste item-item` | besides, that by what the same people did alone |
 
@@ -63,7 +63,10 @@ class HistoryArm:
         fields: dict[str, HistoryField] = {}
         for field in given.fields:
             if isinstance(field, WindowField):
-                if field.owner == "item" or self.past == "history":
+                if field.owner == "pair":
+                    if self.taste in {"all", "categories"}:
+                        fields[field.name] = field
+                elif field.owner == "item" or self.past == "history":
                     fields[field.name] = field
             elif field.vectors == "item_item":
                 if self.taste in {"all", "item-item"}:

@@ -19,6 +19,7 @@ _WORDS: dict[Verdict, tuple[str, Tone]] = {
     Verdict.MEANING: ("It helps, and the gain depends on meaning", "good"),
     Verdict.WORDS: ("It helps, and a bag of the same words does as well", "partly"),
     Verdict.PLACEBO: ("It helps, but a placebo does as well", "partly"),
+    Verdict.PAST: ("It helps, by what happened before", "good"),
     Verdict.UNTESTED: ("It helps; no placebo was run", "partly"),
     Verdict.NO_DIFFERENCE: ("It makes no difference", "neutral"),
     Verdict.SMALL: ("The difference is too small to matter", "neutral"),

@@ -4,7 +4,9 @@ A rival (`lightgbm`) is an arm by its own name; it has no vectors, and no backbo
 
 An arm's name is what it has and, for a placebo, a word more: `paper` is FRE and FIE, `values` the value vectors that
 were encoded (tuned or not), `values untuned` those of the encoder as published, `both` is `paper` and `values`; `both
-permuted` hands the same vectors to the wrong fields and values. JSON and YAML hold arms by their names.
+permuted` hands the same vectors to the wrong fields and values. What an arm reads of the past comes behind what it has
+besides (`values history taste`; see `llactr.ctr.history_arms`), and before a placebo, which acts on the items' vectors
+that taste reads. JSON and YAML hold arms by their names.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any, Literal
 
 from pydantic_core import CoreSchema, core_schema
 
+from llactr.ctr.history_arms import HISTORY_ARMS, HistoryArm
 from llactr.errors import InputError
 from llactr.evaluation.placebos import PLACEBOS, Placebo
 from llactr.evaluation.rivals.kinds import RIVALS
@@ -35,6 +38,19 @@ _PARTS: dict[str, dict[str, Any]] = {
 """What the words of a name stand for; a later word overrides."""
 
 
+def _parted(name: str) -> tuple[list[str], HistoryArm | None]:
+    """The words of a name without its history part, and that part; all words where they make no such part."""
+    words = name.split()
+    start = next((at for at, word in enumerate(words) if word in {"items", "history"}), None)
+    if start is None:
+        return words, None
+    for end in range(len(words), start, -1):
+        past = HISTORY_ARMS.get(" ".join(words[start:end]))
+        if past is not None:
+            return [*words[:start], *words[end:]], past
+    return words, None
+
+
 @dataclass(frozen=True)
 class Arm:
     """What a model is given.
@@ -43,6 +59,7 @@ class Arm:
         fre: field vectors in the representation of features.
         fie: field vectors in the interaction of features.
         values: value vectors as they were encoded last, or of the encoder as published; None for none.
+        history: what is read of the past; None for nothing.
         placebo: takes the meaning out of what there is.
         rival: a model that is not ours, one of `llactr.evaluation.rivals`; it is given nothing else.
 
@@ -53,17 +70,18 @@ class Arm:
     fre: bool = False
     fie: bool = False
     values: Literal["encoded", "untuned"] | None = None
+    history: HistoryArm | None = None
     placebo: Placebo | None = None
     rival: str | None = None
 
     def __post_init__(self) -> None:
-        if self.rival is not None and (self.has_fields or self.has_values or self.placebo):
+        if self.rival is not None and (self.has_fields or self.has_values or self.history or self.placebo):
             raise InputError(f"the rival {self.rival!r} takes no vectors and no placebo")
         if self.placebo is None:
             return
         if PLACEBOS.get(self.placebo.name) != self.placebo:
             raise InputError(f"placebo {self.placebo.name!r} is not registered: choose one of {', '.join(PLACEBOS)}")
-        if not self.placebo.acts_on(fields=self.has_fields, values=self.has_values):
+        if not self._acted_on_by(self.placebo):
             raise InputError(f"arm {str(self)!r} is {str(self.treatment)!r}: there is nothing that its placebo acts on")
         if self.placebo.reads_texts and self.values == "untuned":
             other = replace(self, values="encoded")
@@ -76,12 +94,12 @@ class Arm:
         Raises:
             InputError: there is none; the message lists what an arm's name may be.
         """
-        words = name.split()
+        words, past = _parted(name)
         if any(word not in _PARTS and word not in PLACEBOS for word in words):
             if name in RIVALS:
                 return cls(rival=name)
             raise _unknown(name)
-        given: dict[str, Any] = {}
+        given: dict[str, Any] = {"history": past}
         for word in words:
             given |= {"placebo": PLACEBOS[word]} if word in PLACEBOS else _PARTS[word]
         arm = cls(**given)
@@ -101,8 +119,10 @@ class Arm:
         if fields == "paper" and self.values:
             words = ["both"]
         else:
-            words = [part for part in (fields, "values" if self.values else None) if part] or ["plain"]
+            words = [part for part in (fields, "values" if self.values else None) if part]
         words += ["untuned"] if self.values == "untuned" else []
+        words += [str(self.history)] if self.history else []
+        words = words or ["plain"]
         words += [self.placebo.name] if self.placebo else []
         return " ".join(words)
 
@@ -133,8 +153,21 @@ class Arm:
 
     @property
     def is_treatment(self) -> bool:
-        """Whether it has vectors, and they have their meaning."""
-        return self.placebo is None and (self.has_fields or self.has_values)
+        """Whether it has vectors, and they have their meaning, or reads the past."""
+        return self.placebo is None and (self.has_fields or self.has_values or self.history is not None)
+
+    @property
+    def has_meaning(self) -> bool:
+        """Whether there is anything that a placebo can take the meaning out of."""
+        return self.has_fields or self.has_values or (self.history is not None and self.history.reads_vectors)
+
+    @property
+    def without_taste(self) -> Arm:
+        """The arm that reads the same past, but for what the person did with items like the candidate."""
+        return self if self.history is None else replace(self, history=HistoryArm(self.history.past))
+
+    def _acted_on_by(self, placebo: Placebo) -> bool:
+        return placebo.acts_on(fields=self.has_fields, values=self.has_values, history=self.history)
 
     @property
     def role(self) -> str:
@@ -150,8 +183,11 @@ class Arm:
         """A treatment's placebos, in the order of arms. One that reads texts is that of tuned vectors."""
         if not self.is_treatment:
             return ()
-        fit = [one for one in PLACEBOS.values() if one.acts_on(fields=self.has_fields, values=self.has_values)]
-        found = [replace(self, placebo=one, values="encoded" if one.reads_texts else self.values) for one in fit]
+        fit = [one for one in PLACEBOS.values() if self._acted_on_by(one)]
+        found = [
+            replace(self, placebo=one, values="encoded" if one.reads_texts and self.values else self.values)
+            for one in fit
+        ]
         return tuple(sorted(found, key=Arm.place))
 
     def place(self) -> tuple[int, ...]:
@@ -159,7 +195,9 @@ class Arm:
         if self.rival is not None:
             return (2, _rival_place(self.rival))
         placebo = 1 + list(PLACEBOS).index(self.placebo.name) if self.placebo else 0
-        return int(self.has_values), int(self.fre) + 2 * int(self.fie), int(self.values == "untuned"), placebo
+        past = 1 + list(HISTORY_ARMS).index(str(self.history)) if self.history else 0
+        vectors = int(self.has_values), int(self.fre) + 2 * int(self.fie), int(self.values == "untuned")
+        return int(past > 0), *vectors, past, placebo
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> CoreSchema:
@@ -170,10 +208,11 @@ class Arm:
 
 
 PLAIN = Arm()
-"""No vectors: what all others are compared with."""
+"""No vectors and no past: what all others are compared with."""
 
 TREATMENTS: tuple[Arm, ...] = tuple(
-    Arm.parse(name) for name in ("fre", "fie", "paper", "values", "values untuned", "both")
+    Arm.parse(name)
+    for name in ("fre", "fie", "paper", "values", "values untuned", "both", "items", "history", "history taste")
 )
 """Those with vectors that commands name in their help; others, such as `fre values`, can be asked for as well."""
 

@@ -174,6 +174,7 @@ def _pairs(arms: tuple[Arm, ...]) -> list[tuple[Arm, Arm]]:
     tuned = [(arm, replace(arm, values="untuned")) for arm in treatments(arms) if arm.values == "encoded"]
     pairs += [(arm, untuned) for arm, untuned in tuned if untuned in arms]
     pairs += [(arm, rival) for arm in treatments(arms) for rival in arms if rival.role == "rival"]
+    pairs += [(arm, arm.without_taste) for arm in treatments(arms) if arm.without_taste in set(arms) - {arm}]
     return pairs + [(arm, placebo) for arm in treatments(arms) for placebo in arm.placebos if placebo in arms]
 
 

@@ -10,6 +10,7 @@ from llactr.ctr import BackboneName, EnhancementConfig, ValuesConfig
 from llactr.evaluation.arms import PLAIN, Arm
 from llactr.evaluation.designs import Design
 from llactr.evaluation.verdict import MARGIN
+from llactr.spec.history import Duration
 
 __all__ = ["EvaluateConfig"]
 
@@ -21,7 +22,8 @@ class EvaluateConfig(BaseModel):
 
     Without `arms` they follow from the arm that is served (`for_served`). `margin` is the smallest difference of AUC
     that matters: one below it is never called a help or a harm. .001 is what the literature of click prediction takes
-    for an improvement (Cheng et al. 2016, Guo et al. 2017).
+    for an improvement (Cheng et al. 2016, Guo et al. 2017). `outcome_delay` (seconds, or such as 1h) takes the place of
+    the spec's for arms that read the past: what they would be worth if outcomes were known that late.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,6 +36,7 @@ class EvaluateConfig(BaseModel):
     held_share: float = Field(default=0.2, gt=0, lt=1)
     bootstrap: int = Field(default=400, ge=10)
     margin: float = Field(default=MARGIN, gt=0, lt=0.5)
+    outcome_delay: Duration | None = Field(default=None, ge=0)
     values: ValuesConfig = ValuesConfig()
     enhancement: EnhancementConfig = EnhancementConfig()
     settings: dict[BackboneName, dict[str, Any]] = {}

@@ -6,7 +6,7 @@ their encoder was tuned, a design that holds items or rows out tunes anew for ea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ import pyarrow as pa
 from safetensors.numpy import load_file, save_file
 
 from llactr.ctr import TrainingSet
+from llactr.ctr.training.history import RowHistory
 from llactr.evaluation.config import EvaluateConfig
+from llactr.evaluation.histories import Histories, HistoryKey
 from llactr.evaluation.placebos import Texts
 from llactr.semantics import (
     FieldValueVectors,
@@ -61,11 +63,13 @@ class Draw:
         training_set: of its training rows.
         values: value vectors, by whether they are those encoded last (else of the encoder as published).
         texts: the values' texts; empty where no arm has value vectors.
+        histories: those that the arms read.
     """
 
     training_set: TrainingSet
     values: dict[bool, ValueVectors]
     texts: Texts
+    histories: dict[HistoryKey, RowHistory] = field(default_factory=dict)
 
 
 class Draws:
@@ -77,6 +81,7 @@ class Draws:
         config: what is compared.
         semantics: how value vectors are made.
         chronological: the training set of the design without held-out items or rows.
+        joined: that one's key.
     """
 
     def __init__(
@@ -86,9 +91,11 @@ class Draws:
         config: EvaluateConfig,
         semantics: ValueSemanticsConfig,
         chronological: TrainingSet,
+        joined: str,
     ) -> None:
         self.job, self.spec, self.config, self.semantics = job, spec, config, semantics
         self.chronological = chronological
+        self.histories = Histories(job, spec, joined=joined, outcome_delay_s=config.outcome_delay)
         self._last: tuple[int, Draw] | None = None
 
     @cached_property
@@ -112,11 +119,25 @@ class Draws:
             training_set = TrainingSet.build(self.spec, self._rows, self._fields, train_rows=train_rows)
         arms = [arm for arm in self.config.arms if arm.has_values]
         own = {arm.as_encoded for arm in arms if not (arm.placebo and arm.placebo.reads_texts)}
+        histories = self._histories(training_set, draw)
         if not arms:
-            return Draw(training_set, {}, {})
+            return Draw(training_set, {}, {}, histories)
         values = {encoded: self._values(training_set, draw, encoded=encoded) for encoded in sorted(own or {True})}
         some = next(iter(values.values()))  # words alone are counted: whose vectors they replace does not matter
-        return Draw(training_set, {encoded: values.get(encoded, some) for encoded in (True, False)}, self._texts)
+        both = {encoded: values.get(encoded, some) for encoded in (True, False)}
+        return Draw(training_set, both, self._texts, histories)
+
+    def _histories(self, training_set: TrainingSet, draw: int) -> dict[HistoryKey, RowHistory]:
+        """What the arms read of the past; texts as published where the draw must not see all rows."""
+        keys = {key for arm in self.config.arms if (key := self.histories.key(arm)) is not None}
+        facts = {"design": str(self.config.design), "draw": draw, "held_share": self.config.held_share}
+        return self.histories.of_draw(
+            keys,
+            training_set,
+            draw=facts if self.config.design.has_draws else None,
+            vectors=lambda: self._values(training_set, draw, encoded=False),
+            texts=lambda: self._texts,
+        )
 
     def _values(self, training_set: TrainingSet, draw: int, *, encoded: bool) -> ValueVectors:
         """Those encoded last, or those of the encoder as published; tuned anew where the draw must not see all rows."""

@@ -21,6 +21,8 @@ from llactr.manifest import content_hash
 from llactr.semantics.version import VERSION_DIGITS
 
 if TYPE_CHECKING:
+    from llactr.ctr.history_arms import HistoryArm
+    from llactr.history import ItemVectors
     from llactr.semantics.fields import FieldVectors
     from llactr.semantics.values import FieldValueVectors, ValueVectors
 
@@ -30,8 +32,10 @@ __all__ = [
     "Texts",
     "bag_of_words_values",
     "permuted_fields",
+    "permuted_items",
     "permuted_values",
     "random_fields",
+    "random_items",
     "random_values",
 ]
 
@@ -51,6 +55,7 @@ class Placebo:
         phrase: what it is called in a sentence.
         fields: from field vectors and a seed to those in their place; None leaves an arm's field vectors as they are.
         values: from value vectors, a seed and the values' texts to those in their place; None leaves them.
+        items: from the fitted vectors of items that taste reads, and a seed, to those in their place; None leaves them.
         reads_texts: it reads the texts itself, so it has their words but no encoder: it is the placebo of tuned and
             untuned value vectors alike, and an arm that ties with it alone still owes its gain to words.
     """
@@ -59,11 +64,14 @@ class Placebo:
     phrase: str
     fields: Callable[[FieldVectors, int], FieldVectors] | None = None
     values: Callable[[ValueVectors, int, Texts], ValueVectors] | None = None
+    items: Callable[[ItemVectors, int], ItemVectors] | None = None
     reads_texts: bool = False
 
-    def acts_on(self, *, fields: bool, values: bool) -> bool:
-        """Whether it changes anything where there are field vectors, or value vectors."""
-        return (fields and self.fields is not None) or (values and self.values is not None)
+    def acts_on(self, *, fields: bool = False, values: bool = False, history: HistoryArm | None = None) -> bool:
+        """Whether it changes anything where there are field vectors, value vectors, or taste by vectors of items."""
+        taste = history is not None and history.reads_vectors and self.items is not None
+        words = history is not None and history.reads_texts and self.reads_texts
+        return (fields and self.fields is not None) or (values and self.values is not None) or taste or words
 
 
 def permuted_fields(vectors: FieldVectors, seed: int) -> FieldVectors:
@@ -118,6 +126,16 @@ def random_values(vectors: ValueVectors, seed: int, _: Texts) -> ValueVectors:
     return _changed(vectors, "random", seed, drawn)
 
 
+def permuted_items(vectors: ItemVectors, seed: int) -> ItemVectors:
+    """The same vectors on the wrong items."""
+    return vectors.permuted(seed)
+
+
+def random_items(vectors: ItemVectors, seed: int) -> ItemVectors:
+    """Vectors in random directions, each direction as wide as the true ones."""
+    return vectors.random(seed)
+
+
 def bag_of_words_values(vectors: ValueVectors, _: int, texts: Texts) -> ValueVectors:
     """Vectors that only count words: those of the same texts that occur in at least two of a field's values.
 
@@ -131,8 +149,8 @@ def bag_of_words_values(vectors: ValueVectors, _: int, texts: Texts) -> ValueVec
 PLACEBOS: dict[str, Placebo] = {
     placebo.name: placebo
     for placebo in (
-        Placebo("permuted", "permuted vectors", fields=permuted_fields, values=permuted_values),
-        Placebo("random", "random vectors", fields=random_fields, values=random_values),
+        Placebo("permuted", "permuted vectors", permuted_fields, permuted_values, permuted_items),
+        Placebo("random", "random vectors", random_fields, random_values, random_items),
         Placebo("words", "a bag of the same words", values=bag_of_words_values, reads_texts=True),
     )
 }

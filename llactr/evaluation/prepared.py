@@ -56,8 +56,12 @@ def prepared(job: Job, dataset: str, config: EvaluateConfig, semantics: ValueSem
     joined, training_set = join(job, dataset)
     shared = config.model_dump(mode="json", exclude=_NOT_SHARED)
     folder = job.workspace.artifact("evaluation_runs", f"{dataset}-{content_hash([shared, joined.key])[:12]}")
-    runs = EvaluationRuns(Draws(job, spec, config, semantics, training_set), folder)
-    return Prepared(training_set, runs, resolved, inputs | {"training_set": joined.key})
+    runs = EvaluationRuns(Draws(job, spec, config, semantics, training_set, joined.key), folder)
+    inputs["training_set"] = joined.key
+    marks = sorted({mark for arm in config.arms if (mark := runs.draws.histories.mark(arm))})
+    if marks:
+        inputs["history"] = content_hash(marks)
+    return Prepared(training_set, runs, resolved, inputs)
 
 
 def _refuse_missing_values(job: Job, spec: DatasetSpec, config: EvaluateConfig) -> dict[str, str]:

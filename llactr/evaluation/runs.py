@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from llactr.ctr import BackboneName, predict, train
+from llactr.ctr import BackboneName, CTRData, CTRModel, predict, train
 from llactr.ctr.training.build import train_config
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.baselines import baseline_scores, baselines_of
@@ -53,10 +53,13 @@ def cells(config: EvaluateConfig) -> Iterator[Cell]:
                     yield Cell(draw, backbone, arm, seed)
 
 
-def run_file(cell: Cell, config: EvaluateConfig, semantics: ValueSemanticsConfig, *, values: str | None = None) -> str:
+def run_file(
+    cell: Cell, config: EvaluateConfig, semantics: ValueSemanticsConfig, *, values: str | None = None, past: str = ""
+) -> str:
     """The name of a run's file. The resolved settings are part of it: defaults may change between two calls.
 
-    So is the version of the value vectors there are, `values`. A rival has one file for all backbones.
+    So is the version of the value vectors there are, `values`, and what tells what is read of the past from other such
+    readings, `past`. A rival has one file for all backbones.
     """
     if cell.arm.rival is not None:
         key = content_hash([dict(settings) for settings in RIVALS[cell.arm.rival].search])[:8]
@@ -65,6 +68,8 @@ def run_file(cell: Cell, config: EvaluateConfig, semantics: ValueSemanticsConfig
     settings = [train_config(cell.backbone, cell.seed, training).model_dump(mode="json")]
     if cell.arm.has_values:
         settings += [semantics.model_dump(mode="json"), {"values": values}]
+    if past:
+        settings.append({"history": past})
     key = content_hash(settings)[:8]
     return f"{cell.draw}-{cell.backbone}-{cell.arm.file_name}-{cell.seed}-{key}.safetensors"
 
@@ -139,7 +144,7 @@ class EvaluationRuns:
         found = []
         for seed in range(self.config.seeds):
             cell = Cell(0, backbone, arm, seed)
-            model, data = arm_model(self.draws[0], backbone, arm, seed, self.config)
+            model, data = self._model(cell)
             load_weights(self._path(cell), model)
             rows = data.split.validation
             found.append(predict(model, data.ids[rows], data.version[rows]))
@@ -149,7 +154,7 @@ class EvaluationRuns:
         """Click probabilities (N,) of the test rows, and how many rows a CPU-second gives."""
         if cell.arm.rival is not None:
             return kept_scores(self._path(cell)), kept_facts(self._path(cell)).scored_per_cpu_s
-        model, data = arm_model(self.draws[cell.draw], cell.backbone, cell.arm, cell.seed, self.config)
+        model, data = self._model(cell)
         load_weights(self._path(cell), model)
         test = data.split.test
         started = time.process_time()
@@ -167,15 +172,21 @@ class EvaluationRuns:
             rows = RivalRows.of(self.draws[cell.draw].training_set)
             search_rival(cell.arm.rival, rows, self._path(cell), seed=cell.seed, threads=torch.get_num_threads())
             return
-        model, data = arm_model(self.draws[cell.draw], cell.backbone, cell.arm, cell.seed, self.config)
+        model, data = self._model(cell)
         training = train_config(cell.backbone, cell.seed, self.config.training.get(cell.backbone, {}))
         result = train(model, data, training)
         kept = TrainedRun.of(result, backbone=cell.backbone, arm=cell.arm, draw=cell.draw, seed=cell.seed)
         save_run(self._path(cell), model, kept)
+
+    def _model(self, cell: Cell) -> tuple[CTRModel, CTRData]:
+        key = self.draws.histories.key(cell.arm)
+        return arm_model(self.draws[cell.draw], cell.backbone, cell.arm, cell.seed, self.config, history=key)
 
     def _named(self, cell: Cell) -> str:
         draw = f"draw {cell.draw}, " * (self.config.draw_count > 1)
         return f"{draw}{cell.backbone} {cell.arm}, seed {cell.seed}"
 
     def _path(self, cell: Cell) -> Path:
-        return self.folder / run_file(cell, self.config, self.draws.semantics, values=self.draws.values_version)
+        draws = self.draws
+        past = draws.histories.mark(cell.arm)
+        return self.folder / run_file(cell, self.config, draws.semantics, values=draws.values_version, past=past)

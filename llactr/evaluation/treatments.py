@@ -9,6 +9,7 @@ from llactr.ctr.training.build import build_model
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.draws import Draw
+from llactr.evaluation.histories import HistoryKey, arm_columns
 from llactr.semantics import ValueVectors
 
 __all__ = ["arm_enhancement", "arm_model", "arm_training_set", "arm_values"]
@@ -42,11 +43,25 @@ def arm_training_set(arm: Arm, seed: int, training_set: TrainingSet) -> Training
 
 
 def arm_model(
-    draw: Draw, backbone: BackboneName, arm: Arm, seed: int, config: EvaluateConfig
+    draw: Draw,
+    backbone: BackboneName,
+    arm: Arm,
+    seed: int,
+    config: EvaluateConfig,
+    *,
+    history: HistoryKey | None = None,
 ) -> tuple[CTRModel, CTRData]:
     """A fresh model of an arm, and the rows that it reads.
 
-    Models of one seed share initial weights and batches; a placebo is drawn by the seed.
+    Models of one seed share initial weights and batches; a placebo is drawn by the seed, one of history by the draw.
+
+    Args:
+        draw: of the design.
+        backbone: its name.
+        arm: what the model is given.
+        seed: of the weights and the batches.
+        config: settings of the backbone and the vectors.
+        history: which of the draw's histories the arm reads; None where it reads none.
     """
     training_set = draw.training_set
     vectors = arm_values(arm, seed, draw)
@@ -60,4 +75,5 @@ def arm_model(
         settings=config.settings.get(backbone, {}),
         seed=seed,
         values=tables,
+        history=None if history is None or arm.history is None else arm_columns(arm.history, draw.histories[history]),
     )

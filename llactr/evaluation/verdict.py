@@ -30,6 +30,7 @@ class Verdict(StrEnum):
     WORDS = "helps, and a bag of the same words does as well"
     PLACEBO = "helps but a placebo does as well"
     UNTESTED = "helps, and no placebo was run"
+    PAST = "helps, by what happened before"
     NO_DIFFERENCE = "no difference"
     SMALL = "too small to matter"
     TOO_FEW_CLICKS = "too few clicks to tell"
@@ -75,6 +76,8 @@ def _verdict(gain: Difference, against: Sequence[Difference], margin: float) -> 
         return Verdict.HURTS, f": {_whole(gain)} below zero."
     if not gain.ahead(margin):
         return _undecided(gain, margin)
+    if not gain.arm.has_meaning:
+        return Verdict.PAST, "; it reads no vectors, so there is no meaning that it could depend on."
     if not against:
         return Verdict.UNTESTED, "; whether meaning is the cause is open, because no placebo was run."
     tied = [found for found in against if not found.ahead(margin)]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 from pydantic import Field as Setting
 
-__all__ = ["HistoryField", "HistorySpec", "TasteField", "VectorSource", "WindowField"]
+__all__ = ["Duration", "HistoryField", "HistorySpec", "TasteField", "VectorSource", "WindowField"]
 
 VectorSource = Literal["categories", "text", "both", "item_item"]
 TasteMeasure = Literal[

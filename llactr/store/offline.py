@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +61,13 @@ class OfflineReader:
 
         Cost: one pass over all events of the dataset.
         """
-        everything = events_of(self.spec, events_table(self._workspace, self.spec))
         keys = {owner: rows[entity.join_key].to_pylist() for owner, entity in self.spec.entities.items()}
         users, items = (["" if key is None else key for key in keys[owner]] for owner in ("user", "item"))
         moments = rows[EVENT_TIMESTAMP].cast(TIMESTAMP).cast(pa.int64()).to_numpy()
         asked = Events.of(users, items, moments, np.zeros(len(moments), np.float32))
-        return history_rows(definition, everything, asked, neighbour_steps=0)
+        return history_rows(definition, self._events, asked, neighbour_steps=0)
+
+    @cached_property
+    def _events(self) -> Events:
+        """All events of the dataset."""
+        return events_of(self.spec, events_table(self._workspace, self.spec))

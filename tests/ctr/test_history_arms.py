@@ -36,6 +36,17 @@ def test_one_kind_of_vectors_takes_the_place_of_another() -> None:
     assert [(field.name, field.vectors) for field in found.fields if isinstance(field, TasteField)] == [("a", "text")]
 
 
+def test_windows_of_pairs_are_taste_by_categories() -> None:
+    pair = WindowField.model_validate(
+        {"name": "genre_rate", "description": "of the genre", "kind": "window", "owner": "pair", "with": "genres",
+         "measure": "rate"}
+    )  # fmt: skip
+    section = HistorySpec(fields=(*DEFAULTS.fields, pair))
+    reads = {name for name, arm in HISTORY_ARMS.items() if "genre_rate" in arm.spec(section).field_names}
+    assert reads == {"items taste", "items taste categories", "history taste", "history taste categories"}
+    assert "genre_rate" not in history_input(section).additive
+
+
 def test_a_section_without_a_field_of_the_arm_is_refused() -> None:
     own = WindowField(name="seen", description="of the user", kind="window", owner="user", measure="count")
     with pytest.raises(InputError, match="'history' has no field for the arm 'items taste': list some"):

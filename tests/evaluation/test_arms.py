@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from llactr.ctr.history_arms import HISTORY_ARMS
 from llactr.errors import InputError
 from llactr.evaluation.arms import PLAIN, Arm, known_arms, treatments
 from llactr.evaluation.placebos import PLACEBOS, Placebo
@@ -15,6 +16,7 @@ LISTED = (
     "plain", "fre", "fre permuted", "fre random", "fie", "fie permuted", "fie random", "paper", "paper permuted",
     "paper random", "values", "values permuted", "values random", "values words", "values untuned",
     "values untuned permuted", "values untuned random", "both", "both permuted", "both random", "both words",
+    "items", "history", "history taste", "history taste permuted", "history taste random", "history taste words",
 )  # fmt: skip
 
 
@@ -26,10 +28,11 @@ def test_the_arms_that_commands_name_in_their_order():
 def test_every_treatment_has_placebos_and_every_placebo_a_treatment():
     arms = known_arms()
     found = {str(arm): tuple(map(str, arm.placebos)) for arm in treatments(arms)}
+    assert found.pop("items") == found.pop("history") == (), "without vectors there is no meaning to take out"
     for arm, placebos in found.items():
         assert {f"{arm} permuted", f"{arm} random"} <= set(placebos)
     named = {placebo for placebos in found.values() for placebo in placebos}
-    assert named | set(found) | {"plain"} == set(map(str, arms))
+    assert named | set(found) | {"plain", "items", "history"} == set(map(str, arms))
     assert found["values untuned"] == ("values words", "values untuned permuted", "values untuned random")
     assert PLAIN.placebos == ()
     assert Arm.parse("both words").placebos == (), "a placebo has none of its own"
@@ -68,9 +71,10 @@ def _all_arms() -> list[Arm]:
     for fre in (False, True):
         for fie in (False, True):
             for values in (None, "encoded", "untuned"):
-                plain = Arm(fre, fie, values)
-                found += [plain, *plain.placebos]
-    return found
+                for past in (None, *HISTORY_ARMS.values()):
+                    plain = Arm(fre, fie, values, past)
+                    found += [plain, *plain.placebos]
+    return list(dict.fromkeys(found))  # one that reads texts is that of encoded and untuned vectors
 
 
 @given(st.sampled_from(_all_arms()))
@@ -78,7 +82,10 @@ def test_an_arm_is_read_as_it_is_written(arm):
     assert Arm.parse(str(arm)) == arm
 
 
-@given(st.lists(st.sampled_from(["plain", "fre", "fie", "paper", "values", "untuned", "both", *PLACEBOS]), max_size=5))
+WORDS = ("plain", "fre", "fie", "paper", "values", "untuned", "both", "items", "history", "taste", "text", *PLACEBOS)
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=5))
 def test_a_name_is_an_arms_own_or_refused(words):
     """No two names mean one arm: kept runs and results are found by name."""
     name = " ".join(words)
@@ -97,7 +104,10 @@ def test_no_two_arms_have_one_name_or_one_place():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("golden", "arm 'golden' is not known: choose plain, fre, fie, paper, values, values untuned, both, or one"),
+        (
+            "golden",
+            "arm 'golden' is not known: choose plain, fre, fie, paper, values, values untuned, both, items, history, ",
+        ),
         ("value permuted", "placebo after it: permuted, random, words; did you mean 'values permuted'\\?"),
         ("permuted values", "did you mean 'values permuted'\\?"),
         ("values  permuted", "did you mean 'values permuted'\\?"),
@@ -108,11 +118,34 @@ def test_no_two_arms_have_one_name_or_one_place():
         ("paper words", "arm 'paper words' is 'paper': there is nothing that its placebo acts on"),
         ("values untuned words", "has no encoder that could be tuned or not: say 'values words'"),
         ("values cold", "arm 'values cold' is not known"),
+        ("history values", "did you mean 'values history'\\?"),
+        ("taste", "arm 'taste' is not known"),
+        ("history permuted", "arm 'history permuted' is 'history': there is nothing that its placebo acts on"),
+        ("items taste categories words", "there is nothing that its placebo acts on"),
     ],
 )
 def test_a_name_of_no_arm_is_refused(name, message):
     with pytest.raises(InputError, match=message):
         Arm.parse(name)
+
+
+@pytest.mark.parametrize(
+    ("arm", "meaning", "placebos", "without"),
+    [
+        ("items", False, (), "items"),
+        ("items taste item-item", False, (), "items"),
+        ("values items", True, ("permuted", "random", "words"), "values items"),
+        ("history taste", True, ("permuted", "random", "words"), "history"),
+        ("paper history taste categories", True, ("permuted", "random"), "paper history"),
+        ("history taste text", True, ("permuted", "random", "words"), "history"),
+    ],
+)
+def test_what_an_arm_reads_of_the_past(arm, meaning, placebos, without):
+    found = Arm.parse(arm)
+    assert (found.is_treatment, found.role, found.has_meaning) == (True, "treatment", meaning)
+    assert tuple(map(str, found.placebos)) == tuple(f"{arm} {name}" for name in placebos)
+    assert str(found.without_taste) == without
+    assert found.history is HISTORY_ARMS[arm.removeprefix("values ").removeprefix("paper ")]
 
 
 def test_a_rival_is_an_arm_by_its_name():

@@ -13,10 +13,12 @@ import pyarrow as pa
 import pytest
 
 from llactr.ctr import Bundle
+from llactr.ctr.scoring import RowScorer
 from llactr.ctr.training.config import TrainJobConfig
 from llactr.ctr.training.history import HistorySummary
 from llactr.errors import BundleError, InputError, NotReadyError, SpecError
-from llactr.jobs import encode, encode_values, ingest, materialize, predict, train
+from llactr.evaluation.config import EvaluateConfig
+from llactr.jobs import check, encode, encode_values, evaluate, ingest, materialize, train
 from llactr.jobs.cli.console import Terminal
 from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 from llactr.serving.config import ServeConfig
@@ -45,7 +47,7 @@ class Place:
     def check(self, bundle: Path) -> dict[str, Any]:
         materialize.apply(self.job)
         materialize.materialize(self.job)
-        return predict.check(self.job, "tiny", bundle=str(bundle), rows=60).result.as_json()
+        return check.check_store(self.job, "tiny", bundle=str(bundle), rows=60).result.as_json()
 
 
 def made(folder: Path, **changes: Any) -> Place:
@@ -109,7 +111,7 @@ def scores(place: Place, bundle: Path, person: str, dishes: list[str]) -> list[f
             "event_timestamp": ["2023-12-20T12:00:00+00:00"] * len(dishes),
         }
     )
-    return list(predict.run(place.job, "tiny", bundle=str(bundle), rows=rows).scores)
+    return list(RowScorer.online(place.job.workspace, "tiny", str(bundle)).score(rows).scores)
 
 
 def test_new_events_change_what_is_predicted(tmp_path: Path) -> None:
@@ -140,9 +142,16 @@ def test_new_events_change_what_is_predicted(tmp_path: Path) -> None:
     assert after[1] != before[1], "the person has another level"
     assert len(known_versions(place.job.workspace, "tiny")) == 1
     assert materialize.materialize(place.job).skipped
-    found = predict.check(place.job, "tiny", bundle=str(trained.folder), rows=60).result
+    found = check.check_store(place.job, "tiny", bundle=str(trained.folder), rows=60).result
     assert found.max_score_difference == 0.0
     assert np.isfinite(scores(place, trained.folder, "nobody", ["no dish"])).all()
+    table = pa.table(
+        {"person": ["p3", "p3"], "dish": ["d1", "d1"], "device": ["phone", "phone"],
+         "event_timestamp": ["2023-12-20T12:00:00+00:00", "2023-11-26T12:00:00+00:00"]}
+    )  # fmt: skip
+    late_score, early_score = RowScorer.offline(place.job.workspace, "tiny", str(trained.folder)).score(table).scores
+    assert late_score == pytest.approx(after[0], abs=1e-6), "all has happened by then"
+    assert early_score < late_score, "point in time: before the forty likes"
 
 
 def test_the_service_refuses_what_it_cannot_answer_yet(place: Place) -> None:
@@ -159,3 +168,43 @@ def test_history_without_items_is_refused(tmp_path: Path) -> None:
     place = made(tmp_path, fields=fields, entities={"user": SPEC["entities"]["user"]})
     with pytest.raises(InputError, match="history is of users and items, and 'tiny' has no entity 'item'"):
         place.train("items")
+
+
+def evaluated(place: Place, *arms: str, **config: Any) -> dict[str, Any]:
+    settings = {"backbones": ["fm"], "seeds": 1, "bootstrap": 10, "training": {"fm": TRAINING}, **config}
+    made = evaluate.run(
+        place.job, "tiny", EvaluateConfig.model_validate({"arms": ["plain", *arms], **settings}),
+        semantics=ValueSemanticsConfig(tune=False),
+    )  # fmt: skip
+    comparison = made.result.comparisons[0]
+    found: dict[str, Any] = {str(runs.arm): runs.mean("logloss") for runs in comparison.arms}
+    found["pairs"] = {(str(one.arm), str(one.baseline)) for one in comparison.differences}
+    return found
+
+
+def test_arms_with_history_are_compared_with_their_placebos(place: Place) -> None:
+    """Runs after the texts have been encoded."""
+    arms = (
+        "items",
+        "history",
+        "history taste",
+        "history taste permuted",
+        "history taste words",
+        "history taste random",
+    )
+    found = evaluated(place, *arms)
+    assert len({found[arm] for arm in arms}) == len(arms), "each reads something else"
+    assert ("history taste", "history") in found["pairs"], "what taste adds"
+    assert ("history taste", "history taste words") in found["pairs"]
+    late = evaluated(place, "items", outcome_delay="10d")
+    assert late["plain"] == found["plain"]
+    assert late["items"] != found["items"]
+    made = place.train("history taste")
+    assert made.result.metrics.test.logloss == pytest.approx(found["history taste"], abs=1e-6), "as the bundle's"
+
+
+def test_held_out_items_have_no_past_in_training(place: Place) -> None:
+    found = evaluated(place, "history taste", "history taste permuted", design="items", draws=1)
+    assert found["history taste"] != found["history taste permuted"]
+    rows = evaluated(place, "items", design="rows30", draws=1)
+    assert rows["items"] is not None

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-STEPS = ["ingest", "finetune", "encode", "apply", "materialize", "choose", "train", "evaluate", "check", "diagnose"]
+STEPS = ["ingest", "finetune", "encode", "apply", "choose", "train", "materialize", "evaluate", "check", "diagnose"]
 
 
 def test_run_makes_every_artifact_with_its_manifest(ran):

@@ -191,7 +191,7 @@ def test_run_encodes_values_and_trains_with_them_where_the_spec_gives_texts(tmp_
     assert summary["choice"] == "served: fm values. Rule: the arm was given. values was asked for."
     made = {step["step"]: step["result"] for step in summary["steps"]}
     assert list(made) == [
-        "ingest", "encode", "tune_values", "encode_values", "apply", "materialize", "train", "evaluate", "check",
+        "ingest", "encode", "tune_values", "encode_values", "apply", "train", "materialize", "evaluate", "check",
         "diagnose",
     ]  # fmt: skip
     assert made["encode_values"]["adapter"]

@@ -38,7 +38,18 @@ from llactr.store.history import events_of, read_item_sources
 from llactr.store.ingested import dataset_spec, values_hash
 from llactr.store.vectors.summaries import last_encoded_values
 
-__all__ = ["HistorySummary", "RowHistory", "history_of", "made_history", "past_of", "section_of"]
+__all__ = [
+    "HistorySummary",
+    "RowHistory",
+    "history_of",
+    "history_step",
+    "keep_history",
+    "kept_history",
+    "made_history",
+    "past_of",
+    "section_of",
+    "values_version",
+]
 
 _DEFINITION, _NUMBERS = "definition", "numbers.safetensors"
 
@@ -58,6 +69,18 @@ class HistorySummary(StepResult):
     notes: tuple[str, ...]
     rows: int
     median_past: float
+
+    @classmethod
+    def of(cls, history: RowHistory, median_past: float, notes: tuple[str, ...]) -> HistorySummary:
+        """Of what `made_history` gave."""
+        definition = history.definition
+        return cls(
+            version=definition.version,
+            fields=definition.spec.field_names,
+            notes=notes,
+            rows=len(history.numbers),
+            median_past=median_past,
+        )
 
 
 @dataclass(frozen=True)
@@ -119,39 +142,39 @@ def history_of(
     spec = dataset_spec(job.workspace, dataset)
     section = section_of(arm, past_of(spec))
     own = arm.spec(section).field_names
+    outcome, whole = history_step(job, spec, section, joined=joined, training_set=training_set)
+    return outcome, whole.only(tuple(name for name in whole.definition.spec.field_names if name in own))
+
+
+def history_step(
+    job: Job, spec: DatasetSpec, section: HistorySpec, *, joined: str, training_set: TrainingSet
+) -> tuple[StepOutcome[HistorySummary], RowHistory]:
+    """The history of a training set's rows by a section, made once and kept; see `history_of`."""
     inputs = {"training_set": joined}
-    version = _values_version(job, spec, section)
+    version = values_version(job, spec, section)
     if version is not None:
-        inputs["values"] = values_hash(job.workspace, dataset, version)
+        inputs["values"] = values_hash(job.workspace, spec.name, version)
 
     def work(draft: Path, advance: Advance) -> HistorySummary:
         advance(0, 0, "one pass over the events")
         events = events_of(spec, events_table(job.workspace, spec))
         sources = read_item_sources(job.workspace, spec, values_version=version)
         made, median, notes = made_history(section, sources, events, training_set.data.split)
-        made.definition.save(draft / _DEFINITION)
-        save_file({"numbers": made.numbers}, str(draft / _NUMBERS))
+        keep_history(draft, made)
         told = "".join(f"; {note}" for note in notes)
         advance(1, 1, f"{len(events):,} events, {len(made.definition.spec.fields)} fields{told}")
-        return HistorySummary(
-            version=made.definition.version,
-            fields=made.definition.spec.field_names,
-            notes=notes,
-            rows=len(events),
-            median_past=median,
-        )
+        return HistorySummary.of(made, median, notes)
 
     outcome = job.step(
         Step.HISTORY,
-        lambda key: job.workspace.artifact("histories", f"{dataset}-{key[:12]}"),
-        dataset=dataset,
+        lambda key: job.workspace.artifact("histories", f"{spec.name}-{key[:12]}"),
+        dataset=spec.name,
         config={"section": section.model_dump(mode="json")},
         inputs=inputs,
         result=HistorySummary,
         work=work,
     )
-    whole = _load(outcome.folder)
-    return outcome, whole.only(tuple(name for name in whole.definition.spec.field_names if name in own))
+    return outcome, kept_history(outcome.folder)
 
 
 def made_history(
@@ -193,7 +216,7 @@ def made_history(
     return RowHistory(fitted.definition, numbers), float(np.median(past)), fitted.notes
 
 
-def _values_version(job: Job, spec: DatasetSpec, section: HistorySpec) -> str | None:
+def values_version(job: Job, spec: DatasetSpec, section: HistorySpec) -> str | None:
     """The version of the texts' vectors that the section reads, where there are some."""
     reads_text = any(getattr(field, "vectors", None) in {"text", "both"} for field in section.fields)
     if not reads_text or not any(field.owner == "item" for field in spec.text_fields):
@@ -202,6 +225,13 @@ def _values_version(job: Job, spec: DatasetSpec, section: HistorySpec) -> str | 
     return None if known is None else known.result.version
 
 
-def _load(folder: Path) -> RowHistory:
+def keep_history(folder: Path, history: RowHistory) -> None:
+    """Writes a history into a folder."""
+    history.definition.save(folder / _DEFINITION)
+    save_file({"numbers": history.numbers}, str(folder / _NUMBERS))
+
+
+def kept_history(folder: Path) -> RowHistory:
+    """The history that was kept in a folder."""
     numbers: dict[str, Any] = load_file(folder / _NUMBERS)
     return RowHistory(HistoryDefinition.load(folder / _DEFINITION), numbers["numbers"])
