@@ -15,12 +15,19 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from llactr import __version__
-from llactr.serving import endpoints
+from llactr.serving import endpoints, pushing
 from llactr.serving.config import ServeConfig
 from llactr.serving.gate import Gate
 from llactr.serving.openapi import describe, problem_responses
 from llactr.serving.problems import Problem
-from llactr.serving.schemas import ModelInfo, PredictResponse, RankResponse, ReloadResponse, SimilarResponse
+from llactr.serving.schemas import (
+    ModelInfo,
+    PredictResponse,
+    PushResponse,
+    RankResponse,
+    ReloadResponse,
+    SimilarResponse,
+)
 from llactr.serving.service import Service
 
 __all__ = ["create_app", "create_service_app"]
@@ -54,6 +61,7 @@ def create_service_app(service: Service) -> ASGIApp:
         lifespan=lifespan,
     )
     _add_scoring(app, service)
+    _add_events(app, service)
     _add_description(app, service)
     _add_operation(app, service)
     _add_problems(app)
@@ -74,6 +82,18 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
     async def predict(request: Request) -> Response:
         """Scores explicit rows, each with its keys, time and context."""
         return await endpoints.predict(service, request)
+
+
+def _add_events(app: FastAPI, service: Service) -> None:
+    @app.post(
+        "/v1/events",
+        response_model=PushResponse,
+        responses=problem_responses(400, 401, 409, 413, 415, 422, 429, 503),
+        tags=["events"],
+    )
+    async def events(request: Request) -> Response:
+        """Takes one event, or several as `events`; once answered they are in the history that is read next."""
+        return await pushing.events(service, request)
 
 
 def _add_description(app: FastAPI, service: Service) -> None:

@@ -34,6 +34,9 @@ class ServeConfig(BaseModel):
         feast_config: a feature_store.yaml; by default what `$FEAST_FS_YAML_FILE_PATH` names, else the repository's.
         cache_ttl_s: how long an item's features may be reused without asking the store; 0 switches the cache off.
         cache_items: items kept at most.
+        history_freshness_s: how long an item's state of history may be reused without asking the store; 0 always reads.
+            Users' states are always read.
+        catch_up_s: seconds between two looks for events that other processes logged and did not apply.
         max_rows: candidates or rows of one request.
         max_body_bytes: size of a request's body.
         deadline_ms: time from the first byte of a request to its answer; past it the answer is 503.
@@ -67,6 +70,8 @@ class ServeConfig(BaseModel):
     tls_key: Path | None = None
     cache_ttl_s: float = Field(default=60.0, ge=0, le=86_400)
     cache_items: int = Field(default=50_000, ge=1, le=10_000_000)
+    history_freshness_s: float = Field(default=0.0, ge=0, le=3600)
+    catch_up_s: float = Field(default=1.0, gt=0, le=60)
     max_rows: int = Field(default=1000, ge=1, le=100_000)
     max_body_bytes: int = Field(default=1_000_000, ge=1024)
     deadline_ms: int = Field(default=1000, ge=10, le=600_000)

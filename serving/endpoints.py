@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from llactr.diagnostics import similarity
 from llactr.errors import LlactrError
+from llactr.serving.batch import Batch
 from llactr.serving.loaded import LoadedBundle, bundle_created
 from llactr.serving.problems import Problem
 from llactr.serving.readers.base import LostRowsError, StoreAwayError
@@ -31,7 +32,7 @@ from llactr.serving.schemas import (
     SimilarField,
     SimilarResponse,
 )
-from llactr.serving.scorer import Batch, Scored
+from llactr.serving.scorer import Scored
 from llactr.serving.service import Service
 
 __all__ = ["invalid", "model_info", "predict", "rank", "read_json", "reload", "similar_fields", "validated"]
@@ -323,12 +324,25 @@ def _common(
         content["unseen"] = scored.unseen.counts() if scored.unseen is not None else {"placed": {}, "cold": {}}
     if asked.return_ids:
         content["ids"] = np.ascontiguousarray(scored.ids if order is None else scored.ids[order])
+    if asked.return_features and scored.history is not None:
+        content["history"] = _history(loaded, scored, order)
     if asked.return_features and scored.features is not None:
         content["features"] = _features(scored, len(scored.scores), order, batch)
         if scored.unseen is not None:
             fields = scored.unseen.placed_fields(len(scored.scores))
             content["placed"] = fields if order is None else [fields[row] for row in order.tolist()]
     return content
+
+
+def _history(loaded: LoadedBundle, scored: Scored, order: NDArray[np.int64] | None) -> dict[str, list[float | None]]:
+    """History field -> its number in each scored row; null where there is nothing to say."""
+    assert scored.history is not None
+    assert loaded.bundle.history is not None
+    rows = scored.history if order is None else scored.history[order]
+    return {
+        name: [None if number != number else number for number in column.tolist()]
+        for name, column in zip(loaded.bundle.history.spec.field_names, rows.T, strict=True)
+    }
 
 
 def _features(scored: Scored, count: int, order: NDArray[np.int64] | None, batch: Batch | None) -> dict[str, list[Any]]:

@@ -21,7 +21,8 @@ __all__ = ["Gate"]
 
 _LOG = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_SCORING = {"/v1/rank", "/v1/predict"}
+_SCORING = {"/v1/rank", "/v1/predict", "/v1/events", "/v1/explain"}
+"""Paths with a deadline, of which only so many requests may be under way."""
 _KNOWN = _SCORING | {"/", "/v1/model", "/v1/admin/reload", "/healthz", "/readyz", "/metrics", "/openapi.json"}
 _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),

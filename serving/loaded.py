@@ -16,19 +16,25 @@ from numpy.typing import NDArray
 
 from llactr.ctr import Bundle
 from llactr.ctr.find import find_bundle, promotion_files
+from llactr.ctr.history import with_history
 from llactr.ctr.soundness import doubts_of_metrics
 from llactr.diagnostics import Similarity
 from llactr.errors import BundleError, NotReadyError
 from llactr.lifecycle.monitoring.live import LiveWindow
 from llactr.lifecycle.monitoring.profile import read_profile
 from llactr.semantics import FieldVectors
+from llactr.serving.batch import Batch
 from llactr.serving.config import ServeConfig
+from llactr.serving.events import caught_up
 from llactr.serving.marked import MarkedReader, open_reader
 from llactr.serving.metrics import Metrics
+from llactr.serving.past import Past
+from llactr.serving.readers.base import StoreAwayError
 from llactr.serving.schemas import RequestSchemas
-from llactr.serving.scorer import Batch, Scorer
+from llactr.serving.scorer import Scorer
 from llactr.spec import DatasetSpec
 from llactr.store import OnlineReader
+from llactr.store.events.checks import first_event
 from llactr.transforms import FIRST, FORGOTTEN
 from llactr.workspace import Workspace
 
@@ -83,6 +89,7 @@ class LoadedBundle:
         reader: its connection to the store.
         schemas: request models of its spec.
         release: the version released last, as the online store had it when this was loaded.
+        first_event: of the dataset, as it was ingested; None where that is not known.
         requests: how many are under way with it.
         watched: gathers rows to compare with the bundle's profile; None where it has none, or nothing is compared.
         similarities: how alike the fields are, centered or not; filled when first asked for.
@@ -98,6 +105,7 @@ class LoadedBundle:
     schemas: RequestSchemas
     release: str | None
     loaded_at: datetime
+    first_event: datetime | None = None
     similarities: dict[bool, Similarity] = field(default_factory=dict)
     watched: LiveWindow | None = None
     requests: UnderWay = field(default_factory=lambda: UnderWay())
@@ -169,6 +177,7 @@ async def load_bundle(folder: Path, config: ServeConfig, *, metrics: Metrics) ->
         workspace,
         bundle.spec,
         semantics_version=vectors.version,
+        history_version=None if bundle.history is None else bundle.history.version,
         feast_config=config.feast_config,
         timeout_s=config.store_timeout_s,
         spent=lambda seconds: metrics.spent("read", seconds),
@@ -186,6 +195,7 @@ async def load_bundle(folder: Path, config: ServeConfig, *, metrics: Metrics) ->
             cache_items=config.cache_items,
             micro_batching=config.micro_batching,
             unseen=bundle.unseen_values(),
+            past=_past(bundle, config, metrics=metrics),
         )
         loaded = LoadedBundle(
             id=folder.name,
@@ -198,6 +208,7 @@ async def load_bundle(folder: Path, config: ServeConfig, *, metrics: Metrics) ->
             schemas=RequestSchemas(bundle.spec, max_rows=config.max_rows),
             release=release,
             loaded_at=datetime.now(UTC),
+            first_event=first_event(workspace, bundle.spec.name),
             watched=_watched(folder, bundle, config),
         )
         await _warm_up(loaded, config)
@@ -210,11 +221,6 @@ async def load_bundle(folder: Path, config: ServeConfig, *, metrics: Metrics) ->
 def _read(folder: Path, workspace: Workspace, config: ServeConfig) -> tuple[Bundle, FieldVectors, str | None]:
     """The bundle and, from the online store, its field vectors and the current release."""
     bundle = Bundle.load(folder)
-    if bundle.history is not None:
-        raise BundleError(
-            f"bundle {folder.name} reads history, which the service does not answer with yet: serve one of another "
-            "arm, such as 'llactr train --arm values' makes, or score with 'llactr score'"
-        )
     found = doubts_of_metrics(bundle.metrics)
     if found and not config.anyway:
         raise BundleError(
@@ -229,7 +235,24 @@ def _read(folder: Path, workspace: Workspace, config: ServeConfig) -> tuple[Bund
     online = OnlineReader(workspace, bundle.spec, config=config.feast_config)
     vectors = online.field_vectors(bundle.version)
     bundle.check_vectors(vectors)
+    if bundle.history is not None:
+        try:
+            caught_up(workspace, bundle.spec, bundle.history, feast_config=config.feast_config)
+        except NotReadyError as error:  # as a store that is away: 'llactr materialize' may be under way
+            raise StoreAwayError(str(error)) from None
     return bundle, vectors, online.current_release()
+
+
+def _past(bundle: Bundle, config: ServeConfig, *, metrics: Metrics) -> Past | None:
+    if bundle.history is None:
+        return None
+    return Past(
+        bundle.spec,
+        bundle.history,
+        metrics=metrics,
+        freshness_s=config.history_freshness_s,
+        capacity=config.cache_items,
+    )
 
 
 def _watched(folder: Path, bundle: Bundle, config: ServeConfig) -> LiveWindow | None:
@@ -256,10 +279,14 @@ async def _warm_up(loaded: LoadedBundle, config: ServeConfig) -> None:
     layout = loaded.bundle.transform.layout
     sizes = np.asarray(layout.vocab_sizes)[layout.slot_fields]  # (C,)
     generator = np.random.default_rng(0)
-    for rows in (1, 200, config.max_rows):
-        ids: NDArray[np.int32] = (generator.random((rows, len(sizes))) * np.maximum(sizes - FIRST, 1)).astype(np.int32)
-        scores = await asyncio.to_thread(loaded.score, np.minimum(ids + FIRST, sizes - 1).astype(np.int32))
-        if scores.shape != (rows,) or not np.isfinite(scores).all():
+    for count in (1, 200, config.max_rows):
+        ids: NDArray[np.int32] = (generator.random((count, len(sizes))) * np.maximum(sizes - FIRST, 1)).astype(np.int32)
+        rows = np.minimum(ids + FIRST, sizes - 1).astype(np.int32)
+        if loaded.bundle.history is not None:
+            nothing = np.full((len(rows), len(loaded.bundle.history.spec.fields)), np.nan, np.float32)
+            rows = with_history(rows, nothing)
+        scores = await asyncio.to_thread(loaded.score, rows)
+        if scores.shape != (count,) or not np.isfinite(scores).all():
             raise BundleError(f"bundle {loaded.id} does not give a finite score per row: train it again")
     examples = loaded.examples()
     keys = {str(owner): [(examples.get(str(owner)) or ["-"])[0]] for owner in loaded.spec.entities}

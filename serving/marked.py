@@ -16,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from llactr.serving.readers.base import READERS, LostRowsError, StoreAwayError, StoreReader
-from llactr.serving.views import Row, ViewRead, entity_views, mark_view, presence_view
+from llactr.serving.views import Row, ViewRead, entity_views, history_views, mark_view, presence_view
 from llactr.spec import DatasetSpec
 from llactr.store.feast.open import open_store
 from llactr.store.keysets import fingerprints
@@ -68,12 +69,21 @@ class MarkedReader:
         raw: reads the store.
         spec: of the bundle; all its views must be whole.
         semantics_version: of the bundle; its field vectors must be online.
+        history_version: of the bundle's history; its states must be online, too.
     """
 
-    def __init__(self, raw: StoreReader, spec: DatasetSpec, *, semantics_version: str | None) -> None:
+    def __init__(
+        self,
+        raw: StoreReader,
+        spec: DatasetSpec,
+        *,
+        semantics_version: str | None,
+        history_version: str | None = None,
+    ) -> None:
         self.raw = raw
-        self._names = [*(view.view for view in entity_views(spec).values()), FIELD_SEMANTICS]
-        self._sampled = list(entity_views(spec).values())
+        past = [] if history_version is None else list(history_views(spec, history_version).values())
+        self._sampled = [*entity_views(spec).values(), *past]
+        self._names = [*(view.view for view in self._sampled), FIELD_SEMANTICS]
         self._presence = presence_view(spec, semantics_version)
         self._parsed: dict[str, tuple[bytes, Mark]] = {}
         self._prints: dict[str, tuple[str, NDArray[np.uint64] | None]] = {}
@@ -182,7 +192,7 @@ class MarkedReader:
         if prints is None or not len(prints):
             return
         asked = fingerprints(tuple(value for _, value in sorted(view.entity_key(key).items())) for key in missing)
-        lost = np.isin(asked, prints)
+        lost = prints[np.searchsorted(prints, asked).clip(max=len(prints) - 1)] == asked  # they rise
         if lost.any():
             count = int(lost.sum())
             raise LostRowsError(
@@ -223,9 +233,11 @@ class MarkedReader:
         if row is None or row[0] is None:
             return
         table = pa.ipc.open_stream(Value.FromString(row[0]).bytes_val).read_all()
+        for name, value in view.fixed:
+            table = table.filter(pc.equal(table[name], value))
         if not table.num_rows:
             return
-        present = await self.raw.present(view, table.column(0).to_pylist())
+        present = await self.raw.present(view, table[view.join_key].to_pylist())
         lost = present.count(False)
         if lost > MAX_LOST_SHARE * len(present):
             raise StoreAwayError(
@@ -239,6 +251,7 @@ def open_reader(
     spec: DatasetSpec,
     *,
     semantics_version: str | None,
+    history_version: str | None = None,
     feast_config: Path | None = None,
     timeout_s: float = 1.0,
     spent: Callable[[float], None] = lambda _: None,
@@ -253,4 +266,4 @@ def open_reader(
     store = open_store(workspace, config=feast_config)
     reader = next((one for _, one in READERS.working() if one.reads(store)), READERS["feast"])
     raw = reader.of(store, timeout_s=timeout_s, spent=spent)
-    return MarkedReader(raw, spec, semantics_version=semantics_version)
+    return MarkedReader(raw, spec, semantics_version=semantics_version, history_version=history_version)

@@ -14,7 +14,7 @@ __all__ = ["Metrics"]
 
 _LATENCY_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _AGES_S = (0.1, 1, 5, 15, 30, 60, 120, 300, 900, 3600)
-_STAGES = ("json_in", "read", "transform", "model", "json_out")
+_STAGES = ("json_in", "read", "history", "transform", "model", "json_out")
 _ROWS = (1, 10, 50, 100, 200, 500, 1000)
 
 
@@ -74,6 +74,39 @@ class Metrics:
         )
         self.cache_items = Gauge(
             "llactr_item_cache_items", "Items in the cache", registry=registry, multiprocess_mode="livesum"
+        )
+        self.history_states = Counter(
+            "llactr_history_states",
+            "States of users' and items' history that requests used: read from the store, or cached",
+            ["source"],
+            registry=registry,
+        )
+        self.history_age = Histogram(
+            "llactr_history_age_seconds",
+            "Age of the oldest state of history that a request used: how stale its history can be",
+            buckets=_AGES_S,
+            registry=registry,
+        )
+        self.events = Counter(
+            "llactr_events",
+            "Pushed events: counted, or repeated and left out",
+            ["outcome"],
+            registry=registry,
+        )
+        self.event_failures = Counter(
+            "llactr_event_failures",
+            "Groups of events that could not be logged (log), or were logged and not yet applied (store)",
+            ["reason"],
+            registry=registry,
+        )
+        self.event_groups = Histogram(
+            "llactr_event_group_events",
+            "Events that shared one flush to the disk",
+            buckets=(1, 2, 5, 10, 50, 100, 500, 2000),
+            registry=registry,
+        )
+        self.caught_up = Counter(
+            "llactr_events_caught_up", "Events that others had logged and this process applied", registry=registry
         )
         self.batch_requests = Histogram(
             "llactr_batch_requests",

@@ -40,6 +40,11 @@ def describe(app: FastAPI, service: Service) -> dict[str, Any]:
     schemas = service.schemas
     if schemas is not None:
         bodies["/v1/predict"] = schemas.predict
+        several = schemas.events
+        if several is not None:
+            bodies["/v1/events"] = several
+        else:
+            document["paths"].pop("/v1/events", None)
         if schemas.rank is not None:
             bodies["/v1/rank"] = schemas.rank
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -31,6 +31,7 @@ __all__ = [
     "FieldInfo",
     "ModelInfo",
     "PredictResponse",
+    "PushResponse",
     "RankResponse",
     "ReloadRequest",
     "ReloadResponse",
@@ -65,6 +66,9 @@ _Moment = Annotated[
 ]
 
 
+_Outcome = StrictBool | Literal[0, 1]
+
+
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -77,6 +81,8 @@ class RequestSchemas:
     Attributes:
         rank: the body of /v1/rank; None when the spec has no items.
         predict: the body of /v1/predict.
+        event: one event of the body of /v1/events; None when the spec has no users and items.
+        events: several.
         context_names: attribute of the context model -> field name, in the spec's order.
     """
 
@@ -119,6 +125,25 @@ class RequestSchemas:
             rows=(list[row], Field(min_length=1, max_length=max_rows, description="what to score")),  # type: ignore[valid-type]
             **flags,
         )
+        self.event: type[BaseModel] | None = None
+        self.events: type[BaseModel] | None = None
+        if {"user", "item"} <= set(spec.entities):
+            event = create_model(
+                "PushedEvent",
+                __base__=_Request,
+                **keys,
+                outcome=(_Outcome, Field(description="what came of it: 1 or true for a click, 0 or false for none")),
+                timestamp=(
+                    _Moment | None, Field(default=None, description="when the item was shown; now by default")
+                ),
+                context=shared["context"],
+            )  # fmt: skip
+            self.event = event
+            self.events = create_model(
+                "PushedEvents",
+                __base__=_Request,
+                events=(list[event], Field(min_length=1, max_length=max_rows, description="what happened")),  # type: ignore[valid-type]
+            )
         self.rank: type[BaseModel] | None = None
         if "item" in spec.entities:
             user = {owner: entry for owner, entry in keys.items() if owner != "item"}
@@ -182,6 +207,9 @@ class UnseenCounts(BaseModel):
 
 
 _UNSEEN = Field(default=None, description="for a bundle with value vectors")
+_HISTORY = Field(
+    default=None, description="with return_features, of a bundle with history: field -> its number in each row"
+)
 _PLACED = Field(default=None, description="with return_features: for each score, the fields whose value was placed")
 
 
@@ -213,6 +241,7 @@ class RankResponse(_Answer):
     unseen: UnseenCounts | None = _UNSEEN
     ids: list[list[int]] | None = None
     features: dict[str, list[Any]] | None = None
+    history: dict[str, list[float | None]] | None = _HISTORY
     placed: list[list[str]] | None = _PLACED
     compare: Comparison | None = None
 
@@ -226,6 +255,7 @@ class PredictResponse(_Answer):
     unseen: UnseenCounts | None = _UNSEEN
     ids: list[list[int]] | None = None
     features: dict[str, list[Any]] | None = None
+    history: dict[str, list[float | None]] | None = _HISTORY
     placed: list[list[str]] | None = _PLACED
     compare: Comparison | None = None
 
@@ -285,6 +315,17 @@ class SimilarResponse(BaseModel):
     semantics_version: str
     centered: bool
     similar: list[SimilarField]
+
+
+class PushResponse(BaseModel):
+    """What became of pushed events: they are on the disk, and in the history of their users and items."""
+
+    accepted: int = Field(description="how many events")
+    repeated: int | None = Field(
+        description="how many of them were there already (same user, item and time) and count once; null where it is "
+        "not known: no bundle in use reads history, or another process applied them"
+    )
+    request_id: str
 
 
 class ReloadRequest(_Request):

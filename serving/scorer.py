@@ -13,11 +13,14 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from llactr.ctr import UnseenValues
+from llactr.ctr.history import with_history
+from llactr.serving.batch import Batch
 from llactr.serving.batching import MicroBatcher
 from llactr.serving.cache import ItemCache
 from llactr.serving.codec import OwnerCodec, floor_hour
 from llactr.serving.marked import Fill, MarkedReader
 from llactr.serving.metrics import Metrics
+from llactr.serving.past import Past, PastStates
 from llactr.serving.readers.base import LostRowsError
 from llactr.serving.unseen import HeldValues, UnseenScorer
 from llactr.serving.views import Row, ViewRead, entity_views
@@ -25,47 +28,7 @@ from llactr.spec import DatasetSpec, TimestampPartField
 from llactr.spec import Field as SpecField
 from llactr.transforms import OOV, Transform, scalar_text
 
-__all__ = ["Batch", "Scored", "Scorer"]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows to score, in columns. N rows.
-
-    Attributes:
-        rows: N.
-        keys: owner -> distinct keys (candidate items may repeat).
-        places: owner -> (N,) position of each row's key among `keys`; None when there is one key for all rows, or one
-            key per row.
-        moments: when each row's request happens; one for all, or N.
-        contexts: the context fields by name; one for all, or N.
-    """
-
-    rows: int
-    keys: Mapping[str, Sequence[str]]
-    places: Mapping[str, NDArray[np.int64] | None]
-    moments: Sequence[datetime]
-    contexts: Sequence[Mapping[str, Any]]
-
-    @classmethod
-    def of_rows(
-        cls, keys: Mapping[str, Sequence[str]], *, moments: Sequence[datetime], contexts: Sequence[Mapping[str, Any]]
-    ) -> Batch:
-        """Explicit rows: one key per owner and row."""
-        distinct: dict[str, Sequence[str]] = {}
-        places: dict[str, NDArray[np.int64] | None] = {}
-        for owner, column in keys.items():
-            place_of: dict[str, int] = {}
-            places[owner] = np.fromiter(
-                (place_of.setdefault(key, len(place_of)) for key in column), np.int64, len(column)
-            )
-            distinct[owner] = list(place_of)
-        return cls(len(moments), distinct, places, moments, contexts)
-
-    def spread(self, owner: str, values: NDArray[np.int32]) -> NDArray[np.int32]:
-        """An owner's (keys, C') ids as (N, C') or, for one key, (1, C')."""
-        places = self.places.get(owner)
-        return values if places is None else values[places]
+__all__ = ["Scored", "Scorer"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +43,8 @@ class Scored:
         features: owner or "context" -> field -> raw values, one per key or context; None unless asked for.
         read_s: wall clock (Unix seconds) at which the oldest of the features was read.
         fill: of which materialization they are; None where nothing of the store was needed yet.
+        history: (N, H) history numbers; None for a bundle without history.
+        past: the states that they were made of.
     """
 
     ids: NDArray[np.int32]
@@ -89,6 +54,8 @@ class Scored:
     read_s: float
     unseen: HeldValues | None = None
     fill: Fill | None = None
+    history: NDArray[np.float32] | None = None
+    past: PastStates | None = None
 
 
 class Scorer:
@@ -100,6 +67,7 @@ class Scorer:
         score: (N, C) local ids to (N,) probabilities.
         reader: the online store.
         unseen: what scores values that training never saw; None for a bundle without value vectors.
+        past: what reads the history of users and items; None for a bundle without history.
     """
 
     def __init__(
@@ -114,8 +82,10 @@ class Scorer:
         cache_items: int,
         micro_batching: bool,
         unseen: UnseenValues | None = None,
+        past: Past | None = None,
     ) -> None:
         self.spec = spec
+        self.past = past
         self._views = entity_views(spec)
         self._codecs = {
             owner: OwnerCodec(spec, transform, owner, view=self._views.get(owner)) for owner in spec.entities
@@ -149,22 +119,31 @@ class Scorer:
         wall_s = time.time()
         rows, item_ids, misses, age_s = self._from_cache(batch, now_s)
         wanted = self._wanted(batch, misses)
+        before = None if self.past is None else self.past.begin(batch, now_s=now_s)
+        states = [] if self.past is None or before is None else self.past.asked(batch, before)
         spent = time.thread_time() - began
         self._metrics.spent("transform", spent)
         fill = self._fill
-        if wanted:
-            reading = await self._reader.reading(wanted)
+        found: list[list[Row]] = []
+        if wanted or states:
+            reading = await self._reader.reading([*wanted, *states])
             found, fill = reading.rows, reading.fill
             if fill != self._fill:
                 self._start_fill(fill)
-                if misses is not None and len(misses) < len(rows["item"]):
+                kept = misses is not None and len(misses) < len(rows["item"])
+                if kept or (before is not None and before.cached):
                     return await self.score(batch, with_features=with_features)  # those cached are of another one
-            for (view, _), read in zip(wanted, found, strict=True):
+            for (view, _), read in zip(wanted, found[: len(wanted)], strict=True):
                 if view.owner == "item" and misses is not None:
                     for position, row in zip(misses, read, strict=True):
                         rows["item"][position] = row
                 else:
                     rows[view.owner] = read
+        numbers = None
+        if self.past is not None and before is not None:
+            with self._metrics.stage("history"):
+                self.past.filled(batch, before, found[len(wanted) :], now_s=now_s)
+                numbers = self.past.numbers(batch, before)
         began = time.thread_time()
         try:
             ids = self._ids(batch, rows, item_ids, misses, now_s)
@@ -177,19 +156,31 @@ class Scorer:
         self._metrics.spent("transform", time.thread_time() - began)
         held = None
         if unseen is None:
-            scores = await self._batcher.score(ids)
+            scores = await self._batcher.score(ids if numbers is None else with_history(ids, numbers))
         else:
             held = await unseen.find(ids, lambda name, at: self._texts(name, at, batch, rows), now_s=now_s)
-            scores = unseen.score(ids, held)
+            scores = unseen.score(ids, held, numbers)
         self._metrics.scored.inc(len(scores))
         features = self._features(batch, rows) if with_features else None
         read_s = wall_s - age_s
-        return Scored(ids=ids, scores=scores, cold=cold, features=features, read_s=read_s, unseen=held, fill=fill)
+        return Scored(
+            ids=ids,
+            scores=scores,
+            cold=cold,
+            features=features,
+            read_s=read_s,
+            unseen=held,
+            fill=fill,
+            history=numbers,
+            past=before,
+        )
 
     def _start_fill(self, fill: Fill) -> None:
         """From now on rows are of another materialization: what is cached is not used beside them."""
         self._fill = fill
         self.cache.clear()
+        if self.past is not None:
+            self.past.cache.clear()
         if self._unseen is not None:
             self._unseen.cache.clear()
 

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from llactr.atomic import writing_file
 from llactr.columns import EVENT_TIMESTAMP, SEMANTICS_VERSION, TIMESTAMP
 from llactr.errors import SpecError
+from llactr.serving.batch import Batch
 from llactr.serving.metrics import Metrics
-from llactr.serving.scorer import Batch, Scored
+from llactr.serving.scorer import Scored
 from llactr.spec import DatasetSpec
 from llactr.transforms import raw_column, raw_type
 from llactr.workspace import Workspace

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from llactr.errors import BundleError, LlactrError, StoreError
+from llactr.errors import BundleError, LlactrError, NotReadyError, StoreError
 from llactr.lifecycle.forgetting.receipts import cleared_up_to
 from llactr.lifecycle.monitoring.window import Window
 from llactr.lifecycle.running import Registration
 from llactr.serving.config import ServeConfig
 from llactr.serving.control import NEWEST, Control
+from llactr.serving.events import EventGate
 from llactr.serving.loaded import LoadedBundle, bundle_folder, last_promotion, load_bundle, served_dataset
 from llactr.serving.metrics import Metrics
 from llactr.serving.problems import Problem
@@ -55,6 +56,7 @@ class Service:
         )
         self._main: LoadedBundle | None = None
         self._compare: LoadedBundle | None = None
+        self._events: EventGate | None = None
         self._wanted = _named((control.target() if control else None) or config.bundle)
         self._started = False
         self._not_ready = "the bundle is being loaded"
@@ -94,6 +96,8 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self.log.close)
         await asyncio.to_thread(self._registration.close)
+        if self._events is not None:
+            await self._events.close()
         for loaded in (self._main, self._compare):
             if loaded is not None:
                 await loaded.reader.close()
@@ -132,6 +136,18 @@ class Service:
     def compare(self) -> LoadedBundle | None:
         """The second bundle, if there is one."""
         return self._compare
+
+    @property
+    def events(self) -> EventGate:
+        """What takes pushed events; a Problem where nothing can."""
+        if self._events is None:
+            raise Problem(
+                409,
+                "no-events",
+                "the dataset has no users and items, or its online store cannot take events: it has to be SQLite or a "
+                "single Redis",
+            )
+        return self._events
 
     @property
     def not_ready(self) -> str:
@@ -197,6 +213,7 @@ class Service:
             if not anew:
                 self._wanted, self._followed = name, promotion
             await self._register()
+            await self._keep_up()
             if old is not None:
                 self.background(_retire(old))
             self.metrics.reloads.labels("switched").inc()
@@ -251,6 +268,44 @@ class Service:
             await main.reader.close()
             raise
         self._switch(main)
+        await self._keep_up()
+
+    async def _keep_up(self) -> None:
+        """Events change the states of the bundles in use."""
+        main = self._main
+        assert main is not None, "called once a bundle is loaded"
+        if self._events is None and {"user", "item"} <= set(main.spec.entities):
+            with suppress(NotReadyError):  # this store cannot take events
+                self._events = EventGate(
+                    Workspace.at(self.config.workspace),
+                    main.spec,
+                    feast_config=self.config.feast_config,
+                    metrics=self.metrics,
+                    changed=self._forget_items,
+                )
+                self.background(self._catch_up())
+        if self._events is not None:
+            used = [one.bundle.history for one in (main, self._compare) if one is not None]
+            try:
+                await self._events.keep({one.version: one for one in used if one is not None})
+            except StoreError as error:  # the next look for logged events makes up for it
+                _LOG.warning("logged events wait: %s", error)
+
+    def _forget_items(self, items: Iterable[str]) -> None:
+        for loaded in (self._main, self._compare):
+            if loaded is not None and loaded.scorer.past is not None:
+                loaded.scorer.past.pushed(items)
+
+    async def _catch_up(self) -> None:
+        """Applies what others logged, every `catch_up_s`."""
+        while self._events is not None:
+            await asyncio.sleep(self.config.catch_up_s)
+            try:
+                await self._events.catch_up()
+            except LlactrError as error:  # the watch says what the store does
+                _LOG.info("logged events wait: %s", error)
+            except Exception:
+                _LOG.exception("looking for logged events failed")
 
     async def _load(self, folder: Path, *loaded: LoadedBundle) -> LoadedBundle:
         """Loads a bundle, after it was said that it is in use: what is collected as garbage is not loaded."""

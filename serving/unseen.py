@@ -178,10 +178,12 @@ class UnseenScorer:
                 self._metrics.unseen.labels(name, outcome).inc(number)
         return result
 
-    def score(self, ids: NDArray[np.int32], found: HeldValues) -> NDArray[np.float32]:
-        """(N,) probabilities of (N, C) local ids."""
+    def score(
+        self, ids: NDArray[np.int32], found: HeldValues, history: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """(N,) probabilities of (N, C) local ids, and of (N, H) history numbers where the model reads them."""
         with self._metrics.stage("model"):
-            scores = self._unseen.score(ids, found.held, found.rows)
+            scores = self._unseen.score(ids, found.held, found.rows, history)
         self._metrics.batch_requests.observe(1)
         return scores
 

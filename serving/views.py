@@ -5,13 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from llactr.columns import DATASET, FIELD, SEMANTICS_VERSION, VALUE, VECTOR
-from llactr.spec import DatasetSpec
+from llactr.columns import DATASET, FIELD, HISTORY_VERSION, SEMANTICS_VERSION, STATE, VALUE, VECTOR
+from llactr.spec import DatasetSpec, EntityOwner
 from llactr.store.marks import MARK_KEY, MARKS
 from llactr.store.names import PhysicalNames
 from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE, VALUE_SEMANTICS
 
-__all__ = ["Row", "ViewRead", "entity_views", "mark_view", "presence_key", "presence_view", "value_view"]
+__all__ = [
+    "Row",
+    "ViewRead",
+    "entity_views",
+    "history_views",
+    "mark_view",
+    "presence_key",
+    "presence_view",
+    "value_view",
+]
 
 Row = tuple[bytes | None, ...] | None
 """The stored values of one entity as serialized Feast values, in the order of the view's features; None: unknown."""
@@ -24,7 +33,7 @@ class ViewRead:
     Attributes:
         owner: whose view it is; `value` for the vectors of values, `store` for what tells that the store is whole.
         view: its name.
-        join_key: the entity's key, as Feast knows it; of several join keys the one that sorts last.
+        join_key: the entity's key, as Feast knows it; of several join keys the one that varies.
         features: the features wanted, as Feast knows them.
         fields: the spec's names of these features; none for vectors.
         fixed: the other join keys and their values.
@@ -52,6 +61,16 @@ def entity_views(spec: DatasetSpec) -> dict[str, ViewRead]:
             features = tuple(names.features[field] for field in fields)
             views[owner] = ViewRead(owner, names.view(owner), names.join_key(owner), features, fields)
     return views
+
+
+def history_views(spec: DatasetSpec, version: str) -> dict[EntityOwner, ViewRead]:
+    """The views of the states of users' and items' history, of one version, by owner."""
+    names = PhysicalNames(spec)
+    fixed = ((HISTORY_VERSION, version),)
+    return {
+        owner: ViewRead(owner, names.history_view(owner), names.join_key(owner), (STATE,), fixed=fixed)
+        for owner in spec.entities
+    }
 
 
 def value_view(spec: DatasetSpec, field: str, values_version: str) -> ViewRead:

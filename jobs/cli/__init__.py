@@ -13,10 +13,10 @@ from llactr.jobs.cli.data import apply, ingest, materialize
 from llactr.jobs.cli.door import doctor, init
 from llactr.jobs.cli.evaluation import diagnose, evaluate
 from llactr.jobs.cli.inventory import compare, list_command, rm, show
-from llactr.jobs.cli.live import forget, gc, promote, releases, rollback
+from llactr.jobs.cli.live import forget, gc, monitor, promote, releases, rollback
 from llactr.jobs.cli.scoring import export, score
 from llactr.jobs.cli.semantics import encode, finetune
-from llactr.jobs.cli.service import check, serve, skew
+from llactr.jobs.cli.service import check, push, serve, skew
 from llactr.jobs.cli.training import train, tune
 from llactr.jobs.cli.whole import quickstart, run
 
@@ -49,7 +49,7 @@ app.command()(init)  # the first that a newcomer needs, so the first of --help
 app.command()(doctor)
 for _command in (
     ingest, finetune, encode, apply, materialize, train, diagnose, score, export, run, quickstart, tune, evaluate,
-    serve, check, skew, promote, rollback, releases, gc, show, compare, rm, forget,
+    serve, push, check, skew, promote, rollback, releases, gc, show, compare, rm, forget, monitor,
 ):  # fmt: skip
     app.command()(_command)
 app.command("list")(list_command)

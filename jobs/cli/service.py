@@ -1,4 +1,4 @@
-"""Commands around the online service: `llactr serve`, `check`, `skew`."""
+"""Commands around the online service: `llactr serve`, `push`, `check`, `skew`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llactr.errors import InputError
 from llactr.jobs.cli.command import DatasetOption, JsonOption, WorkspaceOption, chosen_dataset, execute
 from llactr.steps import Job
 
-__all__ = ["check", "serve", "skew", "time_option"]
+__all__ = ["check", "push", "serve", "skew", "time_option"]
 
 
 def serve(
@@ -30,6 +30,9 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Processes that share the port. Default: 1.")] = None,
     cache_ttl_s: Annotated[
         float | None, typer.Option(help="Reuse item features so long; 0 never. Default: 60.")
+    ] = None,
+    history_freshness_s: Annotated[
+        float | None, typer.Option(help="Reuse items' states of history so long; 0 never. Default: 0.")
     ] = None,
     log_rate: Annotated[float | None, typer.Option(help="Share of scored requests to log. Default: 0.")] = None,
     deadline_ms: Annotated[int | None, typer.Option(help="Longest time for a request. Default: 1000.")] = None,
@@ -57,6 +60,7 @@ def serve(
         "port": port,
         "workers": workers,
         "cache_ttl_s": cache_ttl_s,
+        "history_freshness_s": history_freshness_s,
         "log_rate": log_rate,
         "deadline_ms": deadline_ms,
         "max_concurrency": max_concurrency,
@@ -108,6 +112,28 @@ def check(
         return found, step.describe(found)
 
     execute(body, workspace=workspace, as_json=as_json)
+
+
+def push(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="Events in a .parquet, .csv, .json or .jsonl file. Without one: what services logged."),
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="A running service to push through. Default: the store.")] = None,
+    dataset: DatasetOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Push events: into the history that is served, and into the dataset."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        name = chosen_dataset(job, dataset)
+        from llactr.jobs import push as step
+
+        found = step.run(job, name, file=file, url=url)
+        return found, step.describe(found)
+
+    execute(body, workspace=workspace, as_json=as_json, writes=url is None)
 
 
 def skew(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from llactr.atomic import scratch
 from llactr.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from llactr.datasets.cautions import UnmatchedKeys, unmatched_keys
 from llactr.datasets.events import EventReader, read_entities
-from llactr.datasets.ingest import BEFORE_FIRST_EVENT, announce_description, refuse_unmatched, write_events
+from llactr.datasets.ingest import BEFORE_FIRST_EVENT, FIRST_PART, announce_description, refuse_unmatched, write_events
 from llactr.datasets.sources import source_files, table_files
 from llactr.datasets.summary import IngestSummary, summarize
 from llactr.errors import DataError, NotReadyError
@@ -23,7 +24,7 @@ from llactr.spec import DatasetSpec, EntityOwner, load_spec, spec_difference
 from llactr.sql import connect, parquet_scan, quote_identifier
 from llactr.workspace import Workspace
 
-__all__ = ["append_offline_tables"]
+__all__ = ["append_events", "append_offline_tables"]
 
 
 def append_offline_tables(
@@ -55,7 +56,7 @@ def append_offline_tables(
     manifest = _manifest(spec, workspace)
     folder = workspace.offline_table(spec.name, "events").parent
     base = datetime.fromisoformat(manifest["start"])
-    known = {name: files for name in ("events", "user", "item") if (files := table_files(folder / name))}
+    known = _known(folder)
     given = {
         name: source_files(source, name, data_folder)
         for name, source in spec.sources.items()
@@ -85,23 +86,70 @@ def append_offline_tables(
         doubts = _unmatched(spec, draft, known)
         if not allow_unmatched:
             refuse_unmatched(one for one in doubts.values() if one.spelling)
-        moves, new_rows = _moves(draft, folder)
-        tables = {
-            name: [*files, *(draft for draft, place in moves.items() if place.parent.name == name)]
-            for name, files in known.items()
-        }
         added = {str(path): file_hash(path) for files in given.values() for path in files}
-        if not any(new_rows.values()):
-            dropped = int(manifest["summary"]["dropped"])  # the same rows again: their drops are counted already
-        summary = summarize(spec, tables, dropped=dropped, new_rows=new_rows, inputs=manifest["inputs"])
         said = [f"of the new rows, {one.sentence}" for one in doubts.values()]
-        summary = summary.model_copy(update={"warnings": (*said, *summary.warnings)})
-        if any(new_rows.values()):
-            history = [*manifest.get("appended", []), {"inputs": added, "new_rows": new_rows}]
-            placed = {path: path for files in known.values() for path in files}
-            placed |= {place: draft for draft, place in moves.items()}
-            announce_description(spec, workspace, summary, manifest["key"], placed, moves=moves, appended=history)
-            finish(workspace.dataset(spec.name), root=workspace.root)
+        return _placed(spec, workspace, draft, manifest, dropped=dropped, added=added, warnings=said)
+
+
+def append_events(
+    spec: DatasetSpec, workspace: Workspace, events: pa.Table, *, announce: Callable[[str], None]
+) -> IngestSummary:
+    """Adds events that were logged to a dataset's, as a new part file.
+
+    Args:
+        spec: of the dataset.
+        workspace: where it is.
+        events: in the columns of `event_schema`, in the order of time; at least one, and none that is there already.
+        announce: called with the new file's hash before it takes its place.
+
+    Raises:
+        NotReadyError: the dataset has not been ingested.
+        DataError: the spec differs, or events lie before the first one.
+    """
+    manifest = _manifest(spec, workspace)
+    folder = workspace.offline_table(spec.name, "events").parent
+    with scratch(folder / "append") as draft:
+        (draft / "events").mkdir()
+        pq.write_table(events, draft / "events" / FIRST_PART, compression="zstd")
+        _refuse_earlier(draft / "events", datetime.fromisoformat(manifest["start"]))
+        announce(file_hash(draft / "events" / FIRST_PART))
+        dropped = int(manifest["summary"]["dropped"])
+        return _placed(spec, workspace, draft, manifest, dropped=dropped, added={}, warnings=())
+
+
+def _known(folder: Path) -> dict[str, list[Path]]:
+    """Table -> its files."""
+    return {name: files for name in ("events", "user", "item") if (files := table_files(folder / name))}
+
+
+def _placed(
+    spec: DatasetSpec,
+    workspace: Workspace,
+    draft: Path,
+    manifest: dict[str, Any],
+    *,
+    dropped: int,
+    added: dict[str, str],
+    warnings: Sequence[str],
+) -> IngestSummary:
+    """Moves a draft's parts beside those that are there, and describes the whole."""
+    folder = workspace.offline_table(spec.name, "events").parent
+    known = _known(folder)
+    moves, new_rows = _moves(draft, folder)
+    tables = {
+        name: [*files, *(draft for draft, place in moves.items() if place.parent.name == name)]
+        for name, files in known.items()
+    }
+    if not any(new_rows.values()):
+        dropped = int(manifest["summary"]["dropped"])  # the same rows again: their drops are counted already
+    summary = summarize(spec, tables, dropped=dropped, new_rows=new_rows, inputs=manifest["inputs"])
+    summary = summary.model_copy(update={"warnings": (*warnings, *summary.warnings)})
+    if any(new_rows.values()):
+        history = [*manifest.get("appended", []), {"inputs": added, "new_rows": new_rows}]
+        placed = {path: path for files in known.values() for path in files}
+        placed |= {place: draft for draft, place in moves.items()}
+        announce_description(spec, workspace, summary, manifest["key"], placed, moves=moves, appended=history)
+        finish(workspace.dataset(spec.name), root=workspace.root)
     return summary
 
 

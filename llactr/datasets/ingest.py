@@ -27,6 +27,7 @@ from llactr.workspace import Workspace
 
 __all__ = [
     "BEFORE_FIRST_EVENT",
+    "FIRST_PART",
     "announce_description",
     "ingest_key",
     "input_hashes",

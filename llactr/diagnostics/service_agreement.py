@@ -27,7 +27,7 @@ from llactr.store import events_table
 from llactr.store.ingested import dataset_spec
 from llactr.transforms import raw_column
 
-__all__ = ["check_service", "request_rows", "sentence"]
+__all__ = ["ask", "check_service", "request_rows", "sentence", "service_key"]
 
 _ROWS_PER_REQUEST = 500
 _TIMEOUT_S = 30.0
@@ -51,11 +51,9 @@ def check_service(job: Job, dataset: str, *, url: str, rows: int = 1000, api_key
         StoreError: the service does not answer, or cannot score.
         ConsistencyError: an id differs, or a score by more than the tolerance.
     """
-    if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc:
-        raise InputError(f"--url {url!r} is no address: give one such as http://127.0.0.1:8080")
-    key = api_key or os.environ.get("LLACTR_API_KEYS", "").split(",")[0].strip() or None
+    key = service_key(api_key)
     spec = dataset_spec(job.workspace, dataset)
-    served = _ask(f"{url.rstrip('/')}/v1/model", None, key)
+    served = ask(f"{url.rstrip('/')}/v1/model", None, key)
     if served.get("dataset") != dataset:
         raise InputError(
             f"the service at {url} serves dataset {served.get('dataset')!r}, not {dataset!r}: give --dataset"
@@ -115,7 +113,7 @@ def _served(
     ids, scores = [], []
     for start in range(0, events.num_rows, _ROWS_PER_REQUEST):
         body = {"rows": request_rows(events.slice(start, _ROWS_PER_REQUEST), spec), "return_ids": True}
-        answer = _ask(url, body, key)
+        answer = ask(url, body, key)
         if answer["bundle"] != bundle:
             raise StoreError(f"the service went over to bundle {answer['bundle']} meanwhile: check again")
         ids += answer["ids"]
@@ -151,7 +149,21 @@ def _json(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _ask(url: str, body: dict[str, Any] | None, key: str | None) -> Any:
+def service_key(given: str | None) -> str | None:
+    """The API key to send: the one given, else the first of `$LLACTR_API_KEYS`."""
+    return given or os.environ.get("LLACTR_API_KEYS", "").split(",")[0].strip() or None
+
+
+def ask(url: str, body: dict[str, Any] | None, key: str | None) -> Any:
+    """A service's answer.
+
+    Raises:
+        InputError: the URL is none, or the service refuses.
+        StoreError: nobody answers, or the service cannot.
+    """
+    if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc:
+        place = url.removesuffix("/v1/model")
+        raise InputError(f"--url {place!r} is no address: give one such as http://127.0.0.1:8080")
     headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
     data = json.dumps(body).encode() if body is not None else None
     request = urllib.request.Request(url, data, headers)

@@ -27,7 +27,7 @@ from feast.repo_config import RepoConfig
 from llactr.serving.readers.base import READERS, StoreAwayError, has_plain_names
 from llactr.serving.resp import Reply, ReplyParser, ServerError, pack
 from llactr.serving.views import Row, ViewRead
-from llactr.store.feast.messages import entity_key
+from llactr.store.feast.messages import entity_key, key_ends
 from llactr.store.marks import eviction_said
 
 __all__ = ["RedisReader"]
@@ -190,13 +190,11 @@ class RedisReader:
 
     def _layout(self, view: ViewRead) -> tuple[bytes, bytes, bytes, int]:
         """What a view's commands have in common: head, key up to its value's size, rest, size of key and project."""
-        # Feast sorts the join keys: the one that varies comes last.
-        empty = serialize_entity_key(entity_key(view.entity_key("")), self._serialization)
-        prefix = empty[: -_SIZE.size]
+        before, behind = key_ends(view.join_key, dict(view.fixed), serialization=self._serialization)
         names = [*(_mmh3(f"{view.view}:{feature}") for feature in view.features), f"_ts:{view.view}".encode()]
-        tail = self._project + b"\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(name), name) for name in names)
+        tail = behind + self._project + b"\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(name), name) for name in names)
         head = b"*%d\r\n$5\r\nHMGET\r\n$" % (len(names) + 2)
-        layout = (head, prefix, tail, len(empty) + len(self._project))
+        layout = (head, before, tail, len(before) + _SIZE.size + len(behind) + len(self._project))
         self._layouts[view] = layout
         return layout
 

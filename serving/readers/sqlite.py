@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from feast import FeatureStore
-from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.repo_config import RepoConfig
 
 from llactr.serving.readers.base import READERS, StoreAwayError, has_plain_names
 from llactr.serving.views import Row, ViewRead
 from llactr.sql import quote_identifier
-from llactr.store.feast.messages import entity_key
+from llactr.store.feast.messages import key_ends
 from llactr.store.feast.sqlite import WorkspaceSqliteOnlineStore, reading_only
 
 __all__ = ["SqliteReader"]
@@ -55,7 +54,7 @@ class SqliteReader:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
-        self._columns: dict[ViewRead, tuple[bytes, dict[str, int]]] = {}
+        self._columns: dict[ViewRead, tuple[tuple[bytes, bytes], dict[str, int]]] = {}
 
     @classmethod
     def reads(cls, store: FeatureStore) -> bool:
@@ -124,9 +123,10 @@ class SqliteReader:
             raise StoreAwayError(f"the SQLite store {self._path} does not answer ({error})") from None
 
     def _rows(self, connection: sqlite3.Connection, view: ViewRead, keys: Sequence[str]) -> list[Row]:
-        prefix, columns = self._columns.get(view) or self._layout(view)
+        (before, behind), columns = self._columns.get(view) or self._layout(view)
         encoded = [
-            prefix + len(value).to_bytes(_SIZE_BYTES, "little") + value for value in (key.encode() for key in keys)
+            before + len(value).to_bytes(_SIZE_BYTES, "little") + value + behind
+            for value in (key.encode() for key in keys)
         ]
         found: dict[bytes, list[bytes | None]] = {}
         width = len(columns)
@@ -162,16 +162,12 @@ class SqliteReader:
             self._connection.close()
             self._connection = None
 
-    def _layout(self, view: ViewRead) -> tuple[bytes, dict[str, int]]:
-        """The entity key up to its value's size, and the place of each feature in a row."""
-        prefix = self._entity_key(view.entity_key(""))[:-_SIZE_BYTES]  # Feast sorts the keys: this one is last
-        layout = (prefix, {feature: place for place, feature in enumerate(view.features)})
+    def _layout(self, view: ViewRead) -> tuple[tuple[bytes, bytes], dict[str, int]]:
+        """What stands around a value in the entity key, and the place of each feature in a row."""
+        ends = key_ends(view.join_key, dict(view.fixed), serialization=self._serialization)
+        layout = (ends, {feature: place for place, feature in enumerate(view.features)})
         self._columns[view] = layout
         return layout
 
     def _table(self, view: str) -> str:
         return quote_identifier(f"{self._project}_{view}")
-
-    def _entity_key(self, key: dict[str, str]) -> bytes:
-        encoded: bytes = serialize_entity_key(entity_key(key), self._serialization)
-        return encoded

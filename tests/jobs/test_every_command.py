@@ -71,6 +71,7 @@ COMMANDS: dict[str, Callable[[Place], tuple[object, ...]]] = {
     "run": lambda at: ("run", at.spec, "--config", at.config),
     "serve": lambda _: ("serve", "--port", 0, "--anyway"),
     "check": lambda _: ("check", "--url", "http://127.0.0.1:1", "--rows", 5),
+    "push": lambda at: ("push", at.spec.with_name("pushed.jsonl")),
     "skew": lambda _: ("skew",),
     "promote": lambda _: ("promote", "--anyway"),
     "rollback": lambda _: ("rollback",),
@@ -97,6 +98,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Place:
     evaluate = CONFIG["evaluate"] | {"seeds": 1, "arms": ["plain", "paper"]}
     content = CONFIG | {"values": {"tune": False}, "evaluate": evaluate}
     config.write_text(yaml.safe_dump(content), encoding="utf-8")
+    pushed = ROW | {"event_timestamp": "2023-12-20T12:00:00+00:00", "outcome": 1}
+    (folder / "pushed.jsonl").write_text(json.dumps(pushed), encoding="utf-8")
     place = Place(folder / "workspace", spec, config)
     code, said = place.call("run")
     assert code == 0, said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,11 @@ from llactr.ctr import Bundle
 from llactr.ctr.scoring import RowScorer
 from llactr.ctr.training.config import TrainJobConfig
 from llactr.ctr.training.history import HistorySummary
-from llactr.errors import BundleError, InputError, NotReadyError, SpecError
+from llactr.errors import InputError, NotReadyError, SpecError
 from llactr.evaluation.config import EvaluateConfig
 from llactr.jobs import check, encode, encode_values, evaluate, ingest, materialize, train
 from llactr.jobs.cli.console import Terminal
 from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
-from llactr.serving.config import ServeConfig
-from llactr.serving.loaded import load_bundle
-from llactr.serving.metrics import Metrics
 from llactr.steps import Job, Step, outcome_of
 from llactr.store.history import known_versions
 from llactr.workspace import Workspace
@@ -152,15 +148,6 @@ def test_new_events_change_what_is_predicted(tmp_path: Path) -> None:
     late_score, early_score = RowScorer.offline(place.job.workspace, "tiny", str(trained.folder)).score(table).scores
     assert late_score == pytest.approx(after[0], abs=1e-6), "all has happened by then"
     assert early_score < late_score, "point in time: before the forty likes"
-
-
-def test_the_service_refuses_what_it_cannot_answer_yet(place: Place) -> None:
-    trained = place.train("items")
-    config = ServeConfig.of(workspace=place.job.workspace.root)
-    with pytest.raises(
-        BundleError, match=r"reads history, which the service does not answer with yet: serve one of another"
-    ):
-        asyncio.run(load_bundle(trained.folder, config, metrics=Metrics()))
 
 
 def test_history_without_items_is_refused(tmp_path: Path) -> None:

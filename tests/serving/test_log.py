@@ -10,8 +10,9 @@ import pytest
 
 from llactr.errors import SpecError
 from llactr.serving import served_log
+from llactr.serving.batch import Batch
 from llactr.serving.metrics import Metrics
-from llactr.serving.scorer import Batch, Scored
+from llactr.serving.scorer import Scored
 from llactr.serving.served_log import ServedLog, served_schema, served_table_path
 from llactr.store.tables import read_files
 from llactr.workspace import Workspace

@@ -14,11 +14,13 @@ from typing import Any
 from feast import FeatureStore
 
 from llactr.errors import InputError, NotReadyError, StoreError
+from llactr.store.events.filling import is_history
 from llactr.store.feast.failures import store_failures
 from llactr.store.feast.forget import forget_rows
 from llactr.store.feast.newest import NewestRows
 from llactr.store.feast.online_state import lost_keys
 from llactr.store.feast.open import feast_output_to_log, open_store
+from llactr.store.feast.streaming import StreamingComputeEngine
 from llactr.store.keysets import KeySet
 from llactr.store.marks import SAMPLE_KEYS, Mark, Marks, eviction_said, marked_elsewhere, new_run
 from llactr.workspace import Workspace
@@ -118,7 +120,13 @@ def materialize(
         report(view, 0)
         began = time.perf_counter()
         doing = store_failures(f"materializing {view!r}", then="run 'llactr materialize' again")
-        with doing, feast_output_to_log(), _counted(store, view, report) as written, marked_elsewhere():
+        with (
+            doing,
+            feast_output_to_log(),
+            _counted(store, view, report) as written,
+            marked_elsewhere(),
+            _engine_of(store, view),
+        ):
             store.materialize(start, end, feature_views=[view])
             if counts[view] and not written[0]:  # by other processes, or by none
                 newest[view].check_online()
@@ -195,6 +203,23 @@ def _warn_of_eviction(store: FeatureStore) -> None:
     said = eviction_said(facts, has_ttl=bool(getattr(config, "key_ttl_seconds", None)))
     if said:
         _LOG.warning("%s", said)
+
+
+@contextlib.contextmanager
+def _engine_of(store: FeatureStore, view: str) -> Iterator[None]:
+    """States of history are written by our own engine, whatever is configured: no other leaves newer ones alone."""
+    provider: Any = store.provider
+    if not is_history(store.get_feature_view(view)) or isinstance(provider.batch_engine, StreamingComputeEngine):
+        yield
+        return
+    configured = provider.batch_engine
+    provider._batch_engine = StreamingComputeEngine(
+        repo_config=store.config, offline_store=provider.offline_store, online_store=provider.online_store
+    )
+    try:
+        yield
+    finally:
+        provider._batch_engine = configured
 
 
 @contextlib.contextmanager

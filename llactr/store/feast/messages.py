@@ -7,17 +7,32 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import NULL_TIMESTAMP_INT_VALUE
 from numpy.typing import NDArray
 
-__all__ = ["EntityKey", "Value", "bytes_of", "decoder", "entity_key", "text_of", "vector_of"]
+__all__ = ["EntityKey", "Value", "bytes_of", "decoder", "entity_key", "key_ends", "text_of", "vector_of"]
+
+_SIZE_BYTES = 4
 
 
 def entity_key(join_keys: Mapping[str, str]) -> EntityKey:
     """The key of a row by its join keys, which are text."""
     return EntityKey(join_keys=list(join_keys), entity_values=[Value(string_val=value) for value in join_keys.values()])
+
+
+def key_ends(join_key: str, fixed: Mapping[str, str], *, serialization: int) -> tuple[bytes, bytes]:
+    """What stands before and behind the value of one join key in a serialized entity key, the others being fixed.
+
+    The whole is the first part, the value's size (4 bytes, little-endian), the value in UTF-8, and the second part.
+    """
+    empty: bytes = serialize_entity_key(entity_key({**fixed, join_key: ""}), serialization)
+    one: bytes = serialize_entity_key(entity_key({**fixed, join_key: "\x00"}), serialization)
+    # Feast sorts join keys by name; the two differ first in the value's size.
+    start = next(at for at, (a, b) in enumerate(zip(empty, one, strict=False)) if a != b)
+    return empty[:start], empty[start + _SIZE_BYTES :]
 
 
 def decoder(kind: pa.DataType) -> Callable[[Value | None], Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from llactr.datasets import table_files
 from llactr.errors import NotReadyError
 from llactr.manifest import content_hash
 from llactr.steps import Advance, Job, Result, Step, StepOutcome, StepResult, outcome_of
+from llactr.store.events.filling import filling_again
 from llactr.store.feast.materialize import materialize
 from llactr.store.feast.online_state import online_runs, registered_views
 from llactr.store.feast.open import apply, store_identity
@@ -104,7 +106,8 @@ def materialize_datasets(job: Job) -> StepOutcome[MaterializeSummary]:
         def shown(view: str, done: int, total: int) -> None:
             advance(done, total, view)
 
-        views = materialize(job.workspace, progress=shown)
+        with filling_again() if given.force else nullcontext():
+            views = materialize(job.workspace, progress=shown)
         moments = [view.next_moment for view in views if view.next_moment is not None]
         summary = MaterializeSummary(
             datasets=tuple(names),
@@ -117,6 +120,7 @@ def materialize_datasets(job: Job) -> StepOutcome[MaterializeSummary]:
         advance(len(views), len(views), f"{len(views)} feature views online{summary.told}")
         return summary
 
+    given = job
     if not _still_online(job):
         job = replace(job, force=True)
     return _shared_step(job, Step.MATERIALIZE, names, inputs=inputs, result=MaterializeSummary, work=work)

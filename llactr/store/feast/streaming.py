@@ -18,13 +18,14 @@ aggregations, transformations, validation or sinks of their own are left to the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from feast import BatchFeatureView, FeatureView, StreamFeatureView
+from feast import BatchFeatureView, FeatureStore, FeatureView, StreamFeatureView
 from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
 from feast.infra.compute_engines.local.compute import LocalComputeEngine, LocalComputeEngineConfig
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
@@ -38,6 +39,7 @@ from feast.type_map import python_values_to_proto_values
 from feast.utils import _get_column_names
 from feast.value_type import ValueType
 
+from llactr.store.events.filling import fill_states, is_history
 from llactr.store.keysets import KeySet
 from llactr.store.marks import Marks, is_marked_elsewhere, new_run
 
@@ -47,6 +49,7 @@ OnlineRow: TypeAlias = "tuple[EntityKeyProto, dict[str, ValueProto], datetime, d
 """What Feast's online stores write: a key, its features, their event time, and when they were created."""
 
 _ROW_NUMBER = "rn"
+_BEGINNING = datetime(1826, 1, 1, tzinfo=UTC)
 
 BATCH_ROWS = 10_000
 """Rows per batch where the repository sets no `online_write_batch_size`."""
@@ -74,6 +77,27 @@ class StreamingComputeEngine(LocalComputeEngine):
         return LocalMaterializationJob(job_id=job_id, status=MaterializationJobStatus.SUCCEEDED)
 
     def _stream(self, registry: BaseRegistry, task: MaterializationTask, view: FeatureView) -> None:
+        marking = None if is_marked_elsewhere() else _Marking(self.repo_config, self.online_store, view.name)
+
+        def write(batch: pa.RecordBatch) -> None:
+            self.online_store.online_write_batch(
+                config=self.repo_config, table=view, data=online_rows(batch, view), progress=None
+            )
+            if marking is not None:
+                marking.wrote(batch.select([column.name for column in view.entity_columns]))
+
+        if is_history(view):
+            whole = replace(task, start_time=_BEGINNING, end_time=datetime.now(UTC))
+            store = FeatureStore(config=self.repo_config)
+            fill_states(store, view, lambda: self._newest(registry, whole, view), write)
+        else:
+            for batch in self._newest(registry, task, view):
+                write(batch)
+        if marking is not None:
+            marking.complete()
+
+    def _newest(self, registry: BaseRegistry, task: MaterializationTask, view: FeatureView) -> Iterator[pa.RecordBatch]:
+        """The newest row of every key, under the view's names."""
         entities = [registry.get_entity(name, task.project) for name in view.entities]
         keys, features, timestamp, created = _get_column_names(view, entities)
         latest = self.offline_store.pull_latest_from_table_or_query(
@@ -86,18 +110,10 @@ class StreamingComputeEngine(LocalComputeEngine):
             start_date=task.start_time,
             end_date=task.end_time,
         )
-        marking = None if is_marked_elsewhere() else _Marking(self.repo_config, self.online_store, view.name)
         batch_rows = self.repo_config.materialization_config.online_write_batch_size or BATCH_ROWS
+        mapping = view.batch_source.field_mapping or {}
         for batch in _batches(latest, batch_rows, keys=keys):
-            mapping = view.batch_source.field_mapping or {}
-            named = batch.rename_columns([mapping.get(name, name) for name in batch.schema.names])
-            self.online_store.online_write_batch(
-                config=self.repo_config, table=view, data=online_rows(named, view), progress=None
-            )
-            if marking is not None:
-                marking.wrote(named.select([column.name for column in view.entity_columns]))
-        if marking is not None:
-            marking.complete()
+            yield batch.rename_columns([mapping.get(name, name) for name in batch.schema.names])
 
 
 class _Marking:

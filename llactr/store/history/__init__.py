@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from llactr.store.history.requests import history_of_rows
     from llactr.store.history.states import (
         StatesWritten,
+        covered_files,
+        definition_of,
         events_of,
         known_definitions,
         known_versions,
+        newest_moment,
         states_hash,
         write_snapshots,
         write_states,
@@ -21,10 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "StatesWritten",
+    "covered_files",
+    "definition_of",
     "events_of",
     "history_of_rows",
     "known_definitions",
     "known_versions",
+    "newest_moment",
     "read_item_sources",
     "states_hash",
     "write_snapshots",
@@ -35,10 +41,13 @@ __getattr__ = loader(
     __name__,
     {
         "StatesWritten": "states",
+        "covered_files": "states",
+        "definition_of": "states",
         "events_of": "states",
         "history_of_rows": "requests",
         "known_definitions": "states",
         "known_versions": "states",
+        "newest_moment": "states",
         "states_hash": "states",
         "read_item_sources": "items",
         "write_snapshots": "states",

@@ -44,9 +44,12 @@ from llactr.workspace import Workspace
 
 __all__ = [
     "StatesWritten",
+    "covered_files",
+    "definition_of",
     "events_of",
     "known_definitions",
     "known_versions",
+    "newest_moment",
     "states_hash",
     "write_snapshots",
     "write_states",
@@ -87,6 +90,20 @@ def known_definitions(workspace: Workspace, dataset: str) -> Iterator[HistoryDef
     """
     for version in known_versions(workspace, dataset):
         yield HistoryDefinition.load(_definitions(workspace, dataset) / version)
+
+
+def covered_files(workspace: Workspace, dataset: str, version: str) -> list[str] | None:
+    """Hashes of the files of events that a version's newest states hold; None where nobody can say."""
+    return _covered(_definitions(workspace, dataset) / version)
+
+
+def definition_of(workspace: Workspace, dataset: str, version: str) -> HistoryDefinition:
+    """The definition of a version.
+
+    Raises:
+        BundleError: it is damaged, or there is none.
+    """
+    return HistoryDefinition.load(_definitions(workspace, dataset) / version)
 
 
 def states_hash(workspace: Workspace, dataset: str) -> str | None:
@@ -183,7 +200,7 @@ class _Row:
 def _newest(spec: DatasetSpec, definition: HistoryDefinition, rows: pa.Table, owner: EntityOwner) -> Iterator[_Row]:
     names, events = _names(rows, spec, owner), events_of(spec, rows)
     for key, state in newest_states(definition, events, owner=owner):
-        yield _Row(names[key], _moment(state), state.to_bytes())
+        yield _Row(names[key], newest_moment(state), state.to_bytes())
 
 
 def _pushed(
@@ -209,7 +226,7 @@ def _pushed(
     return {
         owner: [
             # A late event leaves the newest time as it was: the row must be newer than the one that it corrects.
-            _Row(names[key], max(_moment(state), moment + 1), state.to_bytes())
+            _Row(names[key], max(newest_moment(state), moment + 1), state.to_bytes())
             for key, (moment, state) in known[owner].items()
         ]
         for owner in _OWNERS
@@ -217,7 +234,7 @@ def _pushed(
     }
 
 
-def _moment(state: KeyState) -> int:
+def newest_moment(state: KeyState) -> int:
     """A microsecond after the newest event: the first moment that may ask for it."""
     return state.newest + 1
 
