@@ -282,7 +282,7 @@ def _actions(column: Column) -> Label | None:
 def _rating(column: Column, *, headed: bool, sure: bool = False) -> Label | None:
     if column.type not in {"integer", "number"} or not 3 <= column.distinct <= 101 or column.high is None:
         return None
-    named = bool(set(column.words) & _RATINGS)
+    named = bool(set(column.words) & _RATINGS) or (of_label(column.name) >= 6 and column.distinct <= 21)
     if not (named or sure) and (
         headed or not ((column.low or 0) >= -1 and column.high <= 10 and column.distinct <= 21)
     ):

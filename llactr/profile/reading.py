@@ -283,9 +283,9 @@ def _sample(connection: duckdb.DuckDBPyConnection, part: _Part, scan: str, sampl
     if part.format == "parquet":
         rows = sum(pq.read_metadata(path).num_rows for path in part.files)
         if rows > limit:
-            connection.register("some", _parquet_blocks(part.files, rows, limit))
-            connection.execute(f"CREATE TABLE {sample} AS SELECT * FROM some")
-            connection.unregister("some")
+            connection.register("blocks_of_rows", _parquet_blocks(part.files, rows, limit))
+            connection.execute(f"CREATE TABLE {sample} AS SELECT * FROM blocks_of_rows")
+            connection.unregister("blocks_of_rows")
             return rows, False
     elif part.format == "duckdb":
         found = connection.execute(f"SELECT count(*) FROM {scan}").fetchone()
@@ -344,7 +344,8 @@ def _text_blocks(connection: duckdb.DuckDBPyConnection, part: _Part, sample: str
     """The sample of a long text file: whole lines from places all along it, or the first of a packed one."""
     path = part.files[0]
     with path.open("rb") as file:
-        packed = file.read(4)[:2] == _GZIP or file.read(0) == _ZSTD
+        start = file.read(4)
+    packed = start.startswith(_GZIP) or start == _ZSTD
     dialect = part.dialect
     if packed or part.format == "json" or dialect is None or len(part.files) > 1:
         scan = _scan(connection, _Part(part.files[:1], part.format, part.columns, dialect), 0)

@@ -107,6 +107,8 @@ def start_spec(
         DataError: a table cannot be read, or nothing can be predicted from the tables.
         InputError: an option names a column that is not there, or the spec is there already.
     """
+    if not places:
+        raise InputError("name the tables to draft a spec from: Parquet, CSV, JSON or DuckDB files")
     _refuse_overwriting(options)
     with (
         tempfile.TemporaryDirectory(prefix="llactr-") as spilled,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from llactr.datasets import write_offline_tables
@@ -201,9 +202,35 @@ def test_a_table_that_holds_one_class_only_is_refused(tmp_path: Path) -> None:
         start_spec([str(tmp_path / "views.csv")], StartOptions(out=tmp_path / "s.yaml", label="click = 1"))
 
 
-def test_a_long_table_is_drafted_from_blocks_all_along_it(tmp_path: Path) -> None:
-    rows = "\n".join(f"u{n % 400},i{n % 90},{1_700_000_000 + 60 * n},{int(n * 7919 % 10 < 3)}" for n in range(30_000))
-    (tmp_path / "views.csv").write_text(f"user,item,time,click\n{rows}\n", encoding="utf-8")
-    found = start_spec([str(tmp_path / "views.csv")], StartOptions(out=tmp_path / "s.yaml", sample_rows=3000))
-    assert found.rows == pytest.approx(30_000, rel=0.02)
+@pytest.mark.parametrize("ending", ["csv", "parquet", "duckdb", "large csv"])
+def test_a_long_table_is_drafted_from_blocks_all_along_it(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = (
+        "SELECT 'u' || i % 400 AS \"user\", 'i' || i % 90 AS item, 1700000000 + 60 * i AS \"time\", "
+        "CAST(i * 7919 % 10 < 3 AS INT) AS click FROM range(30000) t(i)"
+    )
+    path = tmp_path / f"views.{ending.split()[-1]}"
+    with duckdb.connect(str(path) if ending == "duckdb" else ":memory:") as connection:
+        if ending == "duckdb":
+            connection.execute(f"CREATE TABLE views AS {rows}")
+        else:
+            connection.execute(f"COPY ({rows}) TO '{path}' (FORMAT {ending.split()[-1]})")
+    if ending == "large csv":
+        monkeypatch.setattr("llactr.profile.reading._WHOLE_BYTES", 300_000)
+    found = start_spec([str(path)], StartOptions(out=tmp_path / "s.yaml", sample_rows=3000))
+    assert found.rows == pytest.approx(30_000, rel=0.03)
     assert found.positives == pytest.approx(0.3, abs=0.02)
+    assert (found.user, found.item, found.time, found.label) == ("user", "item", "time", "click")
+
+
+def test_a_label_of_several_values_is_a_scale(tmp_path: Path) -> None:
+    rows = "\n".join(f"u{n % 40},i{n % 25},{1_700_000_000 + 60 * n},{1 + n * 7 % 5}" for n in range(600))
+    (tmp_path / "views.csv").write_text(f"user,item,time,bought\n{rows}\n", encoding="utf-8")
+    found = start_spec([str(tmp_path / "views.csv")], StartOptions(out=tmp_path / "s.yaml"))
+    assert found.label == "bought > 3, without 3"
+
+
+def test_no_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="name the tables"):
+        start_spec([], StartOptions(out=tmp_path / "s.yaml"))
