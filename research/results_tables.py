@@ -1,4 +1,4 @@
-"""The tables and the picture of docs/results.md, from what `llactr evaluate --results` wrote: its JSON, or Parquet.
+"""The tables and the picture of research/movielens.md, from what `llactr evaluate --results` wrote: its JSON, or Parquet.
 
 python -m research.results_tables research/results/movielens-items-fm.parquet   # Markdown tables
 python -m research.results_tables FILE ... --picture docs/pictures/values.png   # and the picture

@@ -82,7 +82,7 @@ class ValuesConfig(_Settings):
     tau: float = Field(default=20.0, gt=0)
     rank: int = Field(default=24, ge=1)
     init_std: float = Field(default=0.01, gt=0)
-    decay_factor: float = Field(default=10.0, ge=0)  # chosen by docs/results.md, "What was chosen, and how"
+    decay_factor: float = Field(default=10.0, ge=0)  # chosen by research/movielens.md, "What was chosen, and how"
 
 
 class HistoryInputConfig(_Settings):

@@ -40,16 +40,15 @@ METRICS = ("auc", "user_auc", "logloss")
 
 @dataclass(frozen=True)
 class Effect:
-    """A difference in one set; `error` is its standard error over users and seeds."""
+    """A difference in one set.
+
+    `error` is its standard error over users and seeds; the interval is the bootstrap's own where there are no seeds in it.
+    """
 
     set: str
     mean: float
     error: float
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 %."""
-        return self.mean - 1.96 * self.error, self.mean + 1.96 * self.error
+    interval: tuple[float, float]
 
 
 def effects(
@@ -82,13 +81,18 @@ def _meant(backbone: dict[str, Any], name: str) -> str | None:
 
 def _effect(
     differences: Sequence[dict[str, Any]], arm: str | None, baseline: str | None, metric: str, part: str
-) -> tuple[float, float] | None:
+) -> tuple[float, float, tuple[float, float]] | None:
     """Of the kept differences, or of one with its sides exchanged; 0 of an arm with itself is none."""
     for ours, theirs, sign in ((arm, baseline, 1), (baseline, arm, -1)):
         for one in differences:
             if (one["arm"], one["baseline"], one["metric"], one["slice"]) == (ours, theirs, metric, part):
-                error = _error(one)
-                return None if error is None else (sign * one["mean"], error)
+                error, mean = _error(one), sign * one["mean"]
+                if error is None:
+                    return None
+                ends = sorted(sign * end for end in one["over_rows"])
+                if len(one.get("by_seed", ())) > 2:
+                    ends = [mean - 1.96 * error, mean + 1.96 * error]
+                return mean, error, (ends[0], ends[1])
     return None
 
 

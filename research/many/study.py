@@ -18,7 +18,7 @@ from llactr.evaluation.result import EvaluationResult
 from llactr.evaluation.rivals.kinds import RIVALS
 from llactr.evaluation.rivals.search import kept_facts
 from llactr.evaluation.step import evaluate
-from llactr.jobs import encode, finetune, ingest, materialize
+from llactr.jobs import encode, encode_values, finetune, ingest, materialize, tune_values
 from llactr.jobs.cli.console import Terminal
 from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 from llactr.semantics.tuning.likes import can_tune
@@ -32,6 +32,7 @@ __all__ = ["Plan", "arms_of", "run_set"]
 FIELDS = ("paper", "paper permuted", "paper random", "fre", "fre permuted", "fie", "fie permuted")
 UNTUNED = ("values untuned", "values untuned permuted", "values words")
 TUNED = ("values", "values permuted")
+METRICS = ("auc", "user_auc", "logloss")
 SLICES = ("all", "unseen items", "unseen users", "warm")
 
 
@@ -71,6 +72,9 @@ def run_set(name: str, plan: Plan) -> dict[str, Any]:
         materialize.apply(job),
     ]
     spec = spec_of(name)
+    if plan.tuned and can_tune(spec):  # `values` are what was encoded last
+        values = ValueSemanticsConfig()
+        steps += [tune_values.run(job, name, values), encode_values.run(job, name, values)]
     joined, training_set = join(job, name)
     tried = {backbone: list(_searched(backbone, training_set, plan)) for backbone in plan.backbones}
     decay = {backbone: max(some, key=lambda one: one["auc"])["weight_decay"] for backbone, some in tried.items()}
@@ -125,12 +129,14 @@ def _backbones(result: EvaluationResult) -> Iterator[dict[str, Any]]:
                 "mean": one.mean, "over_seeds": one.over_seeds, "over_rows": one.over_rows, "by_seed": one.by_seed,
             }
             for one in comparison.differences
-            if one.slice in SLICES and one.metric != "ece"
+            if one.slice in SLICES and one.metric in METRICS
         ]  # fmt: skip
-        yield json.loads(json.dumps({"backbone": comparison.backbone, "arms": arms, "differences": differences}))
+        baselines = [{"name": one.name, **one.metrics["all"]} for one in comparison.baselines]
+        found = {"backbone": comparison.backbone, "baselines": baselines, "arms": arms, "differences": differences}
+        yield json.loads(json.dumps(found))
 
 
 def _search(job: Job, name: str, rival: str) -> dict[str, Any]:
     """What a rival's search with the first seed tried."""
-    (path,) = job.workspace.root.glob(f"evaluation_runs/{name}-*/0-{rival}-0-*.safetensors")
-    return kept_facts(path).model_dump(mode="json")
+    found = job.workspace.root.glob(f"evaluation_runs/{name}-*/0-{rival}-0-*.safetensors")
+    return kept_facts(max(found, key=lambda path: path.stat().st_mtime)).model_dump(mode="json")

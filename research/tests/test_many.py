@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from research.datasets.tables import names
 from research.many.meta import random_effects
 from research.many.page import effects, page
+from research.results import RESULTS, load
 
 EFFECTS = [0.10, 0.30, 0.35, 0.65, 0.45, 0.15]
 ERRORS = [0.173, 0.173, 0.224, 0.100, 0.224, 0.141]  # Borenstein et al. 2009, table 14.1: variances .03 .03 .05 .01 .05 .02
@@ -80,3 +83,11 @@ def test_three_seeds_add_to_the_error() -> None:
     difference |= {"by_seed": [0.0, 0.01, 0.02], "over_seeds": [0.01 - reach * 0.02, 0.01 + reach * 0.02]}
     (found,) = effects([one], "fm", "paper", "plain")
     assert found.error == pytest.approx(math.hypot(0.01, 0.02))
+
+
+def test_the_page_holds_the_tables_of_what_is_kept() -> None:
+    folder = RESULTS / "many"
+    kept = [load(path) for name in names() if (path := folder / f"{name}.parquet").exists()]
+    text = (Path(__file__).parents[1] / "many.md").read_text(encoding="utf-8")
+    assert len(kept) > 1
+    assert page(kept) in text

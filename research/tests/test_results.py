@@ -1,4 +1,4 @@
-"""What is kept is what was found, and docs/results.md can be printed from it."""
+"""What is kept is what was found, and research/movielens.md can be printed from it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVALUATIONS = {
 
 @pytest.mark.parametrize("name", EVALUATIONS)
 def test_each_table_of_an_evaluation_is_in_the_page(name: str) -> None:
-    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    page = (ROOT / "research" / "movielens.md").read_text(encoding="utf-8")
     tables = []
     for comparison in load(RESULTS / f"{name}.parquet")["comparisons"]:
         tables.append(arms_table(comparison))
@@ -38,7 +38,7 @@ def test_each_table_of_an_evaluation_is_in_the_page(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["value_variants-fm", "value_variants-deepfm", "value_tuning"])
 def test_each_table_of_variants_is_in_the_page(name: str) -> None:
-    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    page = (ROOT / "research" / "movielens.md").read_text(encoding="utf-8")
     lines = table(load(RESULTS / f"{name}.parquet")["summaries"], REFERENCE).splitlines()[2:]
     assert len(lines) > 5
     for line in lines:
@@ -74,7 +74,7 @@ def test_what_would_come_back_otherwise_is_not_kept(content: Any, tmp_path: Path
 
 def test_duckdb_reads_them_as_they_are() -> None:
     query = f"SELECT avg(number) FROM '{RESULTS / 'movielens-items-fm.parquet'}' WHERE path LIKE '/comparisons/0/arms/0/runs/%/metrics/all/auc'"
-    assert round(duckdb.sql(query).fetchall()[0][0], 4) == 0.7477  # FM, plain: the first table of docs/results.md
+    assert round(duckdb.sql(query).fetchall()[0][0], 4) == 0.7477  # FM, plain: the first table of research/movielens.md
 
 
 def test_every_result_is_read() -> None:

@@ -1,4 +1,4 @@
-"""The tables of docs/results.md say what the JSON says."""
+"""The tables of research/movielens.md say what the JSON says."""
 
 from __future__ import annotations
 

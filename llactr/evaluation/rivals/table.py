@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llactr.evaluation.comparison import ArmRuns, Comparison
+from llactr.evaluation.evidence import METRICS, Metric
 
 __all__ = ["rival_table"]
+
+_HEADS = {"auc": "AUC", "user_auc": "user AUC", "logloss": "logloss"}
 
 
 def rival_table(comparisons: tuple[Comparison, ...]) -> str:
@@ -15,15 +20,17 @@ def rival_table(comparisons: tuple[Comparison, ...]) -> str:
     rivals = [runs for runs in comparisons[0].arms if runs.arm.role == "rival"]
     if not rivals:
         return ""
-    lines = [f"{'rivals, test rows':<29} {'AUC':>8} {'logloss':>8} {'train':>9} {'rows/s':>10}"]
+    shown = [metric for metric in METRICS if metric in _HEADS and rivals[0].mean(metric) is not None]
+    heads = "".join(f" {_HEADS[metric]:>8}" for metric in shown)
+    lines = [f"{'rivals, test rows':<29}{heads} {'train':>9} {'rows/s':>10}"]
     for comparison in comparisons:
         ours = [runs for runs in comparison.arms if runs.arm.role in {"plain", "treatment"}]
-        lines += [_line(f"{comparison.backbone} {runs.arm}", runs) for runs in ours]
-    return "\n".join(lines + [_line(str(runs.arm), runs) for runs in rivals])
+        lines += [_line(f"{comparison.backbone} {runs.arm}", runs, shown) for runs in ours]
+    return "\n".join(lines + [_line(str(runs.arm), runs, shown) for runs in rivals])
 
 
-def _line(name: str, runs: ArmRuns) -> str:
-    auc, logloss = (f"{runs.mean(metric):.4f}" for metric in ("auc", "logloss"))
+def _line(name: str, runs: ArmRuns, shown: Sequence[Metric]) -> str:
+    figures = "".join(f" {'-' if (value := runs.mean(metric)) is None else f'{value:.4f}':>8}" for metric in shown)
     train = "-" if runs.train_s is None else f"{runs.train_s:.1f} s"
     rate = "-" if runs.rows_per_s is None else f"{runs.rows_per_s:,.0f}"
-    return f"  {name:<27} {auc:>8} {logloss:>8} {train:>9} {rate:>10}"
+    return f"  {name:<27}{figures} {train:>9} {rate:>10}"
