@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from llactr.diagnostics.agreement import CheckSummary, check_online
+from llactr.diagnostics.replay import replay, replay_sentence
 from llactr.diagnostics.service_agreement import check_service, sentence
 from llactr.steps import Job, StepOutcome
 
-__all__ = ["check_store", "check_url", "describe", "describe_store"]
+__all__ = ["check_store", "check_url", "describe", "describe_store", "replay", "replay_sentence"]
 
 
 def check_store(job: Job, dataset: str, *, bundle: str | None = None, rows: int = 1000) -> StepOutcome[CheckSummary]:

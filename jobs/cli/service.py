@@ -93,6 +93,13 @@ def check(
         str | None, typer.Option(help="Without --url: bundle folder or id. Default: the last one trained.")
     ] = None,
     rows: Annotated[int, typer.Option(min=1, help="Test rows to compare.")] = 1000,
+    replay: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Instead: this many test rows, each scored by a service of its own, then pushed to it."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="With --replay: processes of the service.")] = 2,
     dataset: DatasetOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -103,8 +110,13 @@ def check(
         name = chosen_dataset(job, dataset)
         if url is not None and bundle is not None:
             raise InputError("--bundle goes without --url: a service says itself which bundle it has")
+        if url is not None and replay is not None:
+            raise InputError("--replay starts a service of its own: leave out --url")
         from llactr.jobs import check as step
 
+        if replay is not None:
+            replayed = step.replay(job, name, rows=replay, bundle=bundle, workers=workers)
+            return replayed, step.replay_sentence(replayed)
         if url is None:
             outcome = step.check_store(job, name, bundle=bundle, rows=rows)
             return outcome.as_json(), step.describe_store(outcome)

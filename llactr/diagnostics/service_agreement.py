@@ -27,7 +27,7 @@ from llactr.store import events_table
 from llactr.store.ingested import dataset_spec
 from llactr.transforms import raw_column
 
-__all__ = ["ask", "check_service", "request_rows", "sentence", "service_key"]
+__all__ = ["ask", "check_service", "finite_rows", "request_rows", "sentence", "service_key"]
 
 _ROWS_PER_REQUEST = 500
 _TIMEOUT_S = 30.0
