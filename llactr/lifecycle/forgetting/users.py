@@ -18,6 +18,7 @@ from llactr.lifecycle.graph import Node, workspace_graph
 from llactr.lifecycle.running import running_services
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance
+from llactr.store.events import EventLog
 from llactr.store.history import known_definitions, known_versions, write_states
 from llactr.store.ingested import dataset_spec
 from llactr.transforms import Transform
@@ -58,10 +59,10 @@ def forget_users(
 ) -> Receipt:
     """Removes users from all that the workspace and its online store hold; the caller holds the workspace.
 
-    In this order: the tables of events and users; states of history, made anew without their events; value vectors; the
-    online store; training sets and models of evaluations; bundles, whose vocabularies and weights are written anew;
-    running services, which load the bundle again and forget what they hold; the log of served features; the log of
-    commands, and the report.
+    In this order: the log of pushed events; the tables of events and users; states of history, made anew without their
+    events; value vectors; the online store; training sets and models of evaluations; bundles, whose vocabularies and
+    weights are written anew; running services, which load the bundle again and forget what they hold; the log of served
+    features; the log of commands, and the report.
 
     Args:
         workspace: where.
@@ -83,7 +84,9 @@ def forget_users(
         raise InputError(f"dataset {dataset!r} has no entity 'user': there is nobody to forget")
     receipt = begin_receipt(workspace, dataset, keys, _seen_by(workspace, spec, keys))
     wanted = {spec.entities["user"].join_key: keys}
+    log = EventLog(workspace, dataset)
     steps: list[tuple[str, Callable[[], dict[str, int]]]] = [
+        ("event log", lambda: {"event log": log.forget_users(set(keys))}),
         ("tables", lambda: forget_in_tables(workspace, spec, keys)),
         ("states of history", lambda: _states(workspace, spec, wanted)),
         ("value vectors", lambda: {"value_vectors": forget_values(workspace, spec, keys)}),

@@ -19,7 +19,7 @@ import os
 import struct
 import uuid
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -100,6 +100,40 @@ class EventLog:
                 )
             yield Frame([LoggedEvent(*row) for row in orjson.loads(payload)], start + end)
             at = end
+
+    def forget_users(self, users: Collection[str]) -> int:
+        """Takes the events of some users out, in place: frames keep their size, so that positions stay what they are.
+
+        Returns:
+            how many events were removed.
+
+        Raises:
+            StoreError: the log is damaged, or cannot be written.
+        """
+        removed = 0
+        for segment in self.segments():
+            start, frames = 0, list(self.frames(segment))
+            for frame in frames:
+                kept = [event for event in frame.events if event.user not in users]
+                if len(kept) < len(frame.events):
+                    removed += len(frame.events) - len(kept)
+                    self._rewrite(segment, start, frame.end, kept)
+                start = frame.end
+        return removed
+
+    def _rewrite(self, segment: str, start: int, end: int, events: Sequence[LoggedEvent]) -> None:
+        """Puts fewer events into a frame; blanks fill it up."""
+        payload = orjson.dumps([tuple(event) for event in events]).ljust(end - start - _HEAD.size)
+        path = self.folder / f"{segment}.log"
+        try:
+            descriptor = os.open(path, os.O_WRONLY)
+            try:
+                os.pwrite(descriptor, _HEAD.pack(len(payload), zlib.crc32(payload)) + payload, start)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise StoreError(f"the event log's {path} cannot be written ({error.strerror}): mend the cause") from None
 
     def writer(self) -> SegmentWriter:
         """A new segment of this process."""

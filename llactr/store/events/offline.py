@@ -7,7 +7,7 @@ is written before the file takes its place: one that never does is no file of th
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,7 @@ def take_in(workspace: Workspace, spec: DatasetSpec) -> IngestSummary | None:
     """
     log = EventLog(workspace, spec.name)
     known = _noted(log)
-    files = {hash_once(path) for path in table_files(workspace.offline_table(spec.name, "events"))}
-    start = positions_in(workspace, spec.name, files)
+    start = _furthest(taken_files(workspace, spec.name).values())
     events, positions = [], dict(start)
     for segment in log.segments():
         for frame in log.frames(segment, start.get(segment, 0)):
@@ -86,17 +85,26 @@ def take_in(workspace: Workspace, spec: DatasetSpec) -> IngestSummary | None:
 
 
 def taken_files(workspace: Workspace, dataset: str) -> dict[str, dict[str, int]]:
-    """Hash of a file of events that came out of the log -> segment -> position up to which the log is in it."""
-    return _noted(EventLog(workspace, dataset))
+    """Hash of a file of events that came out of the log -> segment -> position up to which the log is in it.
+
+    A file keeps its name, which ends in the hash that it began with, when users leave it.
+    """
+    files = table_files(workspace.offline_table(dataset, "events"))
+    known = {digest[:8]: positions for digest, positions in _noted(EventLog(workspace, dataset)).items()}
+    return {hash_once(path): known[end] for path in files if (end := path.stem.rpartition("-")[2]) in known}
 
 
 def positions_in(workspace: Workspace, dataset: str, files: Collection[str]) -> dict[str, int]:
     """Segment -> position up to which the log is in some files of events, by their hashes."""
+    taken = taken_files(workspace, dataset)
+    return _furthest(positions for digest, positions in taken.items() if digest in files)
+
+
+def _furthest(some: Iterable[dict[str, int]]) -> dict[str, int]:
     found: dict[str, int] = {}
-    for digest, positions in taken_files(workspace, dataset).items():
-        if digest in files:
-            for segment, position in positions.items():
-                found[segment] = max(found.get(segment, 0), position)
+    for positions in some:
+        for segment, position in positions.items():
+            found[segment] = max(found.get(segment, 0), position)
     return found
 
 

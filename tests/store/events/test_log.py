@@ -94,3 +94,16 @@ def test_what_a_full_disk_took_half_of_does_not_count_and_the_next_event_does(
     writer.close()
     assert read(log) == [event(0), event(2)]
     assert len(log.segments()) == 2
+
+
+def test_users_leave_the_log_and_positions_stay(log: EventLog) -> None:
+    with log.writer() as writer:
+        writer.append([event(0), event(1, device="tv"), event(2)])
+        writer.append([event(1)])
+        writer.append([event(3)])
+    ends = [frame.end for frame in log.frames(writer.name)]
+    assert log.forget_users({"u1"}) == 2
+    assert read(log) == [event(0), event(2), event(3)]
+    assert [frame.end for frame in log.frames(writer.name)] == ends
+    assert b"u1" not in (log.folder / f"{writer.name}.log").read_bytes()
+    assert log.forget_users({"u1"}) == 0

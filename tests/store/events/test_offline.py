@@ -10,8 +10,11 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
+from llactr.datasets import table_files
 from llactr.datasets.ingest import write_offline_tables
 from llactr.errors import DataError
+from llactr.lifecycle.forgetting.tables import forget_in_tables
+from llactr.manifest import hash_once
 from llactr.spec import DatasetSpec, load_spec
 from llactr.store import events_table
 from llactr.store.events import EventLog, LoggedEvent
@@ -96,8 +99,6 @@ def test_a_process_that_died_in_between_takes_nothing_in_twice(
     assert table.num_rows == len({tuple(row.values()) for row in table.to_pylist()})
     files = {path.name: path for path in workspace.offline_table("tiny", "events").glob("*.parquet")}
     assert len(files) == 2
-    from llactr.manifest import hash_once
-
     digests = [hash_once(path) for path in files.values()]
     ends = EventLog(workspace, "tiny").segments()
     assert positions_in(workspace, "tiny", digests) == ends
@@ -167,3 +168,15 @@ def test_files_that_are_no_events_are_refused(
     path.write_text(json.dumps(ROWS[0] | change))
     with pytest.raises(DataError, match=said):
         read_events(spec, path)
+
+
+def test_a_user_who_was_forgotten_does_not_come_back(place: tuple[Workspace, DatasetSpec]) -> None:
+    workspace, spec = place
+    push_and_take_in(workspace, spec, [event(1), LoggedEvent("p2", "d1", LAST_US + 9_000_000, 1.0)])
+    ends = EventLog(workspace, "tiny").segments()
+    EventLog(workspace, "tiny").forget_users({"p1"})
+    forget_in_tables(workspace, spec, ["p1"])
+    digests = [hash_once(path) for path in table_files(workspace.offline_table("tiny", "events"))]
+    assert positions_in(workspace, "tiny", digests) == ends, "the file was written anew and is known all the same"
+    assert take_in(workspace, spec) is None
+    assert "p1" not in events_table(workspace, spec)["person"].to_pylist()
