@@ -38,7 +38,7 @@ def evaluate(
             help="Repeat for several; 'plain' is needed. plain, fre, fie, paper, values, 'values untuned', both; each "
             "but plain with ' permuted' or ' random' for a placebo, 'values words' and 'both words' for bags of words. "
             "What happened before: items, history, 'history taste', alone or behind one of these. "
-            "Rivals: lightgbm, catboost, vowpalwabbit."
+            "Rivals, also with history: lightgbm, catboost, vowpalwabbit."
         ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Paired seeds per arm. Default: 3.")] = None,

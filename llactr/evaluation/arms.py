@@ -1,6 +1,7 @@
 """The arms of a comparison: what a model is given, and which placebos tell whether that acts by its meaning.
 
-A rival (`lightgbm`) is an arm by its own name; it has no vectors, and no backbone of ours is in it.
+A rival (`lightgbm`) is an arm by its own name; it has no vectors, and no backbone of ours is in it. It may
+read the past (`lightgbm history taste`).
 
 An arm's name is what it has and, for a placebo, a word more: `paper` is FRE and FIE, `values` the value vectors that
 were encoded (tuned or not), `values untuned` those of the encoder as published, `both` is `paper` and `values`; `both
@@ -61,7 +62,7 @@ class Arm:
         values: value vectors as they were encoded last, or of the encoder as published; None for none.
         history: what is read of the past; None for nothing.
         placebo: takes the meaning out of what there is.
-        rival: a model that is not ours, one of `llactr.evaluation.rivals`; it is given nothing else.
+        rival: a model that is not ours, one of `llactr.evaluation.rivals`; beside history it is given nothing else.
 
     Raises:
         InputError: the placebo is not registered, has nothing to act on, or asks for an encoder that it does not have.
@@ -75,7 +76,7 @@ class Arm:
     rival: str | None = None
 
     def __post_init__(self) -> None:
-        if self.rival is not None and (self.has_fields or self.has_values or self.history or self.placebo):
+        if self.rival is not None and (self.has_fields or self.has_values or self.placebo):
             raise InputError(f"the rival {self.rival!r} takes no vectors and no placebo")
         if self.placebo is None:
             return
@@ -96,8 +97,9 @@ class Arm:
         """
         words, past = _parted(name)
         if any(word not in _PARTS and word not in PLACEBOS for word in words):
-            if name in RIVALS:
-                return cls(rival=name)
+            rival = " ".join(words)
+            if rival in RIVALS and name == " ".join(filter(None, (rival, str(past or "")))):
+                return cls(rival=rival, history=past)
             raise _unknown(name)
         given: dict[str, Any] = {"history": past}
         for word in words:
@@ -114,7 +116,7 @@ class Arm:
 
     def __str__(self) -> str:
         if self.rival is not None:
-            return self.rival
+            return f"{self.rival} {self.history}" if self.history else self.rival
         fields = {(True, False): "fre", (False, True): "fie", (True, True): "paper"}.get((self.fre, self.fie))
         if fields == "paper" and self.values:
             words = ["both"]
@@ -154,7 +156,8 @@ class Arm:
     @property
     def is_treatment(self) -> bool:
         """Whether it has vectors, and they have their meaning, or reads the past."""
-        return self.placebo is None and (self.has_fields or self.has_values or self.history is not None)
+        given = self.has_fields or self.has_values or self.history is not None
+        return given and self.placebo is None and self.rival is None
 
     @property
     def has_meaning(self) -> bool:
@@ -193,7 +196,7 @@ class Arm:
     def place(self) -> tuple[int, ...]:
         """Sorts arms: plain, field vectors, value vectors, both; after each arm its placebos; rivals last."""
         if self.rival is not None:
-            return (2, _rival_place(self.rival))
+            return (2, _rival_place(self.rival), 1 + list(HISTORY_ARMS).index(str(self.history)) if self.history else 0)
         placebo = 1 + list(PLACEBOS).index(self.placebo.name) if self.placebo else 0
         past = 1 + list(HISTORY_ARMS).index(str(self.history)) if self.history else 0
         vectors = int(self.has_values), int(self.fre) + 2 * int(self.fie), int(self.values == "untuned")

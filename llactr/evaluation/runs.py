@@ -19,6 +19,7 @@ from llactr.evaluation.comparison import Baseline
 from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.draws import Draws
 from llactr.evaluation.evidence import Metric, Run
+from llactr.evaluation.histories import arm_columns
 from llactr.evaluation.resampling import Resamples
 from llactr.evaluation.rivals.kinds import RIVALS
 from llactr.evaluation.rivals.rows import RivalRows
@@ -62,7 +63,7 @@ def run_file(
     readings, `past`. A rival has one file for all backbones.
     """
     if cell.arm.rival is not None:
-        key = content_hash([dict(settings) for settings in RIVALS[cell.arm.rival].search])[:8]
+        key = content_hash([*map(dict, RIVALS[cell.arm.rival].search), *([past] if past else [])])[:8]
         return f"{cell.draw}-{cell.arm.file_name}-{cell.seed}-{key}.safetensors"
     training = config.training.get(cell.backbone, {})
     settings = [train_config(cell.backbone, cell.seed, training).model_dump(mode="json")]
@@ -165,11 +166,20 @@ class EvaluationRuns:
     def _kept(self, cell: Cell) -> TrainedRun:
         if cell.arm.rival is None:
             return saved_run(self._path(cell))
-        return TrainedRun.of_rival(kept_facts(self._path(cell)), backbone=cell.backbone, draw=cell.draw)
+        facts = kept_facts(self._path(cell))
+        return TrainedRun.of_rival(facts, backbone=cell.backbone, arm=cell.arm, draw=cell.draw)
+
+    def _measured(self, cell: Cell) -> dict[str, NDArray[np.float32]]:
+        """Name -> (N,) numbers of the past that a rival reads, those that a model of ours would."""
+        key = self.draws.histories.key(cell.arm)
+        if key is None or cell.arm.history is None:
+            return {}
+        past = arm_columns(cell.arm.history, self.draws[cell.draw].histories[key])
+        return dict(zip(past.definition.spec.field_names, past.numbers.T, strict=True))
 
     def _train(self, cell: Cell) -> None:
         if cell.arm.rival is not None:
-            rows = RivalRows.of(self.draws[cell.draw].training_set)
+            rows = RivalRows.of(self.draws[cell.draw].training_set, self._measured(cell))
             search_rival(cell.arm.rival, rows, self._path(cell), seed=cell.seed, threads=torch.get_num_threads())
             return
         model, data = self._model(cell)

@@ -53,11 +53,11 @@ class TrainedRun(BaseModel):
         )
 
     @classmethod
-    def of_rival(cls, found: SearchedRival, *, backbone: str, draw: int) -> TrainedRun:
+    def of_rival(cls, found: SearchedRival, *, backbone: str, arm: Arm, draw: int) -> TrainedRun:
         """What is told of a rival's search: the fit that was kept, and the CPU seconds of all; it has no epochs."""
         kept = found.chosen
         return cls(
-            backbone=backbone, arm=Arm(rival=found.rival), draw=draw, seed=found.seed, auc=kept.auc,
+            backbone=backbone, arm=arm, draw=draw, seed=found.seed, auc=kept.auc,
             logloss=kept.logloss, steps=kept.rounds, best_step=kept.rounds, best_epoch=0, cpu_seconds=found.cpu_s,
             train_loss=(), validation_auc=(),
         )  # fmt: skip

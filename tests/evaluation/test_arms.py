@@ -156,6 +156,17 @@ def test_a_rival_is_an_arm_by_its_name():
     several = sorted(map(Arm.parse, ("catboost", "both words", "lightgbm", "plain")), key=Arm.place)
     assert list(map(str, several)) == ["plain", "both words", "lightgbm", "catboost"]
     assert "lightgbm" not in map(str, known_arms())
+    past = Arm.parse("lightgbm history taste")
+    assert (past.rival, str(past.history), past.role, past.is_treatment) == (
+        "lightgbm",
+        "history taste",
+        "rival",
+        False,
+    )
+    assert (str(past), past.placebos, past.file_name) == ("lightgbm history taste", (), "lightgbm_history_taste")
+    assert sorted([past, Arm.parse("catboost"), arm], key=Arm.place) == [arm, past, Arm.parse("catboost")]
+    with pytest.raises(InputError, match="'history lightgbm' is not known"):
+        Arm.parse("history lightgbm")
     with pytest.raises(InputError, match=r"did you mean 'lightgbm'\? Rivals are lightgbm, catboost, vowpalwabbit"):
         Arm.parse("lightgb")
     with pytest.raises(InputError, match="'values lightgbm' is not known"):

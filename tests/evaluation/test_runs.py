@@ -72,7 +72,7 @@ def test_what_is_told_of_a_rivals_search():
         for n, auc in ((1, 0.6), (2, 0.8), (3, 0.7))
     )
     found = SearchedRival(rival="lightgbm", seed=4, tried=tried, best=1, scored_per_cpu_s=None)
-    run = TrainedRun.of_rival(found, backbone="fm", draw=3)
+    run = TrainedRun.of_rival(found, backbone="fm", arm=Arm.parse("lightgbm"), draw=3)
     assert (run.arm, run.backbone, run.draw, run.seed) == (Arm.parse("lightgbm"), "fm", 3, 4)
     assert (run.auc, run.steps, run.cpu_seconds) == (0.8, 20, 6), "the kept fit's, and the CPU of all"
 
