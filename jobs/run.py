@@ -50,12 +50,14 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
     ingested = ingest.run(job, spec, data_folder=data_folder)
     dataset = ingested.result.dataset
     outcomes: list[StepOutcome[StepResult]] = [ingested, *_semantics(job, dataset, config)]
-    outcomes.append(materialize.apply(job))
+    applied = materialize.apply(job)
+    outcomes.append(applied)
     choice = _choice(job, dataset, config, outcomes)
     trained = train.run(job, dataset, config.train.model_copy(update={"arm": str(choice.served)}))
     outcomes.append(trained)
     if trained.result.history_version is not None:
-        outcomes.append(materialize.apply(job))  # training has written states of history, which are views of their own
+        # Again: training has written states of history, which are views of their own.
+        outcomes[outcomes.index(applied)] = materialize.apply(job)
     outcomes.append(materialize.materialize(job))
     evaluated = evaluate.run(job, dataset, config.judged.with_arm(choice.served), semantics=config.values)
     checked = check.check_store(job, dataset, bundle=str(trained.folder), rows=CHECKED_ROWS)

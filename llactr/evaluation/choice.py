@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -31,9 +31,20 @@ from llactr.evaluation.slices import weighted_auc
 from llactr.spec import DatasetSpec
 from llactr.steps import StepResult
 
-__all__ = ["CANDIDATES", "Candidate", "CandidateFigures", "Choice", "Offer", "choose", "offered"]
+__all__ = [
+    "CANDIDATES",
+    "FEWEST_PAST",
+    "Candidate",
+    "CandidateFigures",
+    "Choice",
+    "Offer",
+    "choose",
+    "offered",
+]
 
 _RESAMPLES = 400
+FEWEST_PAST = 20
+"""With fewer earlier events, the median over rows, nothing is proven of history, and it can harm (docs/history.md)."""
 _FEWEST_RANKED_USERS = 30
 """With fewer users who have clicks and non-clicks, AUC within users decides nothing."""
 _CHANCE = 0.5
@@ -42,10 +53,36 @@ _Measure = Literal["auc", "user_auc"]
 
 @dataclass(frozen=True)
 class Offer:
-    """What a dataset has that arms may need: its spec, and whether the values' texts have been encoded."""
+    """What a dataset has that arms may need.
+
+    Attributes:
+        spec: of the dataset.
+        values_encoded: whether the values' texts have been encoded.
+        past: owner -> median over the validation rows of how many earlier events their user, or item, has; empty for a
+            dataset without users or items.
+    """
 
     spec: DatasetSpec
     values_encoded: bool
+    past: Mapping[str, float] = field(default_factory=dict)
+
+    def has_past(self, owner: Literal["user", "item"]) -> bool:
+        """Whether half of the rows' users (or items) have `FEWEST_PAST` earlier events: below, history may harm."""
+        return self.past.get(owner, 0) >= FEWEST_PAST
+
+    @property
+    def left_out(self) -> str:
+        """Which arms with history are not offered, and why, in a sentence's part; empty for none."""
+        if not self.past:
+            return ""
+        short = [owner for owner in ("user", "item") if not self.has_past(owner)]
+        said = " and ".join(
+            f"half of the validation rows have fewer than {FEWEST_PAST} earlier events of their {owner} "
+            f"(median {self.past[owner]:g})"
+            for owner in short
+        )
+        what = {("user",): "a person's past", ("item",): "the past", ("user", "item"): "the past"}
+        return f"{what[tuple(short)]} is not offered, as {said}" if short else ""
 
 
 @dataclass(frozen=True)
@@ -60,8 +97,14 @@ CANDIDATES: tuple[Candidate, ...] = (
     Candidate(Arm.parse("plain"), lambda _: True),
     Candidate(Arm.parse("paper"), lambda _: True),
     Candidate(Arm.parse("values"), lambda offer: offer.values_encoded),
+    Candidate(Arm.parse("items"), lambda offer: offer.has_past("item")),
+    Candidate(Arm.parse("history"), lambda offer: offer.has_past("item") and offer.has_past("user")),
+    Candidate(Arm.parse("history taste"), lambda offer: offer.has_past("item") and offer.has_past("user")),
 )
-"""All arms to choose from, the simplest first: what needs less to be kept up in production is simpler."""
+"""All arms to choose from, the simplest first: what needs less to be kept up in production is simpler.
+
+Those that read the past come without a section `history` in the spec too: whoever does not write one wants the best
+model all the same, and the choice takes it only where it is surely better."""
 
 
 def offered(offer: Offer) -> tuple[Arm, ...]:
@@ -122,6 +165,7 @@ def choose(
     scores: Mapping[Arm, Sequence[NDArray[np.float32]]],
     *,
     margin: float,
+    left_out: str = "",
 ) -> Choice:
     """Chooses among arms by their scores of the validation rows.
 
@@ -131,6 +175,7 @@ def choose(
         users: (N,) codes; None where rows have no users.
         scores: the arms, the simplest first, each with (N,) click probabilities of seeds 0 to S-1.
         margin: the smallest difference that matters.
+        left_out: which arms were not offered, and why.
 
     Raises:
         DataError: there is no arm, or arms differ in their seeds.
@@ -167,7 +212,7 @@ def choose(
         backbone=backbone,
         served=served,
         rule=_rule(measures, margin),
-        reason=reason,
+        reason=f"{reason}; {left_out}" if left_out else reason,
         candidates=candidates,
         rows=len(label),
         clicks=int(np.count_nonzero(label)),

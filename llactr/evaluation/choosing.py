@@ -9,7 +9,7 @@ from llactr.evaluation.choice import Choice, Offer, choose, offered
 from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.designs import Design
 from llactr.evaluation.prepared import prepared
-from llactr.evaluation.rows import user_codes
+from llactr.evaluation.rows import median_past, user_codes
 from llactr.semantics import ValueSemanticsConfig
 from llactr.steps import Advance, Job, Step, StepOutcome, outcome_of
 from llactr.store.ingested import dataset_spec
@@ -31,7 +31,8 @@ def choose_arm(
     """
     spec = dataset_spec(job.workspace, dataset)
     encoded = Step.ENCODE_VALUES in job.workspace.current(dataset)
-    arms = offered(Offer(spec, encoded))
+    offer = Offer(spec, encoded, median_past(job.workspace, spec))
+    arms = offered(offer)
     changes = {"arms": arms, "backbones": (backbone,), "design": Design("chronological")}
     ready = prepared(job, dataset, config.model_copy(update=changes), semantics)
 
@@ -41,7 +42,8 @@ def choose_arm(
         data = ready.training_set.data
         users, rows = user_codes(job.workspace, spec), data.split.validation
         scores = {arm: ready.runs.validation_scores(backbone, arm) for arm in arms}
-        found = choose(backbone, data.label[rows], None if users is None else users[rows], scores, margin=config.margin)
+        whose = None if users is None else users[rows]
+        found = choose(backbone, data.label[rows], whose, scores, margin=config.margin, left_out=offer.left_out)
         advance(1, 1, f"{backbone} {found.served}: {found.reason}")
         return found
 
@@ -49,7 +51,7 @@ def choose_arm(
         Step.CHOOSE,
         lambda key: job.workspace.artifact("choices", f"{dataset}-{backbone}-{key[:12]}"),
         dataset=dataset,
-        config=ready.resolved,
+        config=ready.resolved | {"left_out": offer.left_out},
         inputs=ready.inputs,
         result=Choice,
         work=work,

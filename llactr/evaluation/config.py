@@ -52,12 +52,14 @@ class EvaluateConfig(BaseModel):
     def for_served(self, arm: Arm | None) -> EvaluateConfig:
         """With arms: those given, else plain, the method's own (`paper`), and the served arm with its placebos.
 
+        An arm with taste is also held against the same without it.
+
         Where plain is served, or nothing is known of what is, the placebos are those of `paper`.
         """
         if self.arms:
             return self
         treated = arm if arm is not None and arm.is_treatment else _PAPER
-        arms = {PLAIN, _PAPER, treated, *treated.placebos}
+        arms = {PLAIN, _PAPER, treated, treated.without_taste, *treated.placebos}
         return self.model_copy(update={"arms": tuple(sorted(arms, key=Arm.place))})
 
     def with_arm(self, arm: Arm) -> EvaluateConfig:

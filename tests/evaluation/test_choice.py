@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
@@ -10,6 +14,8 @@ from llactr.ctr.metrics import auc
 from llactr.errors import DataError
 from llactr.evaluation.arms import PLAIN, Arm
 from llactr.evaluation.choice import Choice, Offer, choose, offered
+from llactr.evaluation.rows import median_past
+from llactr.workspace import Workspace
 from tests.specs import field, spec_of
 
 PAPER, VALUES = Arm.parse("paper"), Arm.parse("values")
@@ -121,3 +127,50 @@ def test_what_is_offered_follows_from_what_there_is() -> None:
     spec = spec_of(field("person", "user"), field("film", "item"))
     assert offered(Offer(spec, values_encoded=False)) == (PLAIN, PAPER)
     assert offered(Offer(spec, values_encoded=True)) == (PLAIN, PAPER, VALUES)
+
+
+def test_the_past_is_offered_where_there_is_enough_of_it() -> None:
+    spec = spec_of(field("person", "user"), field("film", "item"))
+
+    def arms(**past: float) -> list[str]:
+        return [str(arm) for arm in offered(Offer(spec, False, past))]
+
+    assert arms(user=20, item=20) == ["plain", "paper", "items", "history", "history taste"]
+    assert arms(user=19.5, item=300) == ["plain", "paper", "items"], "what became of items needs no person's past"
+    assert arms(user=50, item=3) == ["plain", "paper"]
+    assert Offer(spec, False, {"user": 20, "item": 20}).left_out == ""
+    assert Offer(spec, False).left_out == "", "without users or items there is nothing to leave out"
+    assert Offer(spec, False, {"user": 4, "item": 30}).left_out == (
+        "a person's past is not offered, as half of the validation rows have fewer than 20 earlier events of their "
+        "user (median 4)"
+    )
+    assert Offer(spec, False, {"user": 0, "item": 2.5}).left_out.startswith("the past is not offered, as half of")
+
+
+def test_why_the_past_was_left_out_is_told_with_the_reason() -> None:
+    label, users, known = rows()
+    found = choose(
+        "fm", label, users, {PLAIN: scores(known, noise=1, seeds=1)}, margin=0.001, left_out="no past, as so"
+    )
+    assert found.reason.endswith("; no past, as so")
+
+
+def test_past_events_are_counted_as_they_were_known(tmp_path: Path) -> None:
+    """Of 20 rows at 20 moments the validation rows are numbers 16 and 17."""
+    spec = spec_of(field("person", "user"), field("film", "item"), history={"outcome_delay": "90s"})
+    minutes = [60_000_000 * minute for minute in range(20)]
+    table = pa.table(
+        {
+            "person": ["a"] * 16 + ["a", "b", "a", "a"],
+            "film": ["x", "y"] * 10,
+            "event_timestamp": pa.array(minutes, pa.timestamp("us", "UTC")),
+            "label": pa.array([0, 1] * 10, pa.float32()),
+        }
+    )
+    folder = Workspace.at(tmp_path).offline_table("tiny", "events")
+    folder.mkdir(parents=True)
+    pq.write_table(table, folder / "part-00000.parquet")
+    # Row 16: a's events 0 to 14 are known 90 s before, and 8 of x's; row 17: none of b, and those of y at 1, 3, .., 15.
+    assert median_past(Workspace.at(tmp_path), spec) == {"user": 7.5, "item": 8.0}
+    alone = spec_of(field("person", "user"), field("device"), keys={"user": "person"})
+    assert median_past(Workspace.at(tmp_path), alone) == {}

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
+from llactr.evaluation.arms import PLAIN, Arm
+
 STEPS = ["ingest", "finetune", "encode", "apply", "choose", "train", "materialize", "evaluate", "check", "diagnose"]
 
 
@@ -32,11 +34,18 @@ def test_run_makes_every_artifact_with_its_manifest(ran):
 def test_the_arm_that_validation_chose_is_trained_and_judged(ran):
     made = {step["step"]: step["result"] for step in ran.summary["steps"]}
     choice = made["choose"]
-    assert [one["arm"] for one in choice["candidates"]] == ["plain", "paper"]
+    offered = [
+        "plain",
+        "paper",
+        "items",
+        "history",
+        "history taste",
+    ]  # 23 earlier events of a row's person, at the median
+    assert [one["arm"] for one in choice["candidates"]] == offered
     best = max(one["auc"] for one in choice["candidates"])
     for one in choice["candidates"]:
         assert one["behind"]["auc"] == pytest.approx(best - one["auc"])
-    assert choice["served"] in {"plain", "paper"}
+    assert choice["served"] in offered
     assert ran.summary["served"] == made["train"]["arm"] == choice["served"]
     assert choice["rule"].startswith("the simplest arm within one standard error of the best on validation")
     validated = [one["auc"] for one in made["evaluate"]["validation"] if one["arm"] == "paper"]
@@ -127,10 +136,13 @@ def test_same_seed_gives_the_same_bundle(ran, llactr, tmp_path):
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_evaluate_tells_all_four_arms(ran):
+def test_evaluate_tells_plain_paper_and_the_served_arm_with_its_placebos(ran):
     evaluated = next(step for step in ran.summary["steps"] if step["step"] == "evaluate")
     comparison = evaluated["result"]["comparisons"][0]
-    assert [arm["arm"] for arm in comparison["arms"]] == ["plain", "paper", "paper permuted", "paper random"]
+    served = Arm.parse(ran.summary["served"])
+    assert served.is_treatment
+    treated = {PLAIN, Arm.parse("paper"), served, served.without_taste, *served.placebos}
+    assert [arm["arm"] for arm in comparison["arms"]] == [str(arm) for arm in sorted(treated, key=Arm.place)]
     plain, paper = ([run["metrics"]["all"]["auc"] for run in arm["runs"]] for arm in comparison["arms"][:2])
     gain = next(
         d
@@ -139,8 +151,9 @@ def test_evaluate_tells_all_four_arms(ran):
     )
     assert gain["mean"] == pytest.approx(np.mean(paper) - np.mean(plain), abs=1e-9)
     assert gain["over_rows"][0] <= gain["mean"] <= gain["over_rows"][1]
-    assert [one["arm"] for one in comparison["judgements"]] == ["paper"]
-    assert evaluated["result"]["test_reading"]["models_before"] == 8
+    judged = [str(arm) for arm in sorted(treated, key=Arm.place) if arm.is_treatment]
+    assert [one["arm"] for one in comparison["judgements"]] == judged
+    assert evaluated["result"]["test_reading"]["models_before"] == 2 * len(treated)
     assert {curve["arm"] for curve in evaluated["result"]["curves"]} == {arm["arm"] for arm in comparison["arms"]}
 
 
@@ -177,8 +190,12 @@ def test_evaluate_prints_arms_slices_and_verdicts(ran, llactr):
     assert answer.code == 0, answer.err
     words = " ".join(answer.out.split())
     assert "chronological, 2 seeds: " in words
-    assert "after 8 models were trained" in words
-    for part in ("paper permuted", "AUC against plain", "fm paper all", "With paper instead of plain, fm's test AUC"):
+    served = ran.summary["served"]
+    placebo = str(Arm.parse(served).placebos[0])
+    models = next(step for step in ran.summary["steps"] if step["step"] == "evaluate")["result"]["test_reading"]
+    assert f"after {models['models_before']} models were trained" in words
+    expected = (placebo, "AUC against plain", f"fm {served} all", f"With {served} instead of plain, fm's test AUC")
+    for part in expected:
         assert part in words
 
 
