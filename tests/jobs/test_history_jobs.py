@@ -183,6 +183,11 @@ def test_arms_with_history_are_compared_with_their_placebos(place: Place) -> Non
     assert len({found[arm] for arm in arms}) == len(arms), "each reads something else"
     assert ("history taste", "history") in found["pairs"], "what taste adds"
     assert ("history taste", "history taste words") in found["pairs"]
+    late = evaluated(place, "items", outcome_delay="10d")
+    assert late["plain"] == found["plain"]
+    assert late["items"] != found["items"]
+    made = place.train("history taste")
+    assert made.result.metrics.test.logloss == pytest.approx(found["history taste"], abs=1e-6), "as the bundle's"
 
 
 def test_a_rival_reads_the_same_past(place: Place) -> None:
@@ -190,11 +195,6 @@ def test_a_rival_reads_the_same_past(place: Place) -> None:
     found = evaluated(place, "history", "lightgbm", "lightgbm history")
     assert found["lightgbm"] != found["lightgbm history"]
     assert ("history", "lightgbm history") in found["pairs"]
-    late = evaluated(place, "items", outcome_delay="10d")
-    assert late["plain"] == found["plain"]
-    assert late["items"] != found["items"]
-    made = place.train("history taste")
-    assert made.result.metrics.test.logloss == pytest.approx(found["history taste"], abs=1e-6), "as the bundle's"
 
 
 def test_held_out_items_have_no_past_in_training(place: Place) -> None:
