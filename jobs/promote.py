@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 from llactr.ctr.find import find_bundle
 from llactr.errors import NotReadyError
@@ -21,7 +22,7 @@ from llactr.lifecycle.readiness import check_servable
 from llactr.lifecycle.running import RunningService, running_services
 from llactr.steps import Job, Step
 
-__all__ = ["back", "describe", "describe_releases", "describe_served", "keep", "releases", "run"]
+__all__ = ["back", "describe", "describe_releases", "describe_served", "keep", "keep_profile", "releases", "run"]
 
 
 def run(job: Job, dataset: str, *, bundle: str | None, because: str, by: str, anyway: bool = False) -> Promotion:
@@ -34,11 +35,16 @@ def run(job: Job, dataset: str, *, bundle: str | None, because: str, by: str, an
         folder = find_bundle(job.workspace, dataset, bundle)
     with job.terminal.step("promote") as advance:
         check_servable(job.workspace, dataset, folder, anyway=anyway)
-        with contextlib.suppress(NotReadyError):  # of an older bundle, whose training set is gone
-            _ = read_profile(folder) or write_profile(job.workspace, folder)
+        keep_profile(job, folder)
         made = promote(job.workspace, dataset, folder, because=because, by=by)
         advance(1, 1, made.champion)
     return made
+
+
+def keep_profile(job: Job, folder: Path) -> None:
+    """Sees to it that a bundle has a profile, unless it is an older one, whose training set is gone."""
+    with contextlib.suppress(NotReadyError):
+        _ = read_profile(folder) or write_profile(job.workspace, folder)
 
 
 def back(job: Job, dataset: str, *, to: str | None, because: str, by: str) -> Promotion:

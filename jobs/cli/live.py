@@ -8,11 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from llactr.errors import InputError
-from llactr.jobs.cli.command import DatasetOption, JsonOption, WorkspaceOption, chosen_dataset, execute
+from llactr.jobs.cli.command import (
+    ConfigOption,
+    DatasetOption,
+    JsonOption,
+    ThreadsOption,
+    WorkspaceOption,
+    chosen_dataset,
+    execute,
+)
 from llactr.jobs.cli.service import time_option
 from llactr.steps import Job
 
-__all__ = ["forget", "gc", "monitor", "promote", "releases", "rollback"]
+__all__ = ["advance", "forget", "gc", "monitor", "promote", "releases", "rollback"]
 
 BecauseOption = Annotated[str, typer.Option("--because", help="Why, in a few words; it is kept in the log.")]
 ByOption = Annotated[str, typer.Option("--by", help="Who. Default: the login name and the machine.")]
@@ -39,6 +47,32 @@ def promote(
         return made.model_dump(mode="json"), step.describe(made) + step.describe_served(job, name)
 
     execute(body, workspace=workspace, as_json=as_json)
+
+
+def advance(
+    data: Annotated[Path | None, typer.Option("--data", help="Folder with new rows of the sources.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; nothing is written.")] = False,
+    dataset: DatasetOption = None,
+    config: ConfigOption = None,
+    threads: ThreadsOption = 0,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A day: append, encode what is new, materialize, train a challenger, and promote it where it passes the gates."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        from llactr.lifecycle.config import load_config
+
+        settings, name = load_config(config), chosen_dataset(job, dataset)
+        from llactr.jobs import advance as step
+
+        if dry_run:
+            steps = step.plan(job, name, settings, data=data)
+            return {"dry_run": True, "steps": steps}, "\n".join(steps)
+        found = step.run(job, name, settings, data=data)
+        return found, step.describe(found)
+
+    execute(body, workspace=workspace, as_json=as_json, threads=threads, writes=not dry_run)
 
 
 def rollback(

@@ -12,6 +12,7 @@ from llactr.ctr import BACKBONES, check_backbone
 from llactr.ctr.training.config import TrainJobConfig
 from llactr.errors import InputError
 from llactr.evaluation.config import EvaluateConfig
+from llactr.lifecycle.gates import Gates
 from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 from llactr.validation import problems
 
@@ -27,6 +28,7 @@ class RunConfig(BaseModel):
     values: ValueSemanticsConfig = ValueSemanticsConfig()
     train: TrainJobConfig = TrainJobConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    promote: Gates = Gates()
 
     @property
     def judged(self) -> EvaluateConfig:

@@ -82,6 +82,7 @@ COMMANDS: dict[str, Callable[[Place], tuple[object, ...]]] = {
     "show": lambda _: ("show", "datasets/tiny"),
     "compare": lambda _: ("compare", "datasets/tiny", "datasets/tiny"),
     "rm": lambda _: ("rm", "datasets/tiny"),
+    "advance": lambda at: ("advance", "--config", at.config),
     "monitor": lambda _: ("monitor",),
     "forget": lambda _: ("forget", "--user", "p3"),
 }
