@@ -72,8 +72,10 @@ class EntityModel(CTRModel):
         """More than one, so that training hands over each row's number."""
         return self._rows
 
-    def _logits(self, lookup: Lookup, ids: Tensor, version: Tensor | None) -> tuple[Tensor | None, Tensor]:
-        """Embeddings (B, F + 2, D) and logits (B,)."""
+    def _logits(
+        self, lookup: Lookup, ids: Tensor, numbers: Tensor | None, version: Tensor | None
+    ) -> tuple[Tensor | None, Tensor]:
+        """Embeddings (B, F + 2, D) and logits (B,); `numbers` of history are not read."""
         assert version is not None
         parts = [self.embedding.embed(lookup, ids=ids, field_major=False)]  # (B, F, D)
         for owner in self._owners:

@@ -183,7 +183,8 @@ def test_a_foreign_backbone_is_trained_saved_loaded_and_served(tmp_path: Path) -
     workspace.set_current(spec.name, "train", folder)
     loaded = Bundle.load(folder)
     assert type(loaded.model.backbone).__module__ == "acme_ctr"
-    assert loaded.model.config == config
+    assert loaded.model.config == model.config
+    assert model.config.model_copy(update={"calibrated": False}) == config, "few clicks: it was calibrated"
     expected = bundle.score(rows)
     assert np.array_equal(loaded.score(rows), expected)
     assert len(set(expected.tolist())) > 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,7 @@ class Opened:
     def __init__(self, name: str) -> None:
         self.spec = spec_of(name=name)
         self.id = name
+        self.folder = Path(name)
         self.reader = self
         self.closed = 0
 

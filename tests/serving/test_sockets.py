@@ -106,4 +106,4 @@ def test_proxy_variables_are_ignored_on_loopback(monkeypatch: pytest.MonkeyPatch
         assert proxies(url) == []
     assert proxies("http://example.org")
     with pytest.raises(StoreError, match="no service answers"):
-        service_agreement._ask("http://127.0.0.1:1/v1/model", None, None)
+        service_agreement.ask("http://127.0.0.1:1/v1/model", None, None)
