@@ -15,12 +15,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from llactr import __version__
-from llactr.serving import endpoints, pushing
+from llactr.serving import endpoints, explaining, pushing
 from llactr.serving.config import ServeConfig
 from llactr.serving.gate import Gate
 from llactr.serving.openapi import describe, problem_responses
 from llactr.serving.problems import Problem
 from llactr.serving.schemas import (
+    ExplainResponse,
     ModelInfo,
     PredictResponse,
     PushResponse,
@@ -82,6 +83,16 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
     async def predict(request: Request) -> Response:
         """Scores explicit rows, each with its keys, time and context."""
         return await endpoints.predict(service, request)
+
+    @app.post(
+        "/v1/explain",
+        response_model=ExplainResponse,
+        responses=problem_responses(400, 401, 413, 415, 422, 429, 503),
+        tags=["scoring"],
+    )
+    async def explain(request: Request) -> Response:
+        """Scores one row as it is, and with each of its fields left out."""
+        return await explaining.explain(service, request)
 
 
 def _add_events(app: FastAPI, service: Service) -> None:

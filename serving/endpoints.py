@@ -26,6 +26,7 @@ from llactr.serving.schemas import (
     ColdStarts,
     ComparedBundle,
     FieldInfo,
+    HistoryInfo,
     ModelInfo,
     ReloadRequest,
     ReloadResponse,
@@ -35,7 +36,17 @@ from llactr.serving.schemas import (
 from llactr.serving.scorer import Scored
 from llactr.serving.service import Service
 
-__all__ = ["invalid", "model_info", "predict", "rank", "read_json", "reload", "similar_fields", "validated"]
+__all__ = [
+    "context_of",
+    "invalid",
+    "model_info",
+    "predict",
+    "rank",
+    "read_json",
+    "reload",
+    "similar_fields",
+    "validated",
+]
 
 _MAX_ERRORS = 10
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
@@ -58,11 +69,13 @@ async def _rank(service: Service, loaded: LoadedBundle, request: Request) -> Res
         if "user" in loaded.spec.entities:
             keys["user"] = [str(asked.user)]
         moment = asked.timestamp or datetime.now(UTC)
-        batch = Batch(len(items), keys, {}, [moment], [_context(loaded, asked.context)])
+        batch = Batch(len(items), keys, {}, [moment], [context_of(loaded, asked.context)])
     scored, compared = await _score(service, loaded, batch, asked, request)
     with service.metrics.stage("json_out"):
         order = _best_first(scored.scores, asked.top_k)
         content = _common(loaded, request, scored, asked, order)
+        if asked.return_features and loaded.scorer.past is not None and scored.past is not None:
+            content["recent"] = loaded.scorer.past.recent(scored.past, moment)
         content["items"] = items if order is None else [items[i] for i in order.tolist()]
         return _answer(content, compared, order)
 
@@ -83,7 +96,7 @@ async def _predict(service: Service, loaded: LoadedBundle, request: Request) -> 
         batch = Batch.of_rows(
             keys,
             moments=[row.timestamp or now for row in rows],
-            contexts=[_context(loaded, row.context) for row in rows],
+            contexts=[context_of(loaded, row.context) for row in rows],
         )
     scored, compared = await _score(service, loaded, batch, asked, request)
     with service.metrics.stage("json_out"):
@@ -114,8 +127,21 @@ def model_info(service: Service) -> ModelInfo:
         ],
         created=bundle_created(loaded.folder),
         loaded_at=loaded.loaded_at,
-        compare=ComparedBundle(bundle=second.id, **_kind(second)) if second else None,
+        compare=ComparedBundle(bundle=second.id, history=_history_info(second), **_kind(second)) if second else None,
         examples=loaded.examples(),
+        history=_history_info(loaded),
+    )
+
+
+def _history_info(loaded: LoadedBundle) -> HistoryInfo | None:
+    history = loaded.bundle.history
+    if history is None:
+        return None
+    return HistoryInfo(
+        version=history.version,
+        fields={field.name: field.description for field in history.spec.fields},
+        outcome_delay_s=history.user.delay_us / 1_000_000,
+        last=history.user.last,
     )
 
 
@@ -294,7 +320,8 @@ async def _score(
     return scored, compared
 
 
-def _context(loaded: LoadedBundle, context: Any) -> dict[str, Any]:
+def context_of(loaded: LoadedBundle, context: Any) -> dict[str, Any]:
+    """The context fields of a request, by their names in the spec."""
     return {name: getattr(context, attribute) for attribute, name in loaded.schemas.context_names.items()}
 
 

@@ -30,9 +30,10 @@ from llactr.serving.marked import MarkedReader, open_reader
 from llactr.serving.metrics import Metrics
 from llactr.serving.past import Past
 from llactr.serving.readers.base import StoreAwayError
+from llactr.serving.recent import ItemNames
 from llactr.serving.schemas import RequestSchemas
 from llactr.serving.scorer import Scorer
-from llactr.spec import DatasetSpec
+from llactr.spec import DatasetSpec, EntityOwner
 from llactr.store import OnlineReader
 from llactr.store.events.checks import first_event
 from llactr.transforms import FIRST, FORGOTTEN
@@ -122,13 +123,17 @@ class LoadedBundle:
 
     def examples(self) -> dict[str, list[str]]:
         """Owner -> keys that training saw, the most frequent first."""
-        found = {}
-        for owner, entity in self.spec.entities.items():
-            for one in self.spec.owned_by(owner):
-                if one.column == entity.join_key and one.kind == "categorical":
-                    known = self.bundle.transform.values(one.name)
-                    found[str(owner)] = [key for key in known if not key.startswith(FORGOTTEN)][:_EXAMPLES]
-        return found
+        found = {str(owner): known_keys(self.bundle, owner)[:_EXAMPLES] for owner in self.spec.entities}
+        return {owner: keys for owner, keys in found.items() if keys}
+
+
+def known_keys(bundle: Bundle, owner: EntityOwner) -> list[str]:
+    """The keys of an owner that training saw, the most frequent first; none where the key is no field of the model."""
+    join_key = bundle.spec.entities[owner].join_key
+    for one in bundle.spec.owned_by(owner):
+        if one.column == join_key and one.kind == "categorical":
+            return [key for key in bundle.transform.values(one.name) if not key.startswith(FORGOTTEN)]
+    return []
 
 
 def bundle_folder(config: ServeConfig, name: str | None) -> Path:
@@ -252,6 +257,7 @@ def _past(bundle: Bundle, config: ServeConfig, *, metrics: Metrics) -> Past | No
         metrics=metrics,
         freshness_s=config.history_freshness_s,
         capacity=config.cache_items,
+        names=ItemNames(lambda: known_keys(bundle, "item")),
     )
 
 

@@ -40,6 +40,7 @@ def describe(app: FastAPI, service: Service) -> dict[str, Any]:
     schemas = service.schemas
     if schemas is not None:
         bodies["/v1/predict"] = schemas.predict
+        bodies["/v1/explain"] = schemas.row
         several = schemas.events
         if several is not None:
             bodies["/v1/events"] = several

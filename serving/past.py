@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -21,6 +22,7 @@ from llactr.history.encoding import decode
 from llactr.serving.batch import Batch
 from llactr.serving.metrics import Metrics
 from llactr.serving.readers.base import LostRowsError
+from llactr.serving.recent import ItemNames, recent_events
 from llactr.serving.views import Row, ViewRead, history_views
 from llactr.spec import DatasetSpec, EntityOwner
 from llactr.store.feast.messages import Value
@@ -105,15 +107,24 @@ class Past:
         metrics: counts.
         freshness_s: see `StateCache`.
         capacity: items' states kept at most.
+        names: of items, for `recent`.
     """
 
     def __init__(
-        self, spec: DatasetSpec, definition: HistoryDefinition, *, metrics: Metrics, freshness_s: float, capacity: int
+        self,
+        spec: DatasetSpec,
+        definition: HistoryDefinition,
+        *,
+        metrics: Metrics,
+        freshness_s: float,
+        capacity: int,
+        names: ItemNames,
     ) -> None:
         self.definition = definition
         self.cache = StateCache(capacity=capacity, ttl_s=freshness_s)
         self.views = history_views(spec, definition.version)
         self._metrics = metrics
+        self._names = names
         self._hashes: dict[str, int] = {}
 
     def begin(self, batch: Batch, *, now_s: float) -> PastStates:
@@ -173,6 +184,11 @@ class Past:
             return self._of_rows(batch, past, np.broadcast_to(moments, (batch.rows,)))
         except StoreError as error:
             raise LostRowsError(str(error), owner="history", rows=1) from None
+
+    def recent(self, past: PastStates, moment: datetime) -> list[dict[str, Any]]:
+        """The last events of the one user of a batch whose numbers were made, as `recent_events` has them."""
+        content, now = past.states["user"][0], int(_microseconds([moment])[0])
+        return recent_events(self.definition, content, now, lambda hashes: self._names.of(hashes, self._hashes))
 
     def _of_one(self, batch: Batch, past: PastStates, now: int) -> NDArray[np.float32]:
         """One user's candidates at one moment."""

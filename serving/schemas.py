@@ -28,7 +28,9 @@ from llactr.transforms import split_values
 __all__ = [
     "ColdStarts",
     "ComparedBundle",
+    "ExplainResponse",
     "FieldInfo",
+    "HistoryInfo",
     "ModelInfo",
     "PredictResponse",
     "PushResponse",
@@ -81,6 +83,7 @@ class RequestSchemas:
     Attributes:
         rank: the body of /v1/rank; None when the spec has no items.
         predict: the body of /v1/predict.
+        row: a row of it, and the body of /v1/explain.
         event: one event of the body of /v1/events; None when the spec has no users and items.
         events: several.
         context_names: attribute of the context model -> field name, in the spec's order.
@@ -118,7 +121,7 @@ class RequestSchemas:
             ),
             "compare": (StrictBool, Field(default=False, description="also score with the bundle of --compare-bundle")),
         }
-        row = create_model("Row", __base__=_Request, **(keys | shared))
+        row = self.row = create_model("Row", __base__=_Request, **(keys | shared))
         self.predict: type[BaseModel] = create_model(
             "PredictRequest",
             __base__=_Request,
@@ -231,6 +234,19 @@ class MaterializationRead(BaseModel):
 _MATERIALIZATION = Field(default=None, description="null for a row of context alone")
 
 
+class RecentEvent(BaseModel):
+    """An event of the person's past."""
+
+    item: str | None = Field(description="the item's key; null where the service does not know it")
+    outcome: Literal[0, 1]
+    timestamp: datetime
+
+
+_RECENT = Field(
+    default=None, description="with return_features, of a bundle with history: the user's last events, newest first"
+)
+
+
 class RankResponse(_Answer):
     """Scores of the candidates: `items[i]` has click probability `scores[i]`."""
 
@@ -242,8 +258,25 @@ class RankResponse(_Answer):
     ids: list[list[int]] | None = None
     features: dict[str, list[Any]] | None = None
     history: dict[str, list[float | None]] | None = _HISTORY
+    recent: list[RecentEvent] | None = _RECENT
     placed: list[list[str]] | None = _PLACED
     compare: Comparison | None = None
+
+
+class LeftOut(BaseModel):
+    """A field, and the score without it."""
+
+    field: str
+    without: float = Field(description="the click probability with this field alone taken for unknown")
+    contribution: float = Field(description="by how much the field raises the logit; these need not add up")
+
+
+class ExplainResponse(_Answer):
+    """One row's click probability, and what each field does to it by itself."""
+
+    score: float
+    fields: list[LeftOut]
+    history: list[LeftOut] | None = Field(description="the same of history's numbers; null for a bundle without any")
 
 
 class PredictResponse(_Answer):
@@ -273,6 +306,18 @@ class FieldInfo(BaseModel):
 _VALUES_VERSION = Field(description="version of the value vectors; null for a bundle without any")
 
 
+class HistoryInfo(BaseModel):
+    """The history that the bundle reads."""
+
+    version: str
+    fields: dict[str, str] = Field(description="history field -> its description")
+    outcome_delay_s: float = Field(description="how long after an event it counts")
+    last: int = Field(description="how many events of a person are kept one by one")
+
+
+_HISTORY_INFO = Field(default=None, description="null for a bundle without history")
+
+
 class ComparedBundle(BaseModel):
     """The second bundle."""
 
@@ -280,6 +325,7 @@ class ComparedBundle(BaseModel):
     backbone: str
     enhanced: bool
     values_version: str | None = _VALUES_VERSION
+    history: HistoryInfo | None = _HISTORY_INFO
 
 
 class ModelInfo(BaseModel):
@@ -298,6 +344,7 @@ class ModelInfo(BaseModel):
     loaded_at: datetime
     compare: ComparedBundle | None = Field(description="the bundle of --compare-bundle")
     examples: dict[str, list[str]] = Field(description="keys that training saw, the most frequent first")
+    history: HistoryInfo | None = _HISTORY_INFO
 
 
 class SimilarField(BaseModel):

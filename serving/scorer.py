@@ -30,6 +30,11 @@ from llactr.transforms import OOV, Transform, scalar_text
 
 __all__ = ["Scored", "Scorer"]
 
+Altered = Callable[
+    [NDArray[np.int32], NDArray[np.float32] | None], tuple[NDArray[np.int32], NDArray[np.float32] | None]
+]
+"""(N, C) ids and (N, H) history numbers -> those that are scored instead."""
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -108,8 +113,13 @@ class Scorer:
             capacity=cache_items, ttl_s=cache_ttl_s if "item" in self._views else 0, width=item_width
         )
 
-    async def score(self, batch: Batch, *, with_features: bool = False) -> Scored:
+    async def score(self, batch: Batch, *, with_features: bool = False, altered: Altered | None = None) -> Scored:
         """Scores a batch.
+
+        Args:
+            batch: what to score.
+            with_features: also give the raw values.
+            altered: changes ids and history numbers before they are scored.
 
         Raises:
             StoreAwayError: the store does not answer, or is not whole.
@@ -132,7 +142,9 @@ class Scorer:
                 self._start_fill(fill)
                 kept = misses is not None and len(misses) < len(rows["item"])
                 if kept or (before is not None and before.cached):
-                    return await self.score(batch, with_features=with_features)  # those cached are of another one
+                    return await self.score(
+                        batch, with_features=with_features, altered=altered
+                    )  # those cached are of another one
             for (view, _), read in zip(wanted, found[: len(wanted)], strict=True):
                 if view.owner == "item" and misses is not None:
                     for position, row in zip(misses, read, strict=True):
@@ -152,6 +164,8 @@ class Scorer:
                 f"a row of the online store is damaged ({error}): run 'llactr materialize --force'", owner="any", rows=1
             ) from None
         cold = self._count_cold(batch, rows, ids)
+        if altered is not None:
+            ids, numbers = altered(ids, numbers)
         unseen = self._unseen if self._unseen is not None and self._unseen.among(ids) else None
         self._metrics.spent("transform", time.thread_time() - began)
         held = None

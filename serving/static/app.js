@@ -1,8 +1,10 @@
 // The demo page: ranks the items that training saw most often, and any others that are asked for (?items=a,b), for one
 // user, with one or two bundles.
 const PAGE_SIZE = 12;
+const PAST_SIZE = 8;
+const WHY_SIZE = 18;
 const byId = (id) => document.getElementById(id);
-const state = { model: null, ranked: null, shown: PAGE_SIZE, similar: {}, chosen: null };
+const state = { model: null, ranked: null, shown: PAGE_SIZE, similar: {}, chosen: null, titles: {} };
 
 function node(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -56,7 +58,7 @@ function showFacts(model) {
   byId("facts").replaceChildren(
     node("span", { class: "chip" }, node("i", { class: "dot", id: "ready-dot" }), node("b", { id: "ready-text", text: "…" })),
     chip("dataset", model.dataset),
-    chip("model", `${model.backbone}${model.enhanced ? " + field semantics" : ""}${model.values_version ? " + value vectors" : ""}`, model.bundle),
+    chip("model", `${model.backbone}${model.enhanced ? " + field semantics" : ""}${model.values_version ? " + value vectors" : ""}${model.history ? " + history" : ""}`, model.bundle),
     chip("semantics", short(model.semantics_version), model.semantics_version),
     ...(typeof auc === "number" ? [chip("test AUC", auc.toFixed(4))] : []),
   );
@@ -93,22 +95,35 @@ function ranking(scores) {
   return { order, place, scores };
 }
 
+// Who, when and under what circumstances, as the form says.
+function asked() {
+  const body = { context: contextValues() };
+  if (state.model.examples.user) body.user = byId("user").value;
+  const moment = byId("moment").value;
+  if (moment) body.timestamp = `${moment.slice(0, 16)}:00Z`;
+  return body;
+}
+
 async function rank() {
   const model = state.model;
   const added = byId("added").value.split(",").map((key) => key.trim()).filter(Boolean);
   const items = [...new Set([...added, ...(model.examples.item || [])])];
-  if (!items.length) throw new Error("this dataset has no items to rank");
-  const body = { items, return_features: true, compare: Boolean(model.compare), context: contextValues() };
-  if (model.examples.user) body.user = byId("user").value;
-  const moment = byId("moment").value;
-  if (moment) body.timestamp = `${moment.slice(0, 16)}:00Z`;
+  if (!items.length) {
+    const known = model.fields.some((field) => field.owner === "item");
+    const missing = known ? "training saw no items by their keys: name some under Rank these as well" : "this dataset has no items: score rows with /v1/predict";
+    byId("columns").replaceChildren(node("p", { class: "muted", text: missing }));
+    throw new Error("there are no items to rank");
+  }
+  const body = { ...asked(), items, return_features: true, compare: Boolean(model.compare) };
   const began = performance.now();
   const answer = await ask("/v1/rank", body);
   byId("timing").textContent = `${items.length} candidates in ${(performance.now() - began).toFixed(0)} ms`;
   state.ranked = { answer, main: ranking(answer.scores), second: answer.compare ? ranking(answer.compare.scores) : null, added: new Set(added) };
   state.shown = PAGE_SIZE;
+  byId("why").hidden = true;
   showPerson(answer);
   showColumns();
+  await showPast(answer);
 }
 
 function showPerson(answer) {
@@ -158,6 +173,12 @@ function itemNode(kind, index, rank, own, other) {
     node("span", { class: `move ${moved > 0 ? "up" : moved < 0 ? "down" : ""}`, text: other ? (moved > 0 ? `▲ ${moved}` : moved < 0 ? `▼ ${-moved}` : "=") : "" }),
     node("span", { class: "bar" }, node("i", { css: { width: `${100 * score}%` } })),
   );
+  if (state.model.history) {
+    const item = answer.items[index];
+    made.classList.add("open");
+    made.append(acts(item));
+    made.addEventListener("click", guarded(() => push(item, 1)));
+  }
   made.addEventListener("mouseenter", () => mark(index, true));
   made.addEventListener("mouseleave", () => mark(index, false));
   return made;
@@ -173,7 +194,7 @@ function column(kind, bundle, own, other) {
   return node(
     "div",
     { class: `column ${label}` },
-    node("h3", {}, node("span", { class: "badge", text: `${kind.backbone} · ${label}` }), node("span", { class: "muted", text: bundle, title: bundle })),
+    node("h3", {}, node("span", { class: "badge", text: `${kind.backbone} · ${kind.history ? (label === "plain" ? "history" : `${label} + history`) : label}` }), node("span", { class: "muted", text: bundle, title: bundle })),
     // The best ones, and wherever they stand those that were asked for.
     node(
       "ol",
@@ -190,11 +211,95 @@ function showColumns() {
   const columns = [[state.model, answer.bundle, main, second]];
   if (second) columns.push([state.model.compare, answer.compare.bundle, second, main]);
   // Plain on the left: one reads from what was to what is.
-  const bare = (kind) => !kind.enhanced && !kind.values_version;
+  const bare = (kind) => !kind.enhanced && !kind.values_version && !kind.history;
   columns.sort((a, b) => Number(bare(b[0])) - Number(bare(a[0])));
   // How far an item moved is said once, in the right column.
   byId("columns").replaceChildren(...columns.map(([kind, bundle, own, other], place) => column(kind, bundle, own, place ? other : null)));
   byId("more").hidden = state.shown >= main.order.length;
+}
+
+// ---------------------------------------------------------------- the past
+
+// What the person did last, out of the state that was read for this ranking; without history there is none.
+async function showPast(answer) {
+  byId("past").hidden = !answer.recent;
+  if (!answer.recent) return;
+  const title = titleField();
+  const keep = (found) => found.items.forEach((key, index) => (state.titles[key] = (title && words(title, found.features[title.name]?.[index])) || key));
+  keep(answer);
+  const latest = answer.recent.slice(0, PAST_SIZE);
+  const missing = [...new Set(latest.map((event) => event.item).filter((key) => key !== null && !(key in state.titles)))];
+  if (missing.length) keep(await ask("/v1/rank", { ...asked(), items: missing, return_features: true }));
+  byId("recent").replaceChildren(
+    ...latest.map((event) =>
+      node(
+        "li",
+        { title: `${event.item ?? "an item that this model does not know"}: ${event.outcome ? "a click" : "no click"}, ${event.timestamp}` },
+        node("span", { class: event.outcome ? "yes" : "no", text: event.outcome ? "✓" : "✗" }),
+        node("span", { class: "words", text: event.item === null ? "an unknown item" : state.titles[event.item] }),
+        node("span", { class: "when", text: event.timestamp.slice(0, 10) }),
+      ),
+    ),
+  );
+  const more = answer.recent.length - latest.length;
+  byId("past-note").textContent = answer.recent.length ? (more ? `and ${more} more that the model reads` : "") : "nothing before this moment";
+}
+
+// Tells the service what came of an item, then ranks again, after it.
+async function push(item, outcome) {
+  const { outcome_delay_s: delay } = state.model.history;
+  const event = { ...asked(), item, outcome };
+  const pushed = await ask("/v1/events", event);
+  if (event.timestamp) {
+    // Events count strictly after their time: the form's moment goes on to the next minute at which this one does.
+    const after = new Date(Date.parse(event.timestamp) + 60000 * (1 + Math.floor(delay / 60)));
+    byId("moment").value = after.toISOString().slice(0, 16);
+  }
+  await rank();
+  const words = `${outcome ? "a click" : "no click"} on ${state.titles[item] || item}`;
+  const later = delay && !event.timestamp ? `; its outcome counts after ${delay} s` : "";
+  byId("push-note").textContent = pushed.repeated ? `${words} was there already at this time` : `pushed: ${words}${later}`;
+}
+
+function acts(item) {
+  const act = (text, title, work) => node("button", { type: "button", text, title, onclick: (event) => { event.stopPropagation(); guarded(work)(); } });
+  return node(
+    "span",
+    { class: "acts" },
+    act("click", "push a click on this item", () => push(item, 1)),
+    act("skip", "push that it was seen and not clicked", () => push(item, 0)),
+    act("why", "what each field does to the score", () => why(item)),
+  );
+}
+
+// The score of one item with each field left out, the strongest first.
+async function why(item) {
+  const answer = await ask("/v1/explain", { ...asked(), item });
+  const parts = [...answer.fields, ...(answer.history || []).map((part) => ({ ...part, past: true }))];
+  parts.sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution));
+  const most = Math.max(1e-6, Math.abs(parts[0].contribution));
+  const described = (part) => (part.past ? state.model.history.fields[part.field] : state.model.fields.find((field) => field.name === part.field)?.description);
+  byId("why").replaceChildren(
+    node("h3", { text: `Why ${state.titles[item] || item} has ${(100 * answer.score).toFixed(1)} %` }),
+    node("p", { class: "muted", text: "By how much the logit would be lower with a field alone taken for unknown. Fields that say the same hide each other; the parts need not add up." }),
+    node(
+      "dl",
+      {},
+      ...parts.slice(0, WHY_SIZE).map((part) => {
+        const share = (50 * Math.abs(part.contribution)) / most;
+        const bar = node("i", { css: { width: `${share}%`, left: part.contribution >= 0 ? "50%" : `${50 - share}%`, background: part.contribution >= 0 ? "var(--good)" : "var(--bad)" } });
+        return node(
+          "div",
+          { class: "near", title: `${described(part) || part.field}; without it ${(100 * part.without).toFixed(1)} %` },
+          node("span", { text: part.past ? `${part.field} (past)` : part.field }),
+          node("span", { text: `${part.contribution >= 0 ? "+" : "−"}${Math.abs(part.contribution).toFixed(2)}` }),
+          node("span", { class: "track" }, bar),
+        );
+      }),
+    ),
+  );
+  byId("why").hidden = false;
+  byId("why").scrollIntoView({ block: "nearest" });
 }
 
 // ---------------------------------------------------------------- the map of fields
@@ -275,7 +380,10 @@ async function begin() {
   byId("user").value = byId("user").value || users[0] || "";
   byId("user").closest("label").hidden = !users.length;
   byId("added").value = byId("added").value || new URLSearchParams(location.search).get("items") || "";
-  byId("moment").value = new Date().toISOString().slice(0, 16);
+  byId("push-note").hidden = !model.history;
+  // With history an empty moment is now, to the second: what was just pushed counts.
+  if (model.history) byId("moment-label").textContent = "Moment (UTC), now if empty";
+  else byId("moment").value = new Date().toISOString().slice(0, 16);
   await Promise.all([rank(), showMap()]);
   document.body.dataset.ready = "yes";
 }
