@@ -19,9 +19,16 @@ _READ, _WRITE = 3, 4  # where Chromium expects its pipes
 
 
 class Page:
-    """One page. Messages are JSON, each ended by a zero byte."""
+    """One page. Messages are JSON, each ended by a zero byte.
 
-    def __init__(self, url: str, profile: Path, *, wait_s: float = 60) -> None:
+    Args:
+        url: what it shows.
+        profile: a folder for the browser.
+        first: JavaScript that runs before the page's own.
+        wait_s: for an answer, and for what `until` waits for.
+    """
+
+    def __init__(self, url: str, profile: Path, *, first: str = "", wait_s: float = 60) -> None:
         browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
         if browser is None:
             pytest.skip("no chromium on this machine: install the package chromium")
@@ -37,8 +44,11 @@ class Page:
         os.close(theirs_out)
         self._wait_s, self._number, self._held = wait_s, 0, b""
         self._session: str | None = None
-        target = self._ask("Target.createTarget", url=url)["targetId"]
+        target = self._ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._ask("Page.enable")
+        self._ask("Page.addScriptToEvaluateOnNewDocument", source=first)
+        self._ask("Page.navigate", url=url)
 
     def __enter__(self) -> Page:
         return self

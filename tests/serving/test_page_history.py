@@ -51,3 +51,28 @@ def test_without_history_nothing_of_it_is_shown(
         assert page.value(hidden) == [True, True, True]
         assert page.value("document.querySelectorAll('.acts').length") == 0
         assert page.value("document.getElementById('moment').value") != ""
+
+
+def test_where_there_are_no_items_the_page_says_what_is_missing(
+    workspace: object, serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    served = serve(workspace)
+    names_none = """
+        const asked = window.fetch;
+        window.fetch = async (path, ...more) => {
+            const answer = await asked(path, ...more);
+            if (path !== "/v1/model") return answer;
+            const model = await answer.json();
+            model.examples = { user: model.examples.user };
+            if (WITHOUT_FIELDS) model.fields = model.fields.filter((field) => field.owner !== "item");
+            return new Response(JSON.stringify(model));
+        };
+    """
+    for without, missing in (
+        ("false", "training saw no items by their keys: name some under Rank these as well"),
+        ("true", "this dataset has no items: score rows with /v1/predict"),
+    ):
+        first = names_none.replace("WITHOUT_FIELDS", without)
+        with Page(f"http://127.0.0.1:{served.port}/", tmp_path / f"profile-{without}", first=first) as page:
+            assert page.until("document.getElementById('columns')?.textContent") == missing
+            assert page.until("document.getElementById('message').textContent") == "there are no items to rank"
