@@ -1,6 +1,7 @@
 """Two new films enter the catalogue of a running service, and are ranked by their texts without retraining.
 
     make quickstart
+    .venv/bin/llactr train --arm values    # the quickstart's own model reads history, and no text of a new film
     .venv/bin/llactr serve &
     .venv/bin/python examples/new_film/new_film.py
 
