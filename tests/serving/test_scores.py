@@ -130,6 +130,6 @@ def test_model_names_bundle_fields_and_versions(asgi: Asgi) -> None:
     assert (model["bundle"], model["semantics_version"], model["current_release"]) == ("first", "v-one", "v-one")
     assert [field["name"] for field in model["fields"]] == list(spec_of().field_names)
     assert model["compare"] == {
-        "bundle": "plain", "backbone": "deepfm", "enhanced": False, "values_version": None
+        "bundle": "plain", "backbone": "deepfm", "enhanced": False, "values_version": None, "history": None
     }  # fmt: skip
     assert len(model["examples"]["user"]) > 30
