@@ -1,9 +1,7 @@
-"""Opens a table of whatever kind as SQL, finds out how a text file is written, and takes a sample from all along it."""
+"""Opens a table of whatever kind as SQL, and takes a sample from all along it."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import re
@@ -16,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llactr.errors import DataError
-from llactr.profile.shapes import MISSING
+from llactr.profile.dialect import Dialect, sniff
 from llactr.sql import connect, parquet_scan, quote_identifier, quote_literal
 
-__all__ = ["SAMPLE_ROWS", "Dialect", "Opened", "open_tables", "sniff"]
+__all__ = ["SAMPLE_ROWS", "Opened", "open_tables"]
 
 SAMPLE_ROWS = 300_000
 """Rows that are looked at; of a longer table, blocks from all along it."""
@@ -28,34 +26,7 @@ _BLOCKS = 6
 _HEAD = 1 << 18
 _WHOLE_BYTES = 256 << 20
 """A text file up to this size is read whole for its sample."""
-_SEPARATORS = (",", "\t", ";", "|", "::", "\x01", ":", " ")
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How a text file of cells is written.
-
-    Attributes:
-        separator: one character, or two.
-        quote: the character around cells, empty where nothing is quoted; None where it makes no difference.
-        header: whether the first line holds names.
-        names: of the columns; made up where there is no header, or where it lacks or repeats one.
-        given: the names as the file has them; empty without a header.
-        encoding: as DuckDB calls it.
-    """
-
-    separator: str = ","
-    quote: str | None = None
-    header: bool = True
-    names: tuple[str, ...] = ()
-    given: tuple[str, ...] = ()
-    encoding: str = "utf-8"
-
-    @property
-    def plain(self) -> bool:
-        """Whether a spec's source of format csv reads such a file as it stands."""
-        return self.header and self.names == self.given and len(self.separator) == 1 and self.encoding == "utf-8"
 
 
 @dataclass(frozen=True)
@@ -424,98 +395,3 @@ def _json_names(text: str) -> tuple[str, ...]:
         if isinstance(row, dict):
             return tuple(row)
     return ()
-
-
-def sniff(text: str, encoding: str = "utf-8") -> Dialect:
-    """How a file of cells is written, from its first text.
-
-    Raises:
-        DataError: the text has no line of cells.
-    """
-    lines = [line for line in text.splitlines() if line.strip()][:400]
-    if not lines:
-        raise DataError("the file has no lines")
-    separator = _separator(lines)
-    quote = _quote(text, lines, separator)
-    rows = _rows(text, separator, quote)[:400]
-    width = max(set(map(len, rows)), key=list(map(len, rows)).count)
-    first = rows[0]
-    header = _is_header(first, [row for row in rows[1:] if len(row) == width])
-    given = tuple(first) if header else ()
-    if header and len(first) == width - 1:  # R's row names have none
-        first = ["", *first]
-    names: list[str] = []
-    for number in range(width):
-        name = first[number].strip() if header and number < len(first) else ""
-        name = "".join(char for char in name.replace(":", "_") if char.isprintable())[:100] or f"column_{number + 1}"
-        while name.lower() in {other.lower() for other in names}:
-            name += "_2"
-        names.append(name)
-    return Dialect(separator, quote, header, tuple(names), given, encoding)
-
-
-def _separator(lines: list[str]) -> str:
-    """The separator that cuts the lines into the same number of cells, the more the better."""
-    best, score = ",", 0.0
-    for separator in _SEPARATORS:
-        counts = [_count(line, separator) for line in lines]
-        usual = max(set(counts), key=counts.count)
-        if usual == 0:
-            continue
-        share = counts.count(usual) / len(counts)
-        weight = 0.3 if separator in " :" else 1.0
-        rating = share**2 * weight * min(usual, 3) ** 0.3
-        if rating > score * 1.02 and (share >= 0.6 or separator in ",\t;|"):
-            best, score = separator, rating
-    return best
-
-
-def _count(line: str, separator: str) -> int:
-    if '"' in line:
-        line = re.sub(r'"(?:[^"]|"")*"', "", line)
-    return line.count(separator)
-
-
-def _rows(text: str, separator: str, quote: str | None) -> list[list[str]]:
-    if len(separator) > 1 or quote == "":
-        return [line.split(separator) for line in text.splitlines() if line.strip()]
-    try:
-        return [row for row in csv.reader(io.StringIO(text), delimiter=separator) if row]
-    except csv.Error:
-        return [line.split(separator) for line in text.splitlines() if line.strip()]
-
-
-def _quote(text: str, lines: list[str], separator: str) -> str | None:
-    """Empty where quote characters are letters like others: quoting then makes lines of odd numbers of cells."""
-    if len(separator) > 1:
-        return ""
-    if '"' not in text:
-        return None
-    bare = [line.count(separator) for line in text.splitlines() if line.strip()]
-    usual = max(set(bare), key=bare.count)
-    quoted = [len(row) - 1 for row in _rows(text, separator, None)]
-    bare_fits, quoted_fits = bare.count(usual) / len(bare), quoted.count(usual) / max(len(quoted), 1)
-    if bare_fits >= 0.999 and (len(quoted) < len(bare) or quoted_fits < bare_fits):
-        return ""
-    return '"' if len(quoted) < len(bare) else None
-
-
-def _is_header(first: list[str], body: list[list[str]]) -> bool:
-    """Whether a first line holds names: no numbers or dates among them, and not what the lines below hold."""
-    cells = [cell.strip() for cell in first]
-    if any(re.fullmatch(r"[+-]?[\d.,]+([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*", cell) for cell in cells):
-        return False
-    filled = [cell for cell in cells if cell]
-    if not filled or len(filled) < 0.5 * len(cells):
-        return False
-    if any(cell.lower() in MISSING for cell in filled):
-        return False
-    columns = [[row[i].strip() for row in body if i < len(row)] for i in range(len(cells))]
-    typed = [
-        c for c in columns if c and sum(bool(re.fullmatch(r"[+-]?[\d.,:/ TZ+-]+", v)) for v in c if v) > 0.9 * len(c)
-    ]
-    again = sum(cell in set(column) for cell, column in zip(cells, columns, strict=True) if cell)
-    if again > 0.34 * len(cells):
-        return False
-    named = all(len(cell) <= 60 and re.match(r"[^\W\d]|_|#", cell) for cell in filled)
-    return named and (bool(typed) or not body or again == 0)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from llactr.profile.reading import open_tables, sniff
+from llactr.profile.dialect import sniff
+from llactr.profile.reading import open_tables
 from llactr.sql import connect
 
 
