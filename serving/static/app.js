@@ -88,6 +88,12 @@ function contextValues() {
 
 // ---------------------------------------------------------------- the ranking
 
+// A rate of clicks may be small: two digits that say something at least.
+function percent(score) {
+  const value = 100 * score;
+  return `${value >= 1 ? value.toFixed(1) : Number(value.toPrecision(2))} %`;
+}
+
 function ranking(scores) {
   const order = scores.map((_, index) => index).sort((a, b) => scores[b] - scores[a] || a - b);
   const place = new Array(scores.length);
@@ -168,7 +174,7 @@ function itemNode(kind, index, rank, own, other) {
     { class: "item", "data-index": index, title: state.model.fields.filter((f) => f.owner === "item").map((f) => `${f.name}: ${value(f) || "none"}`).join("\n") },
     node("span", { class: "rank", text: rank + 1 }),
     node("span", { class: "title" }, node("span", { class: "words", text: (title && value(title)) || answer.items[index] }), ...badge(index, kind)),
-    node("span", { class: "score", text: `${(100 * score).toFixed(1)} %` }),
+    node("span", { class: "score", text: percent(score) }),
     node("span", { class: "more", text: rest.map(value).filter(Boolean).join("   ") || " " }),
     node("span", { class: `move ${moved > 0 ? "up" : moved < 0 ? "down" : ""}`, text: other ? (moved > 0 ? `▲ ${moved}` : moved < 0 ? `▼ ${-moved}` : "=") : "" }),
     node("span", { class: "bar" }, node("i", { css: { width: `${100 * score}%` } })),
@@ -280,7 +286,7 @@ async function why(item) {
   const most = Math.max(1e-6, Math.abs(parts[0].contribution));
   const described = (part) => (part.past ? state.model.history.fields[part.field] : state.model.fields.find((field) => field.name === part.field)?.description);
   byId("why").replaceChildren(
-    node("h3", { text: `Why ${state.titles[item] || item} has ${(100 * answer.score).toFixed(1)} %` }),
+    node("h3", { text: `Why ${state.titles[item] || item} has ${percent(answer.score)}` }),
     node("p", { class: "muted", text: "By how much the logit would be lower with a field alone taken for unknown. Fields that say the same hide each other; the parts need not add up." }),
     node(
       "dl",
@@ -290,7 +296,7 @@ async function why(item) {
         const bar = node("i", { css: { width: `${share}%`, left: part.contribution >= 0 ? "50%" : `${50 - share}%`, background: part.contribution >= 0 ? "var(--good)" : "var(--bad)" } });
         return node(
           "div",
-          { class: "near", title: `${described(part) || part.field}; without it ${(100 * part.without).toFixed(1)} %` },
+          { class: "near", title: `${described(part) || part.field}; without it ${percent(part.without)}` },
           node("span", { text: part.past ? `${part.field} (past)` : part.field }),
           node("span", { text: `${part.contribution >= 0 ? "+" : "−"}${Math.abs(part.contribution).toFixed(2)}` }),
           node("span", { class: "track" }, bar),

@@ -60,12 +60,12 @@ def add_history_bundle(
 
     transform = Transform.fit(spec, rows)
     names = definition.spec.field_names
-    config = ModelConfig(backbone="fm", embedding_dim=8, init_std=0.5, history=HistoryInputConfig(names=names))
+    config = ModelConfig(backbone="fm", embedding_dim=8, init_std=0.2, history=HistoryInputConfig(names=names))
     model = CTRModel(config, transform.layout, seed=seed)
     assert model.history is not None
     with torch.no_grad():
         torch.manual_seed(seed)
-        model.history.weights.normal_(std=0.5)
+        model.history.weights.normal_(std=0.1)
     bundle = Bundle.of(
         model, spec=spec, transform=transform, vectors=vectors, metrics={"test": {"auc": 0.5}}, history=definition
     )
