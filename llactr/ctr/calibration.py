@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from llactr.errors import DataError
 
-__all__ = ["OutputScale", "log_odds", "platt"]
+__all__ = ["OutputScale", "click_rate", "log_odds", "platt", "shift_for"]
 
 _STEPS = 50
 _CLOSE = 1e-9
@@ -79,9 +79,9 @@ def platt(
         raise DataError("logits are not finite: the model has diverged")
     values = logits.astype(np.float64)
     mean, spread = float(values.mean()), float(values.std())
-    rate = _rate(label, before)
+    rate = click_rate(label, before)
     if spread < _CLOSE:
-        return 1.0, _shift_for(rate, np.full(len(values), mean))
+        return 1.0, shift_for(rate, np.full(len(values), mean))
     z, y = (values - mean) / spread, (label > 0).astype(np.float64)  # (N,)
     weight, shift, error = 0.0, log_odds(label), 1.0
     for _ in range(_STEPS):
@@ -96,7 +96,7 @@ def platt(
             break
     left = _beyond_chance(weight, error) if weight > 0 else 0.0
     scale = max(left, _LEAST * min(spread, 1.0)) / spread
-    return scale, _shift_for(rate, scale * values)
+    return scale, shift_for(rate, scale * values)
 
 
 def _beyond_chance(value: float, error: float) -> float:
@@ -104,7 +104,7 @@ def _beyond_chance(value: float, error: float) -> float:
     return value * max(1 - (error / value) ** 2, 0.0) if value else 0.0
 
 
-def _rate(label: NDArray[np.float32], before: NDArray[np.float32] | None) -> float:
+def click_rate(label: NDArray[np.float32], before: NDArray[np.float32] | None) -> float:
     """The click rate that is to be expected of rows like these."""
     clicks = int(np.count_nonzero(label))
     if before is None or not 0 < np.count_nonzero(before) < len(before):
@@ -114,7 +114,7 @@ def _rate(label: NDArray[np.float32], before: NDArray[np.float32] | None) -> flo
     return 1 / (1 + math.exp(-odds))
 
 
-def _shift_for(rate: float, logits: NDArray[np.float64]) -> float:
+def shift_for(rate: float, logits: NDArray[np.float64]) -> float:
     """The shift of logits (N,) with which their mean probability is a rate between 0 and 1."""
     shift = math.log(rate / (1 - rate)) - float(logits.mean())
     for _ in range(_STEPS):

@@ -108,7 +108,8 @@ class ModelConfig(_Settings):
     """A backbone with its sizes, and its enhancement if it has one.
 
     `settings` may be left out, or given as keys that differ from the backbone's defaults. A `calibrated` model has a
-    scale and a shift behind its logits (`llactr.ctr.calibration`).
+    scale and a shift behind its logits (`llactr.ctr.calibration`), one with `bends` a curve with so many of them behind
+    these (`llactr.ctr.isotonic`).
     """
 
     backbone: BackboneName
@@ -118,11 +119,12 @@ class ModelConfig(_Settings):
     enhancement: EnhancementConfig | None = None
     history: HistoryInputConfig | None = None
     calibrated: bool = False
+    bends: int = Field(default=0, ge=0)
 
     @model_serializer(mode="wrap")
     def _what_there_is(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Models without history or calibration are written as ever: their checkpoints and bundles stay the same."""
-        absent = {"history": None, "calibrated": False}
+        absent = {"history": None, "calibrated": False, "bends": 0}
         return {key: value for key, value in dump(self).items() if key not in absent or value != absent[key]}
 
     @model_validator(mode="before")
@@ -143,7 +145,9 @@ class TrainConfig(_Settings):
 
     With few clicks AUC is noise, and a model is soon surer than a constant would be. Where validation has fewer than
     `few_clicks` clicks (or non-clicks), `auto` therefore means: stop by logloss, start at the class prior, and
-    calibrate on validation (Platt); where it has more: stop by AUC, and neither.
+    calibrate on validation (Platt); where it has more: stop by AUC, and neither. `calibration: isotonic` bends the
+    logits' curve as well, which takes many clicks, and `chosen` takes none, Platt's or that, whichever validation says
+    (`llactr.ctr.training.calibrated`).
 
     `embedding_optimizer` is what updates the embedding tables and first-order weights. `dense`, Adam over all rows in
     every step, is the protocol of the published results: features that a batch leaves out decay, and their momentum
@@ -165,7 +169,7 @@ class TrainConfig(_Settings):
     few_clicks: int = Field(default=100, ge=0)
     stop_on: Literal["auto", "auc", "logloss"] = "auto"
     prior: Literal["auto", "on", "off"] = "auto"
-    calibration: Literal["auto", "platt", "off"] = "auto"
+    calibration: Literal["auto", "platt", "isotonic", "chosen", "off"] = "auto"
     embedding_optimizer: Literal["dense", "lazy"] = "dense"
     tables: Literal["replicated", "sharded"] = "replicated"
     precision: Precision = "fp32"

@@ -20,6 +20,7 @@ from llactr.ctr.config import ModelConfig
 from llactr.ctr.embedding import FusedEmbedding
 from llactr.ctr.enhancement import Enhancement
 from llactr.ctr.history import HistoryInput
+from llactr.ctr.isotonic import Curve, OutputCurve
 from llactr.ctr.lookup import Lookup
 from llactr.ctr.pairs import PairWeights, widened
 from llactr.ctr.values.embedding import ValueEmbedding, ValueTables
@@ -91,6 +92,7 @@ class CTRModel(nn.Module):
                 vectors = _checked_vectors(field_vectors, layout)
                 self.enhancement = Enhancement(config.enhancement, field_vectors=vectors, dim=config.embedding_dim)
         self.output: OutputScale | None = OutputScale() if config.calibrated else None
+        self.curve: OutputCurve | None = OutputCurve(config.bends) if config.bends else None
 
     def calibrate(self, scale: float, shift: float) -> None:
         """Has scale and shift follow what the model says; they add up with those it has."""
@@ -98,6 +100,16 @@ class CTRModel(nn.Module):
             self.config = self.config.model_copy(update={"calibrated": True})
             self.output = OutputScale().to(self.embedding.weight.device)
         self.output.then(scale, shift)
+
+    def bend(self, curve: Curve) -> None:
+        """Has a curve follow what the model says, in the place of one that it had."""
+        self.config = self.config.model_copy(update={"bends": len(curve.bend)})
+        self.curve = OutputCurve.of(curve).to(self.embedding.weight.device)
+
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """Logits (B,) of the backbone as they are scored."""
+        logits = logits if self.output is None else self.output(logits)
+        return logits if self.curve is None else self.curve(logits)
 
     @property
     def version_count(self) -> int:
@@ -149,7 +161,7 @@ class CTRModel(nn.Module):
     ) -> tuple[Tensor | None, Tensor]:
         """Embeddings (B, F, D) of fields with ids, where they were needed, and logits (B,)."""
         embedded, logits = self._uncalibrated(lookup, ids, numbers, version)
-        return embedded, logits if self.output is None else self.output(logits)
+        return embedded, self.calibrated(logits)
 
     def _uncalibrated(
         self, lookup: Lookup, ids: Tensor, numbers: Tensor | None, version: Tensor | None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from llactr.atomic import writing_file
 from llactr.ctr import CTRModel, TrainResult
+from llactr.ctr.isotonic import Curve
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.rivals.search import SearchedRival
 
@@ -81,4 +83,7 @@ def load_weights(path: Path, model: CTRModel) -> None:
     weights = load_file(path)
     if "output.scale" in weights and model.output is None:
         model.calibrate(1.0, 0.0)
+    if "curve.bend" in weights:
+        bends = weights["curve.bend"].numpy().astype(np.float64)
+        model.bend(Curve(1.0, 0.0, bends, np.zeros(len(bends))))
     model.load_state_dict(weights)

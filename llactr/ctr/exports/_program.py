@@ -65,9 +65,7 @@ class ScoreProgram(nn.Module):
         if pairs is not None:
             pairs = PairWeights(pairs.vectors.detach())
         logits = self.model.backbone(embedded, first_order=first_order, pairs=pairs)
-        if self.model.output is not None:
-            logits = self.model.output(logits)
-        return torch.sigmoid(logits)
+        return torch.sigmoid(self.model.calibrated(logits))
 
 
 def program_facts(bundle: Bundle) -> dict[str, Any]:

@@ -18,11 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llactr.ctr.calibration import log_odds, platt
+from llactr.ctr.calibration import log_odds
 from llactr.ctr.config import TrainConfig
 from llactr.ctr.metrics import Metrics, measure
 from llactr.ctr.model import CTRModel, predict, predict_logits
 from llactr.ctr.training.batches import Batch, HeldOut, MemoryRows, TrainingRows
+from llactr.ctr.training.calibrated import calibrate, chosen_kind
 from llactr.ctr.training.checkpoint import Checkpoint, Checkpoints, StopRequest
 from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.training.data import CTRData
@@ -223,8 +224,7 @@ class _Run:
         self.step.load_weights(self.best_weights)
         self.step.finish()
         self.model.to("cpu")
-        if self.config.calibration == "platt" or (self.config.calibration == "auto" and self.few):
-            self._calibrate()
+        self._calibrate()
         wall, cpu = self._seconds()
         return TrainResult(
             history=tuple(self.history),
@@ -244,10 +244,14 @@ class _Run:
         return record.validation_auc - best.validation_auc
 
     def _calibrate(self) -> None:
-        """Fits the scale of the logits to the validation rows."""
-        held = self.rows.held_out
+        """Fits what follows the logits to the validation rows, if anything does."""
+        asked = self.config.calibration
+        if asked == "off" or (asked == "auto" and not self.few):
+            return
+        held, before = self.rows.held_out, self.rows.label
         logits = predict_logits(self.model, held.ids, held.version)
-        self.model.calibrate(*platt(held.label, logits, before=self.rows.label))
+        kind = chosen_kind(held.label, logits, before=before) if asked == "chosen" else asked
+        calibrate(self.model, "platt" if kind == "auto" else kind, held.label, logits, before=before)
         self.best_metrics = measure(held.label, predict(self.model, held.ids, held.version))
 
     def _save_if_due(self) -> None:
