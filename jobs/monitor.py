@@ -9,10 +9,11 @@ from typing import Any
 from llactr.atomic import write_text
 from llactr.ctr.find import find_bundle
 from llactr.lifecycle.monitoring.prometheus import exposition
+from llactr.lifecycle.monitoring.shadowed import Shadowed
 from llactr.lifecycle.monitoring.watch import Monitoring, monitor
 from llactr.steps import Job
 
-__all__ = ["describe", "run"]
+__all__ = ["describe", "describe_beside", "run"]
 
 
 def run(
@@ -37,7 +38,7 @@ def run(
 
 
 def describe(found: Monitoring) -> str:
-    """Alarms, a line each; then what was looked at."""
+    """Alarms, a line each; then what was looked at, and what bundles beside the answers were worth."""
     lines = []
     for one in found.windows:
         for alarm in one.alarms:
@@ -50,4 +51,16 @@ def describe(found: Monitoring) -> str:
     rows = sum(one.rows for one in found.windows)
     looked = f"{len(found.windows)} windows of {found.source}, {rows:,} rows"
     looked += f", against {found.profile_rows:,} of {found.bundle}"
-    return "\n".join([*lines, f"{looked}: {'quiet' if found.quiet else f'{len(lines)} alarms'}"])
+    looked += f": {'quiet' if found.quiet else f'{len(lines)} alarms'}"
+    return "\n".join([*lines, looked, *map(describe_beside, found.shadows)])
+
+
+def describe_beside(one: Shadowed) -> str:
+    """What a bundle beside the answers was worth, in a line."""
+    said = f"beside it {one.shadow}: {one.rows:,} rows with both scores, {one.with_outcome:,} with an outcome"
+    said += f" ({one.clicks:,} clicks), its scores {one.mean_difference:+.4f} on average"
+    if one.auc is None or one.shadow_auc is None or one.gain is None:
+        return f"{said}; too few outcomes for an AUC"
+    gain = f"{one.shadow_auc - one.auc:+.4f} [{one.gain[0]:+.4f}, {one.gain[1]:+.4f}]"
+    said += f"; AUC {one.shadow_auc:.4f} against {one.auc:.4f} ({gain})"
+    return f"{said}, logloss {one.shadow_logloss:.4f} against {one.logloss:.4f}"

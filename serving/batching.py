@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from llactr.serving.metrics import Metrics
+from llactr.serving.metrics import ScoringMetrics
 
 __all__ = ["MicroBatcher"]
 
@@ -27,7 +27,7 @@ class MicroBatcher:
     """
 
     def __init__(
-        self, score: Callable[[NDArray[np.int32]], NDArray[np.float32]], *, together: bool, metrics: Metrics
+        self, score: Callable[[NDArray[np.int32]], NDArray[np.float32]], *, together: bool, metrics: ScoringMetrics
     ) -> None:
         self._score = score
         self._together = together

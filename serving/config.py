@@ -31,6 +31,9 @@ class ServeConfig(BaseModel):
             last. A reload without an id goes to that default, whatever is named here.
         anyway: serve a bundle that is below chance, worse than a constant, or not calibrated, on its test rows.
         compare_bundle: a second bundle, scored beside the first when a request asks for it.
+        shadow: another bundle, which scores a share of the requests beside their answers; both scores are logged.
+        shadow_share: of the users, or of the requests where a request has none or several; the same user always is.
+        shadow_queue_rows: rows that wait for it at most; what comes on top is dropped and counted.
         feast_config: a feature_store.yaml; by default what `$FEAST_FS_YAML_FILE_PATH` names, else the repository's.
         cache_ttl_s: how long an item's features may be reused without asking the store; 0 switches the cache off.
         cache_items: items kept at most.
@@ -61,6 +64,9 @@ class ServeConfig(BaseModel):
     dataset: str | None = None
     bundle: str | None = None
     compare_bundle: str | None = None
+    shadow: str | None = None
+    shadow_share: float = Field(default=0.1, gt=0, le=1)
+    shadow_queue_rows: int = Field(default=20_000, ge=1)
     anyway: bool = False
     feast_config: Path | None = None
     host: str = "127.0.0.1"

@@ -297,7 +297,9 @@ async def _score(
     second = service.compare if asked.compare else None
     if asked.compare and second is None:
         raise Problem(409, "no-comparison", "there is no second bundle: start the service with --compare-bundle")
-    keep = service.log.sampled()
+    request_id = request.scope["state"]["request_id"]
+    shadow = service.shadow if service.shadow is not None and service.shadow.takes(loaded, batch, request_id) else None
+    keep = service.log.sampled() or shadow is not None
     try:
         scored = await loaded.scorer.score(batch, with_features=keep or asked.return_features)
         compared = (second, await second.scorer.score(batch)) if second is not None else None
@@ -308,14 +310,16 @@ async def _score(
         raise service.store_failed(error) from None
     service.metrics.rows.observe(batch.rows)
     service.watch(loaded, scored)
-    if keep:
+    if shadow is not None:
+        shadow.offer(loaded, batch, scored, request_id=request_id)
+    elif keep:
         service.log.offer(
             loaded.spec,
             batch,
             scored,
             bundle=loaded.id,
             semantics_version=loaded.semantics_version,
-            request_id=request.scope["state"]["request_id"],
+            request_id=request_id,
         )
     return scored, compared
 

@@ -27,7 +27,7 @@ from llactr.serving.batch import Batch
 from llactr.serving.config import ServeConfig
 from llactr.serving.events import caught_up
 from llactr.serving.marked import MarkedReader, open_reader
-from llactr.serving.metrics import Metrics
+from llactr.serving.metrics import ScoringMetrics
 from llactr.serving.past import Past
 from llactr.serving.readers.base import StoreAwayError
 from llactr.serving.recent import ItemNames
@@ -169,7 +169,7 @@ def last_promotion(config: ServeConfig) -> str:
     return records[-1].name if records else ""
 
 
-async def load_bundle(folder: Path, config: ServeConfig, *, metrics: Metrics) -> LoadedBundle:
+async def load_bundle(folder: Path, config: ServeConfig, *, metrics: ScoringMetrics) -> LoadedBundle:
     """Loads a bundle beside whatever is served, checks it, and warms it up.
 
     Raises:
@@ -248,7 +248,7 @@ def _read(folder: Path, workspace: Workspace, config: ServeConfig) -> tuple[Bund
     return bundle, vectors, online.current_release()
 
 
-def _past(bundle: Bundle, config: ServeConfig, *, metrics: Metrics) -> Past | None:
+def _past(bundle: Bundle, config: ServeConfig, *, metrics: ScoringMetrics) -> Past | None:
     if bundle.history is None:
         return None
     return Past(

@@ -20,7 +20,7 @@ from llactr.errors import StoreError
 from llactr.history import HistoryDefinition, features, key_hashes, states_from_bytes
 from llactr.history.encoding import decode
 from llactr.serving.batch import Batch
-from llactr.serving.metrics import Metrics
+from llactr.serving.metrics import ScoringMetrics
 from llactr.serving.readers.base import LostRowsError
 from llactr.serving.recent import ItemNames, recent_events
 from llactr.serving.views import Row, ViewRead, history_views
@@ -115,7 +115,7 @@ class Past:
         spec: DatasetSpec,
         definition: HistoryDefinition,
         *,
-        metrics: Metrics,
+        metrics: ScoringMetrics,
         freshness_s: float,
         capacity: int,
         names: ItemNames,

@@ -19,7 +19,7 @@ from llactr.serving.batching import MicroBatcher
 from llactr.serving.cache import ItemCache
 from llactr.serving.codec import OwnerCodec, floor_hour
 from llactr.serving.marked import Fill, MarkedReader
-from llactr.serving.metrics import Metrics
+from llactr.serving.metrics import ScoringMetrics
 from llactr.serving.past import Past, PastStates
 from llactr.serving.readers.base import LostRowsError
 from llactr.serving.unseen import HeldValues, UnseenScorer
@@ -82,7 +82,7 @@ class Scorer:
         *,
         score: Callable[[NDArray[np.int32]], NDArray[np.float32]],
         reader: MarkedReader,
-        metrics: Metrics,
+        metrics: ScoringMetrics,
         cache_ttl_s: float,
         cache_items: int,
         micro_batching: bool,

@@ -42,9 +42,12 @@ SERVED = {
     "served_bundle": pa.string(),
     "served_score": pa.float32(),
     "served_ids": pa.list_(pa.int32()),
+    "shadow_bundle": pa.string(),
+    "shadow_score": pa.float32(),
     SEMANTICS_VERSION: pa.string(),
 }
-"""Columns beside keys, event timestamp and fields. `served_at` is when the oldest of the features was read."""
+"""Columns beside keys, event timestamp and fields. `served_at` is when the oldest of the features was read;
+`shadow_bundle` and `shadow_score` are null where no second bundle scored the request beside its answer."""
 
 
 def served_table_path(workspace: Workspace, dataset: str) -> Path:
@@ -77,6 +80,8 @@ class _Record:
     request_id: str
     batch: Batch
     scored: Scored
+    shadow_bundle: str | None
+    shadow_scores: NDArray[np.float32] | None
 
 
 class ServedLog:
@@ -85,15 +90,25 @@ class ServedLog:
     Args:
         workspace: whose offline store is written to.
         rate: share of the requests that are kept.
+        shadowed: requests that a second bundle scores beside the answers are kept too, whatever the rate.
         queue_rows: rows that wait at most.
         flush_s: seconds after which waiting rows are written.
         file_rows: rows after which they are written at once.
     """
 
     def __init__(
-        self, workspace: Workspace, *, rate: float, queue_rows: int, flush_s: float, file_rows: int, metrics: Metrics
+        self,
+        workspace: Workspace,
+        *,
+        rate: float,
+        queue_rows: int,
+        flush_s: float,
+        file_rows: int,
+        metrics: Metrics,
+        shadowed: bool = False,
     ) -> None:
         self.rate = rate
+        self._writes = rate > 0 or shadowed
         self._workspace = workspace
         self._queue_rows = queue_rows
         self._flush_s = flush_s
@@ -109,7 +124,7 @@ class ServedLog:
 
     def start(self) -> None:
         """Starts the writing thread, where anything is to be logged."""
-        if self.rate and self._thread is None:
+        if self._writes and self._thread is None:
             self._thread = threading.Thread(target=self._run, name="served-log", daemon=True)
             self._thread.start()
 
@@ -126,13 +141,17 @@ class ServedLog:
         bundle: str,
         semantics_version: str | None,
         request_id: str,
+        shadow_bundle: str | None = None,
+        shadow_scores: NDArray[np.float32] | None = None,
     ) -> bool:
         """Takes a scored batch (with its features) into the queue, or drops it; never waits for the disk."""
         count = batch.rows
         with self._changed:
             accepted = not self._ending and self._rows + count <= self._queue_rows
             if accepted:
-                self._waiting.append(_Record(spec, bundle, semantics_version, request_id, batch, scored))
+                self._waiting.append(
+                    _Record(spec, bundle, semantics_version, request_id, batch, scored, shadow_bundle, shadow_scores)
+                )
                 self._rows += count
                 self._accepted += count
                 if self._rows >= self._file_rows:
@@ -216,6 +235,8 @@ def _table(record: _Record) -> pa.Table:
     width = scored.ids.shape[1]
     offsets = np.arange(count + 1, dtype=np.int32) * width
     columns["served_ids"] = pa.ListArray.from_arrays(pa.array(offsets), pa.array(scored.ids.ravel(), pa.int32()))
+    columns["shadow_bundle"] = [record.shadow_bundle] * count
+    columns["shadow_score"] = [None] * count if record.shadow_scores is None else record.shadow_scores
     columns[SEMANTICS_VERSION] = [record.semantics_version] * count
     return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema=schema)
 

@@ -18,12 +18,13 @@ from llactr.serving.config import ServeConfig
 from llactr.serving.control import NEWEST, Control
 from llactr.serving.events import EventGate
 from llactr.serving.loaded import LoadedBundle, bundle_folder, last_promotion, load_bundle, served_dataset
-from llactr.serving.metrics import Metrics
+from llactr.serving.metrics import Metrics, ShadowMetrics
 from llactr.serving.problems import Problem
 from llactr.serving.readers.base import StoreAwayError
 from llactr.serving.schemas import ReloadResponse, RequestSchemas
 from llactr.serving.scorer import Scored
 from llactr.serving.served_log import ServedLog, served_schema
+from llactr.serving.shadow import Shadow
 from llactr.workspace import Workspace
 
 __all__ = ["Service"]
@@ -40,6 +41,7 @@ class Service:
         config: the settings.
         metrics: counts.
         log: the served-feature log.
+        shadow: the bundle that scores beside the answers; None where there is none.
     """
 
     def __init__(self, config: ServeConfig, *, control: Control | None = None) -> None:
@@ -53,6 +55,12 @@ class Service:
             flush_s=config.log_flush_s,
             file_rows=config.log_file_rows,
             metrics=self.metrics,
+            shadowed=config.shadow is not None,
+        )
+        self.shadow = (
+            None
+            if config.shadow is None
+            else Shadow(config, metrics=ShadowMetrics(self.metrics.registry), log=self.log)
         )
         self._main: LoadedBundle | None = None
         self._compare: LoadedBundle | None = None
@@ -85,6 +93,10 @@ class Service:
                 await self._load_both(folder)
         except StoreError as error:
             self._unready(str(error))
+        except BaseException:
+            if self.shadow is not None:
+                await self.shadow.close()
+            raise
         self.log.start()
         self.background(self._watch())
         self.background(self._follow())
@@ -94,6 +106,8 @@ class Service:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.shadow is not None:
+            await self.shadow.close()
         await asyncio.to_thread(self.log.close)
         await asyncio.to_thread(self._registration.close)
         if self._events is not None:
@@ -253,7 +267,7 @@ class Service:
     async def _load_both(self, folder: Path) -> None:
         main = await self._load(folder)
         try:
-            if self.config.log_rate:
+            if self.config.log_rate or self.config.shadow:
                 served_schema(main.spec)
             if self.config.compare_bundle is not None and self._compare is None:
                 compare = await self._load(bundle_folder(self.config, self.config.compare_bundle), main)
@@ -264,6 +278,10 @@ class Service:
                         "bundles to compare must be of one dataset"
                     )
                 self._compare = compare
+            if self.shadow is not None and self.shadow.folder is None:
+                beside = bundle_folder(self.config, self.config.shadow)
+                await self._register(folder, beside)
+                await self.shadow.load(beside, main)
         except BaseException:
             await main.reader.close()
             raise
@@ -286,12 +304,15 @@ class Service:
                 self.background(self._catch_up())
         if self._events is not None:
             used = [one.bundle.history for one in (main, self._compare) if one is not None]
+            used += [] if self.shadow is None else [self.shadow.history]
             try:
                 await self._events.keep({one.version: one for one in used if one is not None})
             except StoreError as error:  # the next look for logged events makes up for it
                 _LOG.warning("logged events wait: %s", error)
 
     def _forget_items(self, items: Iterable[str]) -> None:
+        if self.shadow is not None:
+            self.shadow.pushed(items)
         for loaded in (self._main, self._compare):
             if loaded is not None and loaded.scorer.past is not None:
                 loaded.scorer.past.pushed(items)
@@ -314,7 +335,7 @@ class Service:
 
     async def _register(self, *more: Path) -> None:
         """Says which bundles are in use, and which will be."""
-        folders = [one.folder for one in (self._main, self._compare) if one is not None]
+        folders = [one.folder for one in (self._main, self._compare, self.shadow) if one is not None and one.folder]
         dataset = self._main.spec.name if self._main is not None else served_dataset(self.config)
         if not await asyncio.to_thread(self._registration.tell, dataset, [*folders, *more], cleared=self._cleared):
             _LOG.info("the workspace cannot be written: 'llactr gc' does not see this service")
@@ -349,9 +370,21 @@ class Service:
             if self._compare is not None:
                 old, self._compare = self._compare, await self._load(self._compare.folder)
                 self.background(_retire(old))
+            if self.shadow is not None:
+                await self._clear_shadow(self.shadow)
         await asyncio.to_thread(self.log.flush)
         self._cleared = number
         await self._register()
+
+    async def _clear_shadow(self, shadow: Shadow) -> None:
+        """Its bundle is loaded anew too, after what it had taken is in the log; one that cannot be is let go of."""
+        await shadow.drain()
+        if shadow.folder is not None and self._main is not None:
+            try:
+                await shadow.load(shadow.folder, self._main)
+            except LlactrError as error:
+                _LOG.error("nothing is scored beside the answers any more: %s", error)
+                shadow.drop()
 
     def _switch(self, new: LoadedBundle) -> None:
         if self._main is not None:
@@ -361,7 +394,7 @@ class Service:
         self._ready()
 
     def _check_successor(self, new: LoadedBundle) -> None:
-        if self.config.log_rate:
+        if self.config.log_rate or self.config.shadow:
             served_schema(new.spec)
         if self._main is not None and new.spec.name != self._main.spec.name:
             raise BundleError(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from llactr.ctr import UnseenValues
 from llactr.ctr.values.unseen_rows import UnseenRows, unseen_words
 from llactr.serving.marked import MarkedReader
-from llactr.serving.metrics import Metrics
+from llactr.serving.metrics import ScoringMetrics
 from llactr.serving.views import Row, ViewRead, value_view
 from llactr.spec import DatasetSpec
 from llactr.store.feast.messages import Value, vector_of
@@ -124,7 +124,7 @@ class UnseenScorer:
         unseen: UnseenValues,
         *,
         reader: MarkedReader,
-        metrics: Metrics,
+        metrics: ScoringMetrics,
         cache_ttl_s: float,
         cache_values: int,
     ) -> None:

@@ -43,8 +43,9 @@ def supervise(config: ServeConfig, listener: socket.socket) -> None:
         StepError: workers keep dying.
     """
     bundle_folder(config, config.bundle)  # said once, before any worker says it
-    if config.compare_bundle is not None:
-        bundle_folder(config, config.compare_bundle)
+    for other in (config.compare_bundle, config.shadow):
+        if other is not None:
+            bundle_folder(config, other)
     with tempfile.TemporaryDirectory(prefix="llactr-serve-") as folder:
         _Supervisor(config, listener, Path(folder)).run()
 

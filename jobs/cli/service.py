@@ -20,6 +20,12 @@ def serve(
     compare_bundle: Annotated[
         str | None, typer.Option(help="A second bundle, scored beside the first on demand.")
     ] = None,
+    shadow: Annotated[
+        str | None, typer.Option(help="Another bundle, which scores a share of the requests beside their answers.")
+    ] = None,
+    shadow_share: Annotated[
+        float | None, typer.Option(help="Share of users, or of requests without one, for it. Default: 0.1.")
+    ] = None,
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Serve it although its test figures say that it should not be.")
     ] = False,
@@ -55,6 +61,8 @@ def serve(
     flags: dict[str, Any] = {
         "bundle": bundle,
         "compare_bundle": compare_bundle,
+        "shadow": shadow,
+        "shadow_share": shadow_share,
         "anyway": anyway or None,
         "host": host,
         "port": port,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from llactr.ctr import Bundle
@@ -120,6 +121,24 @@ def test_a_pushed_event_is_in_the_next_answer(asgi: Asgi, past_workspace: Worksp
         expected = offline_numbers(past_workspace, pushed, [("u1", item, moment(30)) for item in ITEMS])
         np.testing.assert_allclose(numbers_of(found), expected, atol=1e-6)
         assert found["scores"] != before
+
+
+def test_events_reach_the_history_of_a_bundle_beside_the_answers(past_workspace: Workspace) -> None:
+    with started(past_workspace, compare_bundle="other", shadow="other", shadow_share=1.0) as asgi:
+
+        def ranked_by_both() -> list[float]:
+            found: list[float] = ranked(asgi, "u1", 30, compare=True)["compare"]["scores"]
+            assert asgi.service.shadow is not None
+            asgi.runner.run(asgi.service.shadow.drain())
+            return found
+
+        before = ranked_by_both()
+        assert asgi.ask("POST", "/v1/events", event("u1", ITEMS[1], 0)).status == 200
+        after = ranked_by_both()
+        assert after != before
+    (folder,) = {path.parent for path in past_workspace.root.rglob("served/*/*.parquet")}
+    scores = [row["shadow_score"] for path in folder.glob("*.parquet") for row in pq.read_table(path).to_pylist()]
+    assert scores == pytest.approx(before + after, abs=1e-6)
 
 
 def test_events_of_one_time_do_not_see_each_other(asgi: Asgi) -> None:

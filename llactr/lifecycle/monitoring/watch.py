@@ -17,6 +17,7 @@ from llactr.ctr import Bundle, predict
 from llactr.datasets import table_files
 from llactr.errors import DataError, NotReadyError
 from llactr.lifecycle.monitoring.profile import Profile, read_profile, write_profile
+from llactr.lifecycle.monitoring.shadowed import Shadowed, shadowed
 from llactr.lifecycle.monitoring.window import DEFAULTS, Finding, Thresholds, Window, compare
 from llactr.store import training_rows
 from llactr.workspace import Workspace
@@ -58,7 +59,7 @@ class Freshness(_Model):
 
 
 class Monitoring(_Model):
-    """What monitoring found."""
+    """What monitoring found; `shadows` is of bundles that scored beside the answers of this one, if any did."""
 
     dataset: str
     bundle: str
@@ -66,6 +67,7 @@ class Monitoring(_Model):
     profile_rows: int
     windows: tuple[MonitoredWindow, ...]
     freshness: tuple[Freshness, ...]
+    shadows: tuple[Shadowed, ...] = ()
 
     @property
     def quiet(self) -> bool:
@@ -119,6 +121,7 @@ def monitor(
         profile_rows=profile.rows,
         windows=found,
         freshness=freshness(workspace, bundle.spec.name, moment),
+        shadows=shadowed(workspace, bundle.spec, folder.name),
     )
 
 
