@@ -1,4 +1,4 @@
-"""Who may ask: API keys for /v1, the admin key for /v1/admin, and which Host names this service answers to."""
+"""Who may ask: API keys for /v1 and /v2, the admin key for /v1/admin, and which Host names this service answers to."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from llactr.serving.problems import Problem
 __all__ = ["Access"]
 
 _ADMIN = "/v1/admin"
+_KEYED, _OPEN = ("/v1/", "/v2/"), "/v2/health/"
 _WRONG_KEYS, _WITHIN_S = 20, 60.0
 _ADDRESSES = 10_000
 
@@ -61,7 +62,7 @@ class Access:
                     403, "admin-disabled", "no admin key is set: set LLACTR_ADMIN_KEY, or send SIGHUP to reload"
                 )
             self._require(offered, self._admin_keys, "admin key", address)
-        elif self._api_keys and (path == "/v1" or path.startswith("/v1/")):
+        elif self._api_keys and f"{path}/".startswith(_KEYED) and not path.startswith(_OPEN):
             self._require(offered, self._api_keys, "API key", address)
 
     def _require(self, offered: bytes, keys: list[bytes], kind: str, address: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,9 +16,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from llactr import __version__
-from llactr.serving import endpoints, explaining, pushing
+from llactr.serving import endpoints, explaining, inference, pushing
 from llactr.serving.config import ServeConfig
 from llactr.serving.gate import Gate
+from llactr.serving.inference import InferResponse, ModelMetadata, ServerMetadata
 from llactr.serving.openapi import describe, problem_responses
 from llactr.serving.problems import Problem
 from llactr.serving.schemas import (
@@ -64,6 +66,7 @@ def create_service_app(service: Service) -> ASGIApp:
     _add_scoring(app, service)
     _add_events(app, service)
     _add_description(app, service)
+    _add_inference(app, service)
     _add_operation(app, service)
     _add_problems(app)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
@@ -123,6 +126,52 @@ def _add_description(app: FastAPI, service: Service) -> None:
         return await endpoints.similar_fields(service, field, top_k=top_k, centered=centered)
 
 
+def _add_inference(app: FastAPI, service: Service) -> None:
+    """The Open Inference Protocol; a version in the path must be the bundle's that is in use."""
+    tags: list[str | Enum] = ["inference"]
+    found = problem_responses(401, 404, 422, 503)
+
+    @app.get("/v2", responses=problem_responses(401), tags=tags)
+    async def server() -> ServerMetadata:
+        """What answers, and the extensions it knows."""
+        return inference.server_metadata()
+
+    @app.get("/v2/health/live", tags=tags)
+    async def live() -> dict[str, bool]:
+        """The process answers."""
+        return {"live": True}
+
+    @app.get("/v2/health/ready", responses=problem_responses(503), tags=tags)
+    async def ready() -> dict[str, bool]:
+        """As /readyz."""
+        if service.not_ready:
+            raise Problem.unavailable(service.not_ready, kind="not-ready")
+        return {"ready": True}
+
+    @app.get("/v2/models/{name}", responses=found, tags=tags)
+    @app.get("/v2/models/{name}/versions/{version}", responses=found, tags=tags)
+    async def metadata(name: str, version: str | None = None) -> ModelMetadata:
+        """The model's inputs and outputs; its name is the dataset's."""
+        return inference.model_metadata(service, name, version)
+
+    @app.get("/v2/models/{name}/ready", responses=found, tags=tags)
+    @app.get("/v2/models/{name}/versions/{version}/ready", responses=found, tags=tags)
+    async def model_ready(name: str, version: str | None = None) -> dict[str, Any]:
+        """Whether this model scores."""
+        inference.model_ready(service, name, version)
+        return {"name": name, "ready": True}
+
+    behind: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+    scored = problem_responses(400, 401, 404, 413, 415, 422, 429, 503)
+    scored[200] = {"content": {"application/octet-stream": behind}, "description": "scores; as bytes where asked for"}
+
+    @app.post("/v2/models/{name}/infer", response_model=InferResponse, responses=scored, tags=tags)
+    @app.post("/v2/models/{name}/versions/{version}/infer", response_model=InferResponse, responses=scored, tags=tags)
+    async def infer(request: Request, name: str, version: str | None = None) -> Response:
+        """Scores rows that are given column by column."""
+        return await inference.infer(service, request, name, version)
+
+
 def _add_operation(app: FastAPI, service: Service) -> None:
     @app.get("/healthz", tags=["operation"])
     async def healthz() -> dict[str, str]:
@@ -161,8 +210,8 @@ def _add_operation(app: FastAPI, service: Service) -> None:
 
 def _add_problems(app: FastAPI) -> None:
     @app.exception_handler(Problem)
-    async def on_problem(_: Request, problem: Problem) -> Response:
-        return problem.response()
+    async def on_problem(request: Request, problem: Problem) -> Response:
+        return problem.response(request.url.path)
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
@@ -170,16 +219,16 @@ def _add_problems(app: FastAPI) -> None:
         if error.status_code == 405:
             return Problem(
                 405, "method-not-allowed", f"{request.method[:20]} is not allowed here", headers=headers
-            ).response()
+            ).response(request.url.path)
         kind = "not-found" if error.status_code == 404 else "refused"
         detail = "there is nothing at this path: see /openapi.json" if error.status_code == 404 else str(error.detail)
-        return Problem(error.status_code, kind, detail, headers=headers).response()
+        return Problem(error.status_code, kind, detail, headers=headers).response(request.url.path)
 
     @app.exception_handler(Exception)
     async def on_failure(_: Request, error: Exception) -> Response:
         return Problem.failure().response()  # the gate writes the traceback into the log
 
     @app.exception_handler(RequestValidationError)
-    async def on_invalid(_: Request, error: RequestValidationError) -> Response:
+    async def on_invalid(request: Request, error: RequestValidationError) -> Response:
         found: list[dict[str, Any]] = [dict(entry) for entry in error.errors()]
-        return endpoints.invalid(found).response()
+        return endpoints.invalid(found).response(request.url.path)

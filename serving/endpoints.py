@@ -41,7 +41,9 @@ __all__ = [
     "invalid",
     "model_info",
     "predict",
+    "predict_rows",
     "rank",
+    "read_body",
     "read_json",
     "reload",
     "similar_fields",
@@ -90,6 +92,16 @@ async def _predict(service: Service, loaded: LoadedBundle, request: Request) -> 
     body = await read_json(request, service.config.max_body_bytes)
     with service.metrics.stage("json_in"):
         asked: Any = validated(loaded.schemas.predict, body)
+    scored, compared, batch = await predict_rows(service, loaded, asked, request)
+    with service.metrics.stage("json_out"):
+        return _answer(_common(loaded, request, scored, asked, None, batch=batch), compared, None)
+
+
+async def predict_rows(
+    service: Service, loaded: LoadedBundle, asked: Any, request: Request
+) -> tuple[Scored, tuple[LoadedBundle, Scored] | None, Batch]:
+    """Scores of the rows of a validated /v1/predict, those of the second bundle where asked for, and the batch."""
+    with service.metrics.stage("json_in"):
         rows = asked.rows
         keys = {str(owner): [str(getattr(row, owner)) for row in rows] for owner in loaded.spec.entities}
         now = datetime.now(UTC)
@@ -99,8 +111,7 @@ async def _predict(service: Service, loaded: LoadedBundle, request: Request) -> 
             contexts=[context_of(loaded, row.context) for row in rows],
         )
     scored, compared = await _score(service, loaded, batch, asked, request)
-    with service.metrics.stage("json_out"):
-        return _answer(_common(loaded, request, scored, asked, None, batch=batch), compared, None)
+    return scored, compared, batch
 
 
 def model_info(service: Service) -> ModelInfo:
@@ -198,8 +209,26 @@ async def read_json(request: Request, limit: int, *, may_be_empty: bool = False)
     Raises:
         Problem: 400, 413 or 415.
     """
-    headers = request.headers
-    length = headers.get("content-length")
+    body = await read_body(request, limit)
+    if may_be_empty and not body:
+        return None
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Problem(415, "not-json", f"the content type is {kind[:100]!r}, expected application/json")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        _refuse_infinities(body)
+        raise Problem(400, "not-json", f"the body is not JSON: {error}") from None
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """A request's body.
+
+    Raises:
+        Problem: 400 or 413.
+    """
+    length = request.headers.get("content-length")
     if length is not None and (not length.isdigit() or int(length) > limit):
         raise _too_large(limit)
     parts: list[bytes] = []
@@ -212,17 +241,7 @@ async def read_json(request: Request, limit: int, *, may_be_empty: bool = False)
             parts.append(part)
     except ClientDisconnect:
         raise Problem(400, "incomplete", "the request ended before its body") from None
-    body = b"".join(parts)
-    if may_be_empty and not body:
-        return None
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise Problem(415, "not-json", f"the content type is {kind[:100]!r}, expected application/json")
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        _refuse_infinities(body)
-        raise Problem(400, "not-json", f"the body is not JSON: {error}") from None
+    return b"".join(parts)
 
 
 def _refuse_infinities(body: bytes) -> None:

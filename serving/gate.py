@@ -24,6 +24,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _SCORING = {"/v1/rank", "/v1/predict", "/v1/events", "/v1/explain"}
 """Paths with a deadline, of which only so many requests may be under way."""
 _KNOWN = _SCORING | {"/", "/v1/model", "/v1/admin/reload", "/healthz", "/readyz", "/metrics", "/openapi.json"}
+_INFER = "/v2/models/{model}/infer"
 _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -65,7 +66,7 @@ class Gate:
             return
         began = time.perf_counter()
         path: str = scope["path"]
-        scoring = path in _SCORING
+        scoring = path in _SCORING or _is_infer(path)
         request_id = self._request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id.decode()
         status = 0
@@ -99,21 +100,21 @@ class Gate:
             problem = Problem.unavailable(
                 f"no answer within the deadline of {self._deadline_s:g} s", kind="deadline-exceeded"
             )
-            await self._refuse(problem, answer, started=bool(status))
+            await self._refuse(problem, answer, path, started=bool(status))
         except Problem as problem:
-            await self._refuse(problem, answer, started=bool(status))
+            await self._refuse(problem, answer, path, started=bool(status))
         except Exception:  # a bug of ours: said in the log, not to the caller
             _LOG.exception("request %s failed", request_id.decode())
-            await self._refuse(Problem.failure(), answer, started=bool(status))
+            await self._refuse(Problem.failure(), answer, path, started=bool(status))
         finally:
             if admitted:
                 self._under_way -= 1
             self._count(path, status, time.perf_counter() - began)
 
-    async def _refuse(self, problem: Problem, send: Send, *, started: bool) -> None:
+    async def _refuse(self, problem: Problem, send: Send, path: str, *, started: bool) -> None:
         if started:
             return
-        body = problem.body()
+        body = problem.body(path)
         headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
         headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
         await send({"type": "http.response.start", "status": problem.status, "headers": headers})
@@ -127,7 +128,7 @@ class Gate:
 
     def _count(self, path: str, status: int, seconds: float) -> None:
         if path not in _KNOWN:
-            path = "/v1/fields/{field}/similar" if path.startswith("/v1/fields/") else "other"
+            path = _label(path)
         key = f"{path} {status}"
         meters = self._meters.get(key)
         if meters is None:
@@ -138,3 +139,14 @@ class Gate:
         meters[0].inc()
         meters[1].observe(seconds)
         self._metrics.in_flight.set(self._under_way)
+
+
+def _is_infer(path: str) -> bool:
+    return path.startswith("/v2/models/") and path.endswith("/infer")
+
+
+def _label(path: str) -> str:
+    """A path with a name in it, as the metrics call it."""
+    if path.startswith("/v1/fields/"):
+        return "/v1/fields/{field}/similar"
+    return _INFER if _is_infer(path) else "other"

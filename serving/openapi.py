@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from llactr.serving.inference import InferRequest
 from llactr.serving.problems import MEDIA_TYPE, ProblemDocument
 from llactr.serving.schemas import ReloadRequest
 
@@ -37,6 +38,8 @@ def describe(app: FastAPI, service: Service) -> dict[str, Any]:
     """The document for the bundle in use; before one is loaded, without the fields of its spec."""
     document: dict[str, Any] = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
     bodies: dict[str, type[BaseModel]] = {"/v1/admin/reload": ReloadRequest}
+    infer = [path for path in document["paths"] if path.endswith("/infer")]
+    bodies |= dict.fromkeys(infer, InferRequest)
     schemas = service.schemas
     if schemas is not None:
         bodies["/v1/predict"] = schemas.predict
@@ -64,7 +67,8 @@ def describe(app: FastAPI, service: Service) -> dict[str, Any]:
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
     for path, operations in document["paths"].items():
-        keyed = path.startswith("/v1/admin") or (path.startswith("/v1") and bool(service.config.api_keys))
+        with_key = path.startswith(("/v1", "/v2")) and not path.startswith("/v2/health/")
+        keyed = path.startswith("/v1/admin") or (with_key and bool(service.config.api_keys))
         for operation in operations.values():
             if keyed:
                 operation["security"] = [{"bearer": []}, {"header": []}]

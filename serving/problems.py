@@ -79,10 +79,11 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
         }
         return content | ({"errors": self.errors} if self.errors else {})
 
-    def body(self) -> bytes:
-        """The document as bytes."""
-        return orjson.dumps(self.document())
+    def body(self, path: str = "") -> bytes:
+        """The document as bytes; below /v2 with the `error` that clients of the Open Inference Protocol look for."""
+        document = self.document()
+        return orjson.dumps(document | {"error": self.detail} if path.startswith("/v2") else document)
 
-    def response(self) -> Response:
-        """The document as an answer."""
-        return Response(self.body(), self.status, headers=self.headers, media_type=MEDIA_TYPE)
+    def response(self, path: str = "") -> Response:
+        """The document as an answer to a request for a path."""
+        return Response(self.body(path), self.status, headers=self.headers, media_type=MEDIA_TYPE)
