@@ -133,6 +133,11 @@ def trust(data: ReportData) -> tuple[Check, ...]:
         runs = min(max(len(found.seeds), found.draws) for found in data.comparisons)
         first = data.comparisons[0]
         what = f"{first.draws} draws" if first.draws > 1 else f"{runs} paired seed{'s' * (runs > 1)}"
+        gains = [one for found in data.comparisons for one in found.differences if one.arm.is_treatment]
+        noises = [one.seed_noise for one in gains if one.baseline.rival is None]
+        if runs == 2 and noises and all(one is not None for one in noises):
+            what += ", what they change taken from all arms together"
+            runs = 3
         checks.append(
             Check("yes", f"{what}, 95\u202f% intervals")
             if runs >= 3

@@ -6,7 +6,7 @@ Every arm is compared with `plain`, a treatment also with each of its placebos, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from llactr.errors import DataError
 from llactr.evaluation.arms import PLAIN, Arm, treatments
 from llactr.evaluation.evidence import ALL_ROWS, METRICS, Difference, Metric, Run, paired_difference
+from llactr.evaluation.seed_noise import SeedNoise, pooled_noise
 from llactr.evaluation.verdict import MARGIN, Judgement, judge
 
 __all__ = ["ArmRuns", "Baseline", "Comparison", "TestedRun", "compare"]
@@ -139,13 +140,17 @@ def compare(
             missing or not finite.
     """
     by_arm = _checked(runs)
-    differences = tuple(
-        found
+    measured = [(part, metric) for part in by_arm[PLAIN][0].metrics for metric in METRICS]
+    noise = {cell: _noise(by_arm, *cell) for cell in measured}
+    found = (
+        paired_difference(
+            by_arm[arm], by_arm[baseline], part=part, metric=metric,
+            noise=None if arm.rival or baseline.rival else noise[part, metric],
+        )
         for arm, baseline in _pairs(tuple(by_arm))
-        for part in by_arm[arm][0].metrics
-        for metric in METRICS
-        if (found := paired_difference(by_arm[arm], by_arm[baseline], part=part, metric=metric)) is not None
-    )
+        for part, metric in measured
+    )  # fmt: skip
+    differences = tuple(one for one in found if one is not None)
     unjudged = Comparison(
         backbone=backbone,
         margin=margin,
@@ -169,6 +174,15 @@ def compare(
     return unjudged.model_copy(update={"judgements": _judgements(unjudged)})
 
 
+def _noise(by_arm: Mapping[Arm, Sequence[Run]], part: str, metric: Metric) -> SeedNoise | None:
+    """What seeds change in our arms; rivals have a randomness of their own. None with several draws."""
+    ours = [sorted(runs, key=lambda run: run.seed) for arm, runs in by_arm.items() if arm.rival is None]
+    values = [[run.metrics.get(part, {}).get(metric) for run in runs] for runs in ours]
+    if any(value is None for some in values for value in some) or {run.draw for run in ours[0]} != {ours[0][0].draw}:
+        return None
+    return pooled_noise([[float(value) for value in some if value is not None] for some in values])
+
+
 def _pairs(arms: tuple[Arm, ...]) -> list[tuple[Arm, Arm]]:
     pairs = [(arm, PLAIN) for arm in arms if arm != PLAIN]
     tuned = [(arm, replace(arm, values="untuned")) for arm in treatments(arms) if arm.values == "encoded"]
@@ -185,7 +199,14 @@ def _judgements(found: Comparison) -> tuple[Judgement, ...]:
         assert gain is not None, "all rows have an AUC, and every arm is compared with plain"
         against = [d for placebo in arm.placebos if (d := found.difference(arm, placebo)) is not None]
         judged.append(
-            judge(found.backbone, gain, found.difference(arm, metric="logloss"), against, margin=found.margin)
+            judge(
+                found.backbone,
+                gain,
+                found.difference(arm, metric="logloss"),
+                against,
+                users=found.difference(arm, metric="user_auc"),
+                margin=found.margin,
+            )
         )
     return tuple(judged)
 

@@ -23,6 +23,7 @@ from scipy.special import stdtrit  # type: ignore[import-untyped]  # scipy.stats
 
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.resampling import Drawn
+from llactr.evaluation.seed_noise import SeedNoise
 
 __all__ = ["ALL_ROWS", "METRICS", "Difference", "Interval", "Metric", "Run", "paired_difference", "t_interval"]
 
@@ -62,6 +63,7 @@ class Difference(BaseModel):
     """Mean over draws and seeds of `arm - baseline`. An interval over a single seed or draw does not exist.
 
     `over_rows` is the 95 % interval of the bootstrap, `narrow_over_rows` that of 90 %; both draw what `drawn` says.
+    `seed_noise` is that of all arms, from which `over_seeds` is taken where there are two seeds.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -79,6 +81,7 @@ class Difference(BaseModel):
     by_seed: tuple[float, ...]
     by_draw: tuple[float, ...]
     narrow_over_rows: Interval | None = None
+    seed_noise: SeedNoise | None = None
     drawn: Drawn = "rows"
 
     @property
@@ -121,6 +124,8 @@ class Difference(BaseModel):
     def equivalent(self, margin: float) -> bool:
         """Two one-sided tests (Schuirmann 1987) rule out a difference of the margin: over rows, seeds and draws."""
         narrow = [t_interval(some, confidence=0.9) for some in (self.by_seed, self.by_draw) if len(some) > 1]
+        if self.seed_noise is not None:
+            narrow = [self.seed_noise.interval(self.by_seed, confidence=0.9)]
         return (
             self.over_runs is not None
             and self.rows_within(margin)
@@ -132,6 +137,11 @@ class Difference(BaseModel):
         """The smallest difference that would have been seen as one four times in five; None without an interval."""
         reach = [(high - low) / 2 for low, high in self.intervals]
         return _POWER * max(reach) if reach else None
+
+    @property
+    def detectable_by_rows(self) -> float | None:
+        """The same if nothing but the test rows were left to chance; None without a bootstrap."""
+        return None if self.over_rows is None else _POWER * (self.over_rows[1] - self.over_rows[0]) / 2
 
 
 def _inside(ends: Interval, margin: float) -> bool:
@@ -149,7 +159,12 @@ def t_interval(values: Sequence[float], *, confidence: float = 0.95) -> Interval
 
 
 def paired_difference(
-    ours: Sequence[Run], theirs: Sequence[Run], *, part: str = ALL_ROWS, metric: Metric = "auc"
+    ours: Sequence[Run],
+    theirs: Sequence[Run],
+    *,
+    part: str = ALL_ROWS,
+    metric: Metric = "auc",
+    noise: SeedNoise | None = None,
 ) -> Difference | None:
     """The difference of two arms in one slice, run by run; None where a run has no such metric.
 
@@ -158,6 +173,7 @@ def paired_difference(
         theirs: the baseline's, of the same draws and seeds in any order.
         part: the slice.
         metric: which.
+        noise: that of all arms over seeds, in the place of the pair's own where it is larger; one draw alone has it.
     """
     of_cell = {(run.draw, run.seed): run for run in theirs}
     pairs = [(run, of_cell[run.draw, run.seed]) for run in ours]
@@ -178,13 +194,14 @@ def paired_difference(
         arm_mean=math.fsum(a for a, _ in values.values()) / len(values),
         baseline_mean=math.fsum(b for _, b in values.values()) / len(values),
         mean=math.fsum(gaps.values()) / len(gaps),
-        over_seeds=t_interval(by_seed),
+        over_seeds=t_interval(by_seed) if noise is None else noise.interval(by_seed),
         over_draws=t_interval(by_draw),
         over_rows=over_rows[0] if over_rows else None,
         by_seed=by_seed,
         by_draw=by_draw,
         narrow_over_rows=over_rows[1] if over_rows else None,
         drawn=ours[0].drawn,
+        seed_noise=noise,
     )
 
 

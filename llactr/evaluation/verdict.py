@@ -51,7 +51,13 @@ class Judgement(BaseModel):
 
 
 def judge(
-    backbone: str, gain: Difference, loss: Difference | None, against: Sequence[Difference], *, margin: float = MARGIN
+    backbone: str,
+    gain: Difference,
+    loss: Difference | None,
+    against: Sequence[Difference],
+    *,
+    users: Difference | None = None,
+    margin: float = MARGIN,
 ) -> Judgement:
     """Judges a treatment by its test AUC.
 
@@ -60,12 +66,14 @@ def judge(
         gain: of the treatment over plain, AUC.
         loss: the same in logloss, which the sentence tells when it moves where AUC does not.
         against: the treatment minus each of its placebos, AUC.
+        users: of the treatment over plain, AUC within users; told of an arm that reads the past, as a person's level
+            lifts AUC and ranks nothing.
         margin: the smallest difference of AUC that matters.
     """
     verdict, reason = _verdict(gain, against, margin)
     sentence = f"With {gain.arm} instead of {gain.baseline}, {backbone}'s test AUC changes by {in_words(gain)}{reason}"
     if verdict is not Verdict.UNDECIDED:
-        sentence += _logloss_note(gain, loss)
+        sentence += _users_note(gain, users) + _logloss_note(gain, loss)
     return Judgement(arm=gain.arm, baseline=gain.baseline, verdict=verdict, sentence=sentence)
 
 
@@ -83,7 +91,7 @@ def _verdict(gain: Difference, against: Sequence[Difference], margin: float) -> 
     tied = [found for found in against if not found.ahead(margin)]
     if not tied:
         return Verdict.MEANING, f"; it is ahead of {' and '.join(map(_placebo, against))} as well."
-    rest = f"; it is not ahead of {' or '.join(map(_placebo, tied))}."
+    rest = f"; it is not ahead of {' or '.join(_tied(found, margin) for found in tied)}."
     only_words = all(found.baseline.placebo and found.baseline.placebo.reads_texts for found in tied)
     return (Verdict.WORDS if only_words and len(against) > len(tied) else Verdict.PLACEBO), rest
 
@@ -96,7 +104,9 @@ def _undecided(gain: Difference, margin: float) -> tuple[Verdict, str]:
         return Verdict.NO_DIFFERENCE, f": {said}, and a difference of {margin:g} either way is ruled out."
     if gain.above_zero or gain.below_zero:
         return Verdict.SMALL, f": {said}, but its mean is less than the {margin:g} that matters."
-    seen = f"; this test would have shown a difference of {gain.detectable:.4f}, {margin:g} matters."
+    more = gain.detectable_by_rows
+    runs = f", with many more runs {more:.4f}" if more is not None and more < (gain.detectable or 0) else ""
+    seen = f"; this test would have shown a difference of {gain.detectable:.4f}{runs}, {margin:g} matters."
     if gain.rows_within(margin):
         return Verdict.TOO_FEW_RUNS, f": {said}{seen}"
     return Verdict.TOO_FEW_CLICKS, f": {said}{seen}"
@@ -105,6 +115,15 @@ def _undecided(gain: Difference, margin: float) -> tuple[Verdict, str]:
 def _placebo(found: Difference) -> str:
     placebo = found.baseline.placebo
     return f"{placebo.phrase if placebo else found.baseline} ({_short(found)})"
+
+
+def _tied(found: Difference, margin: float) -> str:
+    """A placebo that does as well, and why that is said where the interval shown lies above zero."""
+    placebo = found.baseline.placebo
+    said = _short(found)
+    if found.over_runs is not None and found.over_runs[0] > 0:
+        said += f", less than {margin:g}" if found.above_zero else f", but {_holding_zero(found)}"
+    return f"{placebo.phrase if placebo else found.baseline} ({said})"
 
 
 def _whole(found: Difference) -> str:
@@ -146,6 +165,16 @@ def signed(value: float) -> str:
 
 def _short(found: Difference) -> str:
     return signed(found.mean) + (f" {span(found.over_runs)}" if found.over_runs else "")
+
+
+def _users_note(gain: Difference, users: Difference | None) -> str:
+    """What an arm that reads the past changes for the order within users, which is what a user sees."""
+    if gain.arm.history is None or users is None:
+        return ""
+    rows = users.over_rows
+    held = rows is not None and rows[0] <= 0 <= rows[1]
+    interval = f" {span(rows)} over {users.drawn}" if rows is not None else ""
+    return f" AUC within users changes by {signed(users.mean)}{interval}{', which holds zero' if held else ''}."
 
 
 def _logloss_note(gain: Difference, loss: Difference | None) -> str:

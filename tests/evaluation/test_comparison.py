@@ -232,3 +232,26 @@ def test_tuned_values_are_compared_with_untuned_ones_too():
     gap = compare("FM", given).difference("values", "values untuned")
     assert gap is not None
     assert gap.mean == pytest.approx(0.005)
+
+
+@pytest.mark.parametrize(("level", "held"), [(0.002, ", which holds zero"), (0.01, "")])
+def test_an_arm_that_reads_the_past_says_what_it_changes_within_users(level, held):
+    """A person's level lifts AUC and ranks nothing: a headline of AUC alone would have hidden that."""
+
+    def with_users(arm, auc, users):
+        found = runs(arm, auc, spread=0.0)
+        for run in found:
+            run.metrics["all"]["user_auc"] = users
+            run.resampled["all"]["user_auc"] = users + np.linspace(-0.004, 0.004, 101)
+        return found
+
+    plain = [*runs("plain", PLAIN, spread=0.0)]
+    for run in plain:
+        run.metrics["all"]["user_auc"] = 0.6
+        run.resampled["all"]["user_auc"] = np.full(101, 0.6)
+    given = [*plain, *with_users("history", [0.8] * 3, 0.6 + level), *with_users("paper", [0.8] * 3, 0.6 + level)]
+    sentences = {str(one.arm): one.sentence for one in compare("FM", given).judgements}
+    low, high = (f"{level + end:+.4f}".replace("-", "−") for end in (-0.0038, 0.0038))
+    wanted = f" AUC within users changes by +{level:.4f} [{low},\u00a0{high}] over rows{held}."
+    assert wanted in sentences["history"]
+    assert "within users" not in sentences["paper"]
