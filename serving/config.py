@@ -46,7 +46,8 @@ class ServeConfig(BaseModel):
         max_concurrency: requests under way; what comes on top is answered 429.
         max_connections: open connections; what comes on top is closed.
         micro_batching: score requests that are ready at the same moment in one pass of the model.
-        log_rate: share of the scored requests that the served-feature log keeps, 0 to 1.
+        log_rate: share of the users whose scored rows the served-feature log keeps, 0 to 1; all of a user's or none. Of
+            requests where the dataset has no users.
         log_queue_rows: rows that wait to be written at most; what comes on top is dropped and counted.
         log_flush_s: seconds after which waiting rows are written.
         log_file_rows: rows after which a file is written at once.

@@ -318,9 +318,9 @@ async def _score(
         raise Problem(409, "no-comparison", "there is no second bundle: start the service with --compare-bundle")
     request_id = request.scope["state"]["request_id"]
     shadow = service.shadow if service.shadow is not None and service.shadow.takes(loaded, batch, request_id) else None
-    keep = service.log.sampled() or shadow is not None
+    kept = service.log.sampled(batch) if shadow is None else np.ones(batch.rows, bool)
     try:
-        scored = await loaded.scorer.score(batch, with_features=keep or asked.return_features)
+        scored = await loaded.scorer.score(batch, with_features=kept is not None or asked.return_features)
         compared = (second, await second.scorer.score(batch)) if second is not None else None
     except LostRowsError as error:
         service.metrics.lost.labels(error.owner).inc(error.rows)
@@ -331,7 +331,7 @@ async def _score(
     service.watch(loaded, scored)
     if shadow is not None:
         shadow.offer(loaded, batch, scored, request_id=request_id)
-    elif keep:
+    elif kept is not None:
         service.log.offer(
             loaded.spec,
             batch,
@@ -339,6 +339,8 @@ async def _score(
             bundle=loaded.id,
             semantics_version=loaded.semantics_version,
             request_id=request_id,
+            kept=kept,
+            history=loaded.bundle.history,
         )
     return scored, compared
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from llactr.errors import StoreError
 from llactr.history import HistoryDefinition, features, key_hashes, states_from_bytes
 from llactr.history.encoding import decode
+from llactr.history.fingerprints import event_totals
 from llactr.serving.batch import Batch
 from llactr.serving.metrics import ScoringMetrics
 from llactr.serving.readers.base import LostRowsError
@@ -83,6 +84,7 @@ class PastStates:
         states: owner -> one per key of the batch.
         wanted: owner -> places of the keys that are to be read.
         age_s: of the oldest cached one.
+        item_totals: (N, 2) float64, events and clicks of each row's item that its numbers were made of, once they are.
     """
 
     def __init__(self, batch: Batch) -> None:
@@ -91,6 +93,12 @@ class PastStates:
         }
         self.wanted: dict[EntityOwner, list[int]] = {}
         self.age_s = 0.0
+        self.item_totals: NDArray[np.float64] | None = None
+
+    @property
+    def users(self) -> list[bytes | None]:
+        """One state per user of the batch; None for one without events."""
+        return self.states["user"]
 
     @property
     def cached(self) -> bool:
@@ -195,6 +203,7 @@ class Past:
         definition = self.definition
         users = states_from_bytes(definition, definition.user, past.states["user"], now)
         items = states_from_bytes(definition, definition.item, past.states["item"], now)
+        past.item_totals = event_totals(items)
         return features(definition, users, items, self._hashed(batch.keys["item"]), now)
 
     def _of_rows(self, batch: Batch, past: PastStates, moments: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -206,10 +215,12 @@ class Past:
             places[owner] = every if given is None else given
         users = decode(definition, definition.user, past.states["user"])
         items = decode(definition, definition.item, past.states["item"])
+        of_items = items.as_of(definition, definition.item, places["item"], moments)
+        past.item_totals = event_totals(of_items)
         return features(
             definition,
             users.as_of(definition, definition.user, places["user"], moments),
-            items.as_of(definition, definition.item, places["item"], moments),
+            of_items,
             self._hashed(batch.keys["item"])[places["item"]],
             moments,
         )

@@ -25,9 +25,12 @@ from numpy.typing import NDArray
 from llactr.atomic import writing_file
 from llactr.columns import EVENT_TIMESTAMP, SEMANTICS_VERSION, TIMESTAMP
 from llactr.errors import SpecError
+from llactr.history import HistoryDefinition
+from llactr.sampling import in_share
 from llactr.serving.batch import Batch
 from llactr.serving.metrics import Metrics
 from llactr.serving.scorer import Scored
+from llactr.serving.served_history import SERVED_HISTORY, history_columns
 from llactr.spec import DatasetSpec
 from llactr.transforms import raw_column, raw_type
 from llactr.workspace import Workspace
@@ -55,8 +58,12 @@ def served_table_path(workspace: Workspace, dataset: str) -> Path:
     return workspace.offline_table(dataset, "served")
 
 
-def served_schema(spec: DatasetSpec) -> pa.Schema:
+def served_schema(spec: DatasetSpec, *, with_history: bool = False) -> pa.Schema:
     """Columns of the log: keys, event timestamp, every field by name in its raw type, and those of `SERVED`.
+
+    Args:
+        spec: of the bundle.
+        with_history: those of `SERVED_HISTORY` besides, for a bundle that reads history.
 
     Raises:
         SpecError: a field has the name of one of the log's own columns.
@@ -64,12 +71,12 @@ def served_schema(spec: DatasetSpec) -> pa.Schema:
     columns: dict[str, pa.DataType] = {entity.join_key: pa.string() for entity in spec.entities.values()}
     columns[EVENT_TIMESTAMP] = TIMESTAMP
     for field in spec.fields:
-        if field.name in SERVED:
+        if field.name in SERVED or field.name in SERVED_HISTORY:
             raise SpecError(
                 f"field {field.name!r} is also a column of the served-feature log: rename the field, or do not log"
             )
         columns.setdefault(raw_column(field), raw_type(field))
-    return pa.schema(columns | SERVED)
+    return pa.schema(columns | SERVED | (SERVED_HISTORY if with_history else {}))
 
 
 @dataclass(frozen=True)
@@ -80,8 +87,14 @@ class _Record:
     request_id: str
     batch: Batch
     scored: Scored
+    kept: NDArray[np.bool_]
+    history: HistoryDefinition | None
     shadow_bundle: str | None
     shadow_scores: NDArray[np.float32] | None
+
+    @property
+    def rows(self) -> int:
+        return int(np.count_nonzero(self.kept))
 
 
 class ServedLog:
@@ -89,7 +102,8 @@ class ServedLog:
 
     Args:
         workspace: whose offline store is written to.
-        rate: share of the requests that are kept.
+        rate: share of the users whose rows are kept, drawn by the hash of their key, so that all requests of a user
+            are in the log or none; where a dataset has no users, share of the requests.
         shadowed: requests that a second bundle scores beside the answers are kept too, whatever the rate.
         queue_rows: rows that wait at most.
         flush_s: seconds after which waiting rows are written.
@@ -128,9 +142,19 @@ class ServedLog:
             self._thread = threading.Thread(target=self._run, name="served-log", daemon=True)
             self._thread.start()
 
-    def sampled(self) -> bool:
-        """Whether the next request is to be kept."""
-        return self.rate > 0 and (self.rate >= 1 or random.random() < self.rate)
+    def sampled(self, batch: Batch) -> NDArray[np.bool_] | None:
+        """(N,) which rows of a batch are to be kept; None for none."""
+        if self.rate <= 0:
+            return None
+        if self.rate >= 1:
+            return np.ones(batch.rows, bool)
+        if "user" not in batch.keys:
+            return np.ones(batch.rows, bool) if random.random() < self.rate else None
+        kept = in_share(batch.keys["user"], self.rate)
+        if not kept.any():
+            return None
+        places = batch.places.get("user")
+        return kept[places] if places is not None else np.broadcast_to(kept, (batch.rows,))
 
     def offer(
         self,
@@ -141,17 +165,34 @@ class ServedLog:
         bundle: str,
         semantics_version: str | None,
         request_id: str,
+        kept: NDArray[np.bool_] | None = None,
+        history: HistoryDefinition | None = None,
         shadow_bundle: str | None = None,
         shadow_scores: NDArray[np.float32] | None = None,
     ) -> bool:
-        """Takes a scored batch (with its features) into the queue, or drops it; never waits for the disk."""
-        count = batch.rows
+        """Takes a scored batch (with its features) into the queue, or drops it; never waits for the disk.
+
+        Args:
+            spec: of the bundle.
+            batch: what was scored, N rows.
+            scored: what came of it.
+            bundle: which.
+            semantics_version: of its field vectors.
+            request_id: of the request.
+            kept: (N,) which rows are written, as `sampled` said; all by default.
+            history: of the bundle, where it reads one.
+            shadow_bundle: what scored the rows beside the answer.
+            shadow_scores: (N,) its scores.
+        """
+        kept = np.ones(batch.rows, bool) if kept is None else kept
+        record = _Record(
+            spec, bundle, semantics_version, request_id, batch, scored, kept, history, shadow_bundle, shadow_scores
+        )
+        count = record.rows
         with self._changed:
             accepted = not self._ending and self._rows + count <= self._queue_rows
             if accepted:
-                self._waiting.append(
-                    _Record(spec, bundle, semantics_version, request_id, batch, scored, shadow_bundle, shadow_scores)
-                )
+                self._waiting.append(record)
                 self._rows += count
                 self._accepted += count
                 if self._rows >= self._file_rows:
@@ -189,7 +230,7 @@ class ServedLog:
             if records:
                 self._write(records)
                 with self._changed:  # room only now: what is being written is still in memory
-                    count = sum(record.batch.rows for record in records)
+                    count = sum(record.rows for record in records)
                     self._rows -= count
                     self._done += count
                     self._changed.notify_all()
@@ -210,7 +251,7 @@ class ServedLog:
                     pq.write_table(table, draft, compression="zstd")
             except Exception:  # a full disk must not end the thread, nor scoring
                 self._metrics.log_failures.inc()
-                self._metrics.log_dropped.inc(sum(record.batch.rows for record in group))
+                self._metrics.log_dropped.inc(sum(record.rows for record in group))
                 _LOG.exception("the served-feature log of %r could not be written", spec.name)
 
 
@@ -219,7 +260,7 @@ def _table(record: _Record) -> pa.Table:
     spec, batch, scored = record.spec, record.batch, record.scored
     assert scored.features is not None
     count = batch.rows
-    schema = served_schema(spec)
+    schema = served_schema(spec, with_history=record.history is not None)
     columns: dict[str, Any] = {}
     for owner, entity in spec.entities.items():
         columns[entity.join_key] = _spread(batch.keys[owner], batch.places.get(owner), count)
@@ -238,7 +279,12 @@ def _table(record: _Record) -> pa.Table:
     columns["shadow_bundle"] = [record.shadow_bundle] * count
     columns["shadow_score"] = [None] * count if record.shadow_scores is None else record.shadow_scores
     columns[SEMANTICS_VERSION] = [record.semantics_version] * count
-    return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema=schema)
+    if record.history is not None:
+        assert scored.history is not None
+        assert scored.past is not None
+        columns |= history_columns(record.history, batch, scored.history, scored.past)
+    arrays = {name: pa.array(columns[name], schema.field(name).type) for name in schema.names}
+    return pa.table(arrays, schema=schema).filter(pa.array(record.kept))
 
 
 def _spread(values: Sequence[Any], places: NDArray[np.int64] | None, count: int) -> list[Any]:

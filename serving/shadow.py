@@ -14,7 +14,6 @@ from collections.abc import Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from llactr.errors import BundleError, LlactrError
 from llactr.history import HistoryDefinition
+from llactr.sampling import share_of
 from llactr.serving.batch import Batch
 from llactr.serving.config import ServeConfig
 from llactr.serving.loaded import LoadedBundle, load_bundle
@@ -31,7 +31,7 @@ from llactr.serving.scorer import Scored
 from llactr.serving.served_log import ServedLog
 from llactr.spec import DatasetSpec
 
-__all__ = ["Shadow", "places_moved", "share_of", "top_changed"]
+__all__ = ["Shadow", "places_moved", "top_changed"]
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class _Request:
     request_id: str
     batch: Batch
     scored: Scored
+    history: HistoryDefinition | None
 
 
 class Shadow:
@@ -126,7 +127,7 @@ class Shadow:
 
     def offer(self, main: LoadedBundle, batch: Batch, scored: Scored, *, request_id: str) -> bool:
         """Takes a scored request into the queue, or lets it go; never waits. Its rows reach the log either way."""
-        request = _Request(main.spec, main.id, main.semantics_version, request_id, batch, scored)
+        request = _Request(main.spec, main.id, main.semantics_version, request_id, batch, scored, main.bundle.history)
         with self._changed:
             taken = self._loaded is not None and self._rows + batch.rows <= self._config.shadow_queue_rows
             self._rows += batch.rows if taken else 0
@@ -254,6 +255,7 @@ class Shadow:
             bundle=request.bundle,
             semantics_version=request.semantics_version,
             request_id=request.request_id,
+            history=request.history,
             shadow_bundle=bundle,
             shadow_scores=scores,
         )
@@ -262,11 +264,6 @@ class Shadow:
 async def _retire(old: LoadedBundle) -> None:
     await old.requests.ended()
     await old.reader.close()
-
-
-def share_of(key: str) -> float:
-    """A number from 0 to below 1 for a key, the same in every process: the first 53 bits of its 8-byte BLAKE2b hash."""
-    return (int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big") >> 11) / 2**53
 
 
 def places_moved(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:

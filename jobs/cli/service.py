@@ -40,7 +40,7 @@ def serve(
     history_freshness_s: Annotated[
         float | None, typer.Option(help="Reuse items' states of history so long; 0 never. Default: 0.")
     ] = None,
-    log_rate: Annotated[float | None, typer.Option(help="Share of scored requests to log. Default: 0.")] = None,
+    log_rate: Annotated[float | None, typer.Option(help="Share of users whose requests to log. Default: 0.")] = None,
     deadline_ms: Annotated[int | None, typer.Option(help="Longest time for a request. Default: 1000.")] = None,
     max_concurrency: Annotated[int | None, typer.Option(help="Requests under way, then 429. Default: 64.")] = None,
     max_rows: Annotated[int | None, typer.Option(help="Rows or candidates of one request. Default: 1000.")] = None,
@@ -158,6 +158,7 @@ def push(
 
 def skew(
     since: Annotated[str | None, typer.Option(help="Only rows served from this time on, with a zone.")] = None,
+    share: Annotated[float, typer.Option(help="Of the users, each with all logged rows: a share above 0.")] = 1.0,
     dataset: DatasetOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -168,7 +169,7 @@ def skew(
         from_time, name = time_option(since), chosen_dataset(job, dataset)
         from llactr.jobs import skew as step
 
-        found = step.run(job, name, since=from_time)
+        found = step.run(job, name, since=from_time, share=share)
         return found, step.describe(found)
 
     execute(body, workspace=workspace, as_json=as_json, writes=False)

@@ -8,6 +8,7 @@ import pytest
 
 from llactr.store import apply
 from llactr.workspace import Workspace
+from tests.serving.history_workspace import build_history
 from tests.serving.serving_process import Redis, Served, serve_process
 from tests.serving.serving_workspace import REDIS_CONFIG, build
 from tests.serving.unseen_workspace import build_unseen
@@ -32,6 +33,19 @@ def unseen_workspace(built_unseen: Workspace, tmp_path: Path) -> Workspace:
     workspace = Workspace.at(tmp_path / "unseen-ws")
     apply(workspace)
     return workspace
+
+
+@pytest.fixture(scope="session")
+def built_history(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The small workspace with bundles that read history, on SQLite; read-only by agreement."""
+    return build_history(tmp_path_factory.mktemp("history") / "ws")
+
+
+@pytest.fixture
+def past_workspace(built_history: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of it that a test may change."""
+    shutil.copytree(built_history.root, tmp_path / "past-ws")
+    return Workspace.at(tmp_path / "past-ws")
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from llactr.serving.recent import ItemNames
 from llactr.store import events_table
 from llactr.transforms import NULL, PAD, FieldLayout
 from llactr.workspace import Workspace
-from tests.serving.history_workspace import build_history
 from tests.serving.serving_asgi import Asgi, started
 from tests.serving.serving_workspace import EVENTS, START, spec_of
 
@@ -28,8 +27,9 @@ ROW = {"user": "u1", "item": "3", "timestamp": LATER.isoformat()}
 
 
 @pytest.fixture(scope="module")
-def past_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return build_history(tmp_path_factory.mktemp("explaining") / "ws")
+def past_workspace(built_history: Workspace) -> Workspace:
+    """Nothing here changes it."""
+    return built_history
 
 
 @pytest.fixture(scope="module")

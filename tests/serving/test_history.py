@@ -27,19 +27,6 @@ LATER = START + timedelta(minutes=17 * (EVENTS + 10))
 ITEMS = [str(i) for i in range(0, 60, 3)]
 
 
-@pytest.fixture(scope="module")
-def built_history(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return build_history(tmp_path_factory.mktemp("history") / "ws")
-
-
-@pytest.fixture
-def past_workspace(built_history: Workspace, tmp_path: Path) -> Workspace:
-    import shutil
-
-    shutil.copytree(built_history.root, tmp_path / "ws")
-    return Workspace.at(tmp_path / "ws")
-
-
 @pytest.fixture
 def asgi(past_workspace: Workspace) -> Iterator[Asgi]:
     with started(past_workspace, catch_up_s=0.05) as asgi:

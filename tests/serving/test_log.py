@@ -111,12 +111,48 @@ def test_a_disk_that_fails_costs_the_rows_and_not_the_thread(
     assert not list(folder.glob(".*"))
 
 
-def test_sampling_keeps_its_share(tmp_path: Path) -> None:
+def request_of(user: str | None, items: int = 3) -> Batch:
+    keys = {"item": [str(i) for i in range(items)]} | ({} if user is None else {"user": [user]})
+    return Batch(items, keys, {}, [NOW], [{}])
+
+
+def test_sampling_keeps_its_share_and_all_requests_of_a_user(tmp_path: Path) -> None:
     never, always, some = (log_of(tmp_path, Metrics(), rate=rate) for rate in (0.0, 1.0, 0.3))
-    assert not any(never.sampled() for _ in range(100))
-    assert all(always.sampled() for _ in range(100))
-    share = sum(some.sampled() for _ in range(20_000)) / 20_000
-    assert 0.27 < share < 0.33
+    requests = [request_of(f"u{n}") for n in range(20_000)]
+    assert not any(never.sampled(one) is not None for one in requests[:100])
+    assert all(always.sampled(one).tolist() == [True] * 3 for one in requests[:100])  # type: ignore[union-attr]
+    chosen = [some.sampled(one) is not None for one in requests]
+    assert 0.27 < sum(chosen) / 20_000 < 0.33
+    assert [some.sampled(one) is not None for one in requests[:1000]] == chosen[:1000], "a user's next request"
+    without = [some.sampled(request_of(None)) is not None for _ in range(20_000)]
+    assert 0.27 < sum(without) / 20_000 < 0.33
+
+
+def test_of_rows_of_several_users_those_of_the_share_are_kept(tmp_path: Path) -> None:
+    log = log_of(tmp_path, Metrics(), rate=0.5)
+    users = [f"u{n % 7}" for n in range(20)]
+    batch = Batch.of_rows({"user": users, "item": ["1"] * 20}, moments=[NOW] * 20, contexts=[{}] * 20)
+    mine = {user: log.sampled(request_of(user)) is not None for user in set(users)}
+    kept = log.sampled(batch)
+    assert kept is not None
+    assert kept.tolist() == [mine[user] for user in users]
+    assert 0 < kept.sum() < 20
+    features = {
+        "user": {"user_id": list(batch.keys["user"])},
+        "item": {"item_id": ["1"]},
+        "context": {"hour": [NOW] * 20},
+    }
+    ids = np.zeros((20, 3), np.int32)
+    log.start()
+    scores = np.linspace(0, 1, 20, dtype=np.float32)
+    log.offer(
+        SPEC, batch, Scored(ids, scores, {}, features, NOW.timestamp()),
+        bundle="b", semantics_version="v", request_id="r", kept=kept,
+    )  # fmt: skip
+    log.close()
+    table = read_files(served_table_path(Workspace.at(tmp_path), SPEC.name), first_run="x")
+    assert table["user_id"].to_pylist() == [user for user in users if mine[user]]
+    assert table["served_score"].to_pylist() == scores[kept].tolist()
 
 
 def test_a_field_with_a_name_of_the_log_is_refused() -> None:

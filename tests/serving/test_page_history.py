@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from llactr.workspace import Workspace
 from tests.serving.browser import Page
-from tests.serving.history_workspace import build_history
 from tests.serving.serving_process import Served
 
 pytestmark = pytest.mark.browser
 SCORES = "[...document.querySelectorAll('.item .score')].map((one) => one.textContent).join()"
 
 
-def test_a_click_is_pushed_and_the_ranking_is_another_one(serve: Callable[..., Served], tmp_path: Path) -> None:
-    served = serve(build_history(tmp_path / "ws"), variables={"LLACTR_API_KEYS": "k" * 24})
+def test_a_click_is_pushed_and_the_ranking_is_another_one(
+    past_workspace: Workspace, serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    served = serve(past_workspace, variables={"LLACTR_API_KEYS": "k" * 24})
     with Page(f"http://127.0.0.1:{served.port}/", tmp_path / "profile") as page:
         page.until("document.getElementById('key-form')?.hidden === false")  # the key that the page asks for
         page.value(f"document.getElementById('key').value = '{'k' * 24}'")

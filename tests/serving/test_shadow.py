@@ -14,9 +14,10 @@ import pytest
 from llactr.errors import BundleError, InputError
 from llactr.lifecycle.promotions import promote
 from llactr.lifecycle.running import running_services
+from llactr.sampling import share_of
 from llactr.serving.served_log import served_table_path
 from llactr.serving.service import Service
-from llactr.serving.shadow import places_moved, share_of, top_changed
+from llactr.serving.shadow import places_moved, top_changed
 from llactr.workspace import Workspace
 from tests.serving.serving_asgi import Asgi, started
 
