@@ -27,8 +27,8 @@ $(VENV)/.installed-test: $(VENV)/.installed
 quickstart: $(VENV)/.installed ## install, run the main job on MovieLens-100K, print where the report is
 	$(BIN)/llactr quickstart
 
-test: $(VENV)/.installed-test ## install with the test extra and run the tests
-	$(BIN)/python -m pytest -m "not slow"
+test: $(VENV)/.installed-test ## install with the test extra and run the tests, on up to four cores
+	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(VENV)/.installed-test ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

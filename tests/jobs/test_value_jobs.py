@@ -397,7 +397,10 @@ HELD_OUT = EvaluateConfig.model_validate(
 )  # fmt: skip
 
 
-def test_the_test_split_is_read_once_after_all_training(valued: Valued, tmp_path: Path) -> None:
+def test_the_test_split_is_read_once_after_all_training(
+    valued: Valued, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/bin/llactr", "evaluate", "--name", "two words"])
     results = tmp_path / "results" / "items.json"
     outcome = evaluate.run(valued.job, "tiny", HELD_OUT, results=results)
     facts = json.loads(results.read_text())
@@ -405,7 +408,7 @@ def test_the_test_split_is_read_once_after_all_training(valued: Valued, tmp_path
     assert reading["models_before"] == 24
     assert reading["rows"] > 0
     assert reading["slice_rows"]["all"] == [reading["rows"]] * 2
-    assert facts["command"].startswith("llactr ")
+    assert facts["command"] == "llactr evaluate --name 'two words'"
     assert len(facts["validation"]) == 24
     (comparison,) = facts["comparisons"]
     one = next(
