@@ -100,6 +100,18 @@ class Difference(BaseModel):
         return tuple(found for found in (self.over_draws, self.over_seeds, self.over_rows) if found is not None)
 
     @property
+    def widest(self) -> Interval | None:
+        """The widest of the intervals, which is what a difference is shown with; None where runs have none."""
+        return None if self.over_runs is None else max(self.intervals, key=lambda ends: ends[1] - ends[0])
+
+    @property
+    def widest_over(self) -> str:
+        """What the widest interval is over: draws, seeds, or what the bootstrap draws; empty for none."""
+        if self.widest == self.over_rows and self.over_rows is not None:
+            return self.drawn
+        return "" if self.widest is None else "draws" if self.widest == self.over_draws else "seeds"
+
+    @property
     def above_zero(self) -> bool:
         """There is an interval over runs, and all intervals lie above zero."""
         return self.over_runs is not None and all(low > 0 for low, _ in self.intervals)

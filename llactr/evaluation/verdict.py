@@ -71,7 +71,8 @@ def judge(
         margin: the smallest difference of AUC that matters.
     """
     verdict, reason = _verdict(gain, against, margin)
-    sentence = f"With {gain.arm} instead of {gain.baseline}, {backbone}'s test AUC changes by {in_words(gain)}{reason}"
+    said = in_words(gain) + (_over_rows(gain) if gain.above_zero or gain.below_zero else "")
+    sentence = f"With {gain.arm} instead of {gain.baseline}, {backbone}'s test AUC changes by {said}{reason}"
     if verdict is not Verdict.UNDECIDED:
         sentence += _users_note(gain, users) + _logloss_note(gain, loss)
     return Judgement(arm=gain.arm, baseline=gain.baseline, verdict=verdict, sentence=sentence)
@@ -121,7 +122,7 @@ def _tied(found: Difference, margin: float) -> str:
     """A placebo that does as well, and why that is said where the interval shown lies above zero."""
     placebo = found.baseline.placebo
     said = _short(found)
-    if found.over_runs is not None and found.over_runs[0] > 0:
+    if found.widest is not None and found.widest[0] > 0:
         said += f", less than {margin:g}" if found.above_zero else f", but {_holding_zero(found)}"
     return f"{placebo.phrase if placebo else found.baseline} ({said})"
 
@@ -147,9 +148,10 @@ def in_words(found: Difference) -> str:
     """A difference as `+0.0012 [+0.0004, +0.0020] over 3 seeds`, or `over 5 draws x 3 seeds`."""
     if found.over_runs is None:
         return f"{signed(found.mean)} with one seed"
+    short = f"{signed(found.mean)} {span(found.over_runs)}"
     seeds = f"{len(found.by_seed)} seed{'s' * (len(found.by_seed) > 1)}"
     draws = f"{len(found.by_draw)} draws x {seeds}"
-    return f"{_short(found)} over {seeds if found.over_draws is None else draws}"
+    return f"{short} over {seeds if found.over_draws is None else draws}"
 
 
 def span(ends: Interval) -> str:
@@ -163,8 +165,15 @@ def signed(value: float) -> str:
     return "0.0000" if text[1:] == "0.0000" else text
 
 
+def _over_rows(found: Difference) -> str:
+    """The bootstrap's interval, where it is the wider one: that of the runs alone would look too sure."""
+    rows = found.over_rows
+    return f", {span(rows)} over {found.drawn}" if rows is not None and found.widest == rows else ""
+
+
 def _short(found: Difference) -> str:
-    return signed(found.mean) + (f" {span(found.over_runs)}" if found.over_runs else "")
+    """With the widest of its intervals."""
+    return signed(found.mean) + (f" {span(found.widest)}" if found.widest else "")
 
 
 def _users_note(gain: Difference, users: Difference | None) -> str:

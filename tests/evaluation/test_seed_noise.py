@@ -12,7 +12,7 @@ from llactr.evaluation.comparison import Comparison, compare
 from llactr.evaluation.evidence import t_interval
 from llactr.evaluation.seed_noise import SeedNoise, pooled_noise
 from llactr.evaluation.verdict import Verdict
-from tests.evaluation.test_comparison import runs
+from tests.evaluation.test_comparison import PLAIN, runs
 
 FIGURES = [[0.770, 0.772], [0.780, 0.783], [0.775, 0.776], [0.771, 0.774]]
 
@@ -94,17 +94,39 @@ def test_what_more_runs_would_show_is_said_where_seeds_leave_most_open() -> None
     assert "many more runs" not in compare("FM", rows_alone).judgements[0].sentence
 
 
-def test_a_tie_says_which_interval_holds_zero() -> None:
-    """The interval over seeds lies above zero, that over users does not: the sentence named the first alone."""
-    given = [*runs("plain", [0.77] * 3, spread=0.0), *runs("values", [0.79] * 3, spread=0.004)]
-    given += runs("values permuted", [0.788] * 3, spread=0.0)
-    (said,) = compare("FM", given).judgements
+def tie(ours, spread, placebo):
+    """The sentence about values, over plain by .02, and over their permuted vectors by less."""
+    given = [*runs("plain", [0.77] * 3, spread=0.0), *runs("values", ours, spread=spread)]
+    (said,) = compare("FM", [*given, *runs("values permuted", placebo, spread=0.0)]).judgements
     assert said.verdict is Verdict.PLACEBO
+    return said.sentence
+
+
+def test_a_difference_is_told_with_its_widest_interval() -> None:
+    """The interval over seeds lies above zero, that over users does not: the sentence named the first alone."""
+    said = tie([0.79] * 3, 0.004, [0.788] * 3)
     assert (
-        "+0.0020 [+0.0020,\u00a0+0.0020], but the interval over rows [−0.0018,\u00a0+0.0058] holds zero"
-        in said.sentence
+        "changes by +0.0200 [+0.0200,\u00a0+0.0200] over 3 seeds, [+0.0162,\u00a0+0.0238] over rows; it is not" in said
     )
-    given = [run for run in given if str(run.arm) != "values permuted"] + runs("values permuted", [0.7896] * 3)
-    given = [run for run in given if str(run.arm) == "plain"] + runs("values", [0.79] * 3) + given[-3:]
-    (small,) = compare("FM", given).judgements
-    assert "+0.0004 [+0.0004,\u00a0+0.0004], less than 0.001" in small.sentence
+    assert "permuted vectors (+0.0020 [−0.0018,\u00a0+0.0058])." in said
+    assert "(+0.0004 [+0.0002,\u00a0+0.0006], less than 0.001)." in tie([0.79] * 3, 0.0002, [0.7896] * 3)
+    loud = tie([0.788, 0.790, 0.792], 0.001, [0.786, 0.7895, 0.7885])
+    assert "[−0.0017,\u00a0+0.0057])." in loud, (
+        "t of 4.303 times the deviation .0015 of .002, .0005 and .0035, by root 3"
+    )
+
+
+def test_what_is_shown_is_over_seeds_where_these_are_wider() -> None:
+    given = [*runs("plain", PLAIN, spread=0.0), *runs("values", [0.79, 0.80, 0.81], spread=0.002)]
+    gap = compare("FM", given).difference("values")
+    assert gap is not None
+    assert (gap.widest, gap.widest_over) == (gap.over_seeds, "seeds")
+    given = [*runs("plain", PLAIN, spread=0.0), *runs("values", [0.79, 0.792, 0.794], spread=0.002)]
+    gap = compare("FM", given).difference("values")
+    assert gap is not None
+    assert (gap.widest, gap.widest_over) == (gap.over_rows, "rows")
+    one = compare("FM", [*runs("plain", [0.77], spread=0.0), *runs("values", [0.79], spread=0.002)]).difference(
+        "values"
+    )
+    assert one is not None
+    assert (one.widest, one.widest_over) == (None, "")
