@@ -6,21 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from llactr.ctr.find import champion_of
+from llactr.ctr.training.fit import TrainSummary
+from llactr.ctr.training.warm.start import WarmBase
+from llactr.ctr.training.warm.step import waiting_rows
 from llactr.datasets.sources import source_files
 from llactr.errors import DataError
 from llactr.jobs import encode_values, ingest, materialize, promote, train
 from llactr.lifecycle.config import RunConfig
+from llactr.lifecycle.days import day_base
 from llactr.lifecycle.gates import Trial, hold_trial
 from llactr.lifecycle.promotions import promote as make_champion
 from llactr.lifecycle.readiness import check_servable
 from llactr.spec import SourceSpec
-from llactr.steps import Job, Step
+from llactr.steps import Job, Step, StepOutcome, outcome_of
 from llactr.store.ingested import dataset_spec
 
 __all__ = ["describe", "plan", "run"]
 
 
-def run(job: Job, dataset: str, config: RunConfig, *, data: Path | None) -> dict[str, Any]:
+def run(job: Job, dataset: str, config: RunConfig, *, data: Path | None, cold: bool = False) -> dict[str, Any]:
     """Goes through a day's steps, each of which is skipped where nothing has changed: killed, it is run again.
 
     Args:
@@ -28,6 +32,7 @@ def run(job: Job, dataset: str, config: RunConfig, *, data: Path | None) -> dict
         dataset: which; its spec is the one that it was ingested with.
         config: how values are encoded, a model is trained, and what a challenger has to reach.
         data: a folder with new rows; None where they have been appended already.
+        cold: train anew, on all rows, whatever the configuration says.
     """
     steps: list[Any] = []
     if data is not None:
@@ -36,11 +41,9 @@ def run(job: Job, dataset: str, config: RunConfig, *, data: Path | None) -> dict
     if Step.ENCODE_VALUES in job.workspace.current(dataset):
         steps.append(encode_values.run(job, dataset, config.values))
     steps += [materialize.apply(job), materialize.materialize(job)]
-    trained = train.run(job, dataset, config.train)
-    steps.append(trained)
-    steps.append(materialize.materialize(job))  # states of a new history definition
-    champion = champion_of(job.workspace, dataset)
-    challenger = trained.folder.name
+    trained, why = _trained(job, dataset, config, cold=cold)
+    steps += [trained, materialize.materialize(job)]  # states of a new history definition
+    champion, challenger = champion_of(job.workspace, dataset), trained.folder.name
     with job.terminal.step("trial") as advance:
         trial = hold_trial(
             job.workspace,
@@ -55,6 +58,7 @@ def run(job: Job, dataset: str, config: RunConfig, *, data: Path | None) -> dict
     return {
         "dataset": dataset,
         "challenger": challenger,
+        "trained_anew": why,
         "champion_before": champion,
         "champion": promoted,
         "trial": trial.model_dump(mode="json"),
@@ -62,7 +66,25 @@ def run(job: Job, dataset: str, config: RunConfig, *, data: Path | None) -> dict
     }
 
 
-def plan(job: Job, dataset: str, config: RunConfig, *, data: Path | None) -> list[str]:
+def _trained(job: Job, dataset: str, config: RunConfig, *, cold: bool) -> tuple[StepOutcome[TrainSummary], str | None]:
+    """The challenger, and why it was trained anew; None where training went on from the champion."""
+    base, reason = _base(job, dataset, config, cold=cold)
+    if base is None:
+        return train.run(job, dataset, config.train), reason
+    if not waiting_rows(job.workspace, dataset, base):
+        known = outcome_of(base.folder, TrainSummary)
+        if known is not None:
+            return known, None
+    return train.run(job, dataset, config.train, base=base.name, warm=config.warm), None
+
+
+def _base(job: Job, dataset: str, config: RunConfig, *, cold: bool) -> tuple[WarmBase | None, str]:
+    if cold or not config.warm.enabled:
+        return None, "it was asked for"
+    return day_base(job.workspace, dataset, config.train)
+
+
+def plan(job: Job, dataset: str, config: RunConfig, *, data: Path | None, cold: bool = False) -> list[str]:
     """What `run` would do, a line a step; nothing is read but names, and nothing is written."""
     steps = []
     if data is not None:
@@ -73,7 +95,9 @@ def plan(job: Job, dataset: str, config: RunConfig, *, data: Path | None) -> lis
         steps.append(f"append {', '.join(found)} of {data}")
     if Step.ENCODE_VALUES in job.workspace.current(dataset):
         steps.append("encode the values that have no vector yet")
-    steps += ["materialize what has changed", f"train {config.train.backbone}, unless no row has changed"]
+    base, reason = _base(job, dataset, config, cold=cold)
+    how = f"anew ({reason})" if base is None else f"on from {base.name}"
+    steps += ["materialize what has changed", f"train {config.train.backbone} {how}, unless no row has changed"]
     champion = champion_of(job.workspace, dataset)
     against = f"the champion {champion} and a constant" if champion else "a constant: nothing was ever promoted"
     limits = ", ".join(f"{name} {limit:g}" for name, limit in config.promote.model_dump().items())
@@ -101,7 +125,9 @@ def _decided(job: Job, dataset: str, folder: Path, champion: str | None, trial: 
 def describe(found: dict[str, Any]) -> str:
     """The figures, the gates, and what was decided."""
     trial = Trial.model_validate(found["trial"])
-    lines = [f"{trial.rows:,} newest rows, {trial.positives:,} positive"]
+    anew = found["trained_anew"]
+    lines = [f"trained anew: {anew}"] if anew else []
+    lines += [f"{trial.rows:,} newest rows, {trial.positives:,} positive"]
     for one in (trial.challenger, trial.champion, trial.constant):
         if one is not None:
             auc = "-" if one.auc is None else f"{one.auc:.4f}"

@@ -43,6 +43,7 @@ class Step(StrEnum):
     APPLY = "apply"
     MATERIALIZE = "materialize"
     JOIN = "join"
+    WARM_JOIN = "warm_join"
     HISTORY = "history"
     EVALUATION_VALUES = "evaluation_values"
     EVALUATION_HISTORY = "evaluation_history"

@@ -52,6 +52,9 @@ def promote(
 def advance(
     data: Annotated[Path | None, typer.Option("--data", help="Folder with new rows of the sources.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; nothing is written.")] = False,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Train anew on all rows. Default: go on from the champion, on new rows.")
+    ] = False,
     dataset: DatasetOption = None,
     config: ConfigOption = None,
     threads: ThreadsOption = 0,
@@ -67,9 +70,9 @@ def advance(
         from llactr.jobs import advance as step
 
         if dry_run:
-            steps = step.plan(job, name, settings, data=data)
+            steps = step.plan(job, name, settings, data=data, cold=cold)
             return {"dry_run": True, "steps": steps}, "\n".join(steps)
-        found = step.run(job, name, settings, data=data)
+        found = step.run(job, name, settings, data=data, cold=cold)
         return found, step.describe(found)
 
     execute(body, workspace=workspace, as_json=as_json, threads=threads, writes=not dry_run)

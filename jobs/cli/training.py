@@ -34,6 +34,9 @@ def train(
         float | None, typer.Option(min=0, max=0.99, help="Share of training rows shown as cold starts. Default: 0.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    warm: Annotated[
+        str | None, typer.Option("--warm", help="Bundle to go on from, on the rows that came since. Default: anew.")
+    ] = None,
     dataset: DatasetOption = None,
     config: ConfigOption = None,
     threads: ThreadsOption = 0,
@@ -50,7 +53,7 @@ def train(
         name = chosen_dataset(job, dataset)
         from llactr.jobs import train as step
 
-        outcome = step.run(job, name, settings.train)
+        outcome = step.run(job, name, settings.train, base=warm, warm=settings.warm)
         return outcome.as_json(), step.describe(outcome)
 
     execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)

@@ -12,6 +12,7 @@ from llactr.steps import StepOutcome
 if TYPE_CHECKING:
     from llactr.ctr.training.config import TrainJobConfig
     from llactr.ctr.training.fit import TrainSummary
+    from llactr.ctr.training.warm.config import WarmConfig
     from llactr.datasets import IngestSummary
     from llactr.diagnostics.agreement import CheckSummary
     from llactr.diagnostics.reporting import DiagnoseSummary
@@ -195,14 +196,24 @@ class StepMethods(HeldWorkspace):
         self,
         config: TrainJobConfig | Mapping[str, Any] | None = None,
         *,
+        warm: str | Path | None = None,
+        warm_config: WarmConfig | Mapping[str, Any] | None = None,
         dataset: str | None = None,
         force: bool = False,
     ) -> StepOutcome[TrainSummary]:
         """Trains one backbone into a bundle, the outcome's `folder`; section `train`.
 
+        Args:
+            config: the model, and how it is trained; where training goes on from a bundle, what it leaves out is the
+                bundle's.
+            warm: a bundle to go on from, on the rows that came since; None to begin anew.
+            warm_config: how, section `warm`.
+            dataset: which.
+            force: do it although nothing changed.
+
         Raises:
             NotReadyError: a step that the arm needs has not been run.
-            InputError: the settings do not fit the backbone.
+            InputError: the settings do not fit the backbone, or training cannot go on from that bundle.
 
         >>> import llactr
         >>> ws = llactr.open("shop")
@@ -211,10 +222,12 @@ class StepMethods(HeldWorkspace):
         ('paper', 78)
         """
         from llactr.ctr.training.fit import train_bundle
+        from llactr.ctr.training.warm.step import train_on
 
-        chosen = section("train", config)
+        chosen, how = section("train", config), section("warm", warm_config)
         with self.writing(force=force) as job:
-            return train_bundle(job, self.workspace.chosen_dataset(dataset), chosen)
+            name = self.workspace.chosen_dataset(dataset)
+            return train_bundle(job, name, chosen) if warm is None else train_on(job, name, chosen, how, str(warm))
 
     def check(
         self, *, bundle: str | Path | None = None, rows: int = 1000, dataset: str | None = None

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from llactr.ctr.bundle import Bundle
+from llactr.ctr.training.warm.state import TrainedState
 from llactr.spec import DatasetSpec
 from llactr.transforms import FIRST, FORGOTTEN, OOV, Transform
 from llactr.workspace import Workspace
@@ -49,15 +50,19 @@ def forget_in_bundle(workspace: Workspace, folder: Path, keys: Collection[str]) 
         return 0
     layout = bundle.transform.layout
     embedding = bundle.model.embedding
+    starts = {name: int(layout.offsets[layout.names.index(name)]) for name in names}
+    rows = {starts[name] + FIRST + number: starts[name] + OOV for name, number in found}
     with torch.no_grad():
-        for name, number in found:
-            start = int(layout.offsets[layout.names.index(name)])
-            embedding.weight[start + FIRST + number] = embedding.weight[start + OOV]
+        for row, unseen in rows.items():
+            embedding.weight[row] = embedding.weight[unseen]
             if embedding.linear is not None:
-                embedding.linear[start + FIRST + number] = embedding.linear[start + OOV]
+                embedding.linear[row] = embedding.linear[unseen]
     transform = _without(bundle.transform, found)
+    state = TrainedState.load(folder)
     with workspace.writing(folder) as draft:
         dataclasses.replace(bundle, transform=transform).save(draft)
+        if state is not None:
+            state.without(list(rows)).save(draft)
         for path in folder.iterdir():
             if path.is_file() and not (draft / path.name).exists():
                 shutil.copy2(path, draft / path.name)

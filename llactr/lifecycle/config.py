@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llactr.ctr import BACKBONES, check_backbone
 from llactr.ctr.training.config import TrainJobConfig
+from llactr.ctr.training.warm.config import WarmConfig
 from llactr.errors import InputError
 from llactr.evaluation.config import EvaluateConfig
 from llactr.lifecycle.gates import Gates
@@ -29,6 +30,7 @@ class RunConfig(BaseModel):
     train: TrainJobConfig = TrainJobConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     promote: Gates = Gates()
+    warm: WarmConfig = WarmConfig()
 
     @property
     def judged(self) -> EvaluateConfig:

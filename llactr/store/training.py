@@ -45,6 +45,7 @@ def training_rows(
     with_release: bool = True,
     chunk_rows: int = _CHUNK_ROWS,
     config: Path | None = None,
+    events: pa.Table | None = None,
 ) -> pa.Table:
     """The raw table of all events, in event order, duplicates kept: rows out are the events' rows.
 
@@ -56,6 +57,7 @@ def training_rows(
         with_release: whether to join `semantics_version`; a plain model needs none.
         chunk_rows: events joined at a time.
         config: see `open_store`.
+        events: some of the events, as `events_table` has them; all of them by default.
 
     Returns:
         join keys, `event_timestamp`, `label`, a column per field in its raw type (see `llactr.transforms`), and
@@ -66,7 +68,7 @@ def training_rows(
         StoreError: Feast failed, or gave other rows than it was asked for.
     """
     names = PhysicalNames(spec)
-    events = events_table(workspace, spec)
+    events = events_table(workspace, spec) if events is None else events
     store = open_store(workspace, config=config)
     pieces = [
         point_in_time_features(store, spec, names, events.slice(start, chunk_rows), with_release=with_release)

@@ -62,6 +62,44 @@ class Transform:
             counts.append(seen)
         return cls(tuple(vocabularies), tuple(counts))
 
+    def grown(self, table: pa.Table) -> Transform:
+        """The transform with the values that later training rows bring; the ids of all others stay.
+
+        Buckets of numbers stay as they are. A value that is new needs its field's `min_count` among these rows alone.
+
+        Args:
+            table: raw rows that were not counted before.
+
+        Raises:
+            DataError: as for `fit`.
+        """
+        vocabularies, counts = [], []
+        for vocabulary, before in zip(self.vocabularies, self.counts, strict=True):
+            column = column_of(table, raw_column(vocabulary.field), f"field {vocabulary.field.name!r}")
+            grown = vocabulary.grown(column)
+            seen = np.bincount(grown.ids(column).ravel(), minlength=grown.size).astype(np.int64)
+            seen[PAD] = 0
+            seen[: len(before)] += before
+            vocabularies.append(grown)
+            counts.append(seen)
+        return Transform(tuple(vocabularies), tuple(counts))
+
+    def rows_in(self, other: Transform) -> NDArray[np.int64]:
+        """Where another transform of the same fields has what this one has, by value.
+
+        Args:
+            other: with the same fields, each of the same kind.
+
+        Returns:
+            (R,) for each row of the fused table of this layout the row of the other's; -1 for a value that it lacks.
+            Reserved ids lead to their like; buckets of numbers to the one that holds their lower edge.
+        """
+        pieces = []
+        for own, its, offset in zip(self.vocabularies, other.vocabularies, other.layout.offsets, strict=True):
+            numbers = own.numbers_in(its)
+            pieces.append(np.where(numbers < 0, -1, numbers + offset))
+        return np.concatenate(pieces)
+
     @property
     def spec_fields(self) -> tuple[Field, ...]:
         """The fields, in the spec's order."""

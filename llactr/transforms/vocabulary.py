@@ -60,6 +60,15 @@ class FieldVocabulary(ABC):
         """The id of a row without value."""
         return OOV if self.field.nulls == "oov" else NULL
 
+    def grown(self, column: pa.ChunkedArray) -> FieldVocabulary:
+        """The vocabulary with the texts that later rows bring behind those that it has: all ids stay."""
+        return self
+
+    def numbers_in(self, other: FieldVocabulary) -> NDArray[np.int64]:
+        """(size,) the id in another vocabulary of the same field of the value that each id stands for; -1 for none."""
+        place = {value: FIRST + number for number, value in enumerate(other.values)}
+        return np.array([PAD, OOV, NULL, *(place.get(value, -1) for value in self.values)], np.int64)
+
     def extra_columns(self) -> dict[str, pa.Array]:
         """What the vocabulary file holds beside id, value and count; one entry per id."""
         return {}
@@ -88,6 +97,12 @@ class _Words(FieldVocabulary):
     @property
     def values(self) -> list[str]:
         return list(self.words)
+
+    def grown(self, column: pa.ChunkedArray) -> FieldVocabulary:
+        """New values come in the order that they would have in a vocabulary of their own."""
+        known, kind = self.id_of, type(self)
+        found = fit_vocabulary(self.field, column).values
+        return kind(self.field, (*self.words, *(word for word in found if word not in known)))
 
 
 class CategoricalVocabulary(_Words):
@@ -180,6 +195,14 @@ class NumericBuckets(FieldVocabulary):
             return ["any number"]
         between = [f"from {low} to below {high}" for low, high in itertools.pairwise(marks)]
         return [f"below {marks[0]}", *between, f"{marks[-1]} or more"]
+
+    def numbers_in(self, other: FieldVocabulary) -> NDArray[np.int64]:
+        """A bucket is the other's bucket of its lower edge; the lowest one that of what lies just below its edge."""
+        assert isinstance(other, NumericBuckets)
+        below = np.nextafter(self.edges[:1], -np.inf)
+        lowest = below if len(self.edges) else np.array([-np.inf])
+        found = np.searchsorted(other.edges, np.concatenate([lowest, self.edges]), side="right") + FIRST
+        return np.concatenate([[PAD, OOV, NULL], found]).astype(np.int64)
 
     def ids(self, column: pa.ChunkedArray) -> Ids:
         numbers, valid = _with_mask(normalize(column, self.field))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from llactr.columns import EVENT_TIMESTAMP, TIMESTAMP
 from llactr.ctr.bundle import Bundle
 from llactr.ctr.config import BackboneName, TrainConfig, ValuesConfig
 from llactr.ctr.metrics import calibration_error, logloss, measure
@@ -15,21 +19,35 @@ from llactr.ctr.soundness import SoundnessFacts, doubts
 from llactr.ctr.training.build import build_model, train_config
 from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.training.config import TrainJobConfig, enhancement_of, has_values, history_arm
-from llactr.ctr.training.data import CTRData
+from llactr.ctr.training.data import CTRData, Split
 from llactr.ctr.training.history import RowHistory, history_of
 from llactr.ctr.training.join import join
+from llactr.ctr.training.step import Moments
 from llactr.ctr.training.trainer import EpochRecord, TrainResult, train
 from llactr.ctr.training.training_set import TrainingSet
+from llactr.ctr.training.warm.state import TrainedState, TrainingFacts
 from llactr.ctr.values.embedding import ValueTables
+from llactr.history import HistoryDefinition
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, Step, StepOutcome, StepResult
-from llactr.store import read_value_vectors
+from llactr.store import events_table, read_value_vectors
 from llactr.store.history import write_states
-from llactr.store.ingested import dataset_spec, values_hash
+from llactr.store.ingested import dataset_hash, dataset_spec, values_hash
 from llactr.store.vectors.summaries import current_values_version
 from llactr.workspace import Workspace
 
-__all__ = ["HeldOutMetrics", "TestMetrics", "TrainMetrics", "TrainSummary", "train_bundle"]
+__all__ = [
+    "HeldOutMetrics",
+    "TestMetrics",
+    "TrainMetrics",
+    "TrainSummary",
+    "Trained",
+    "bundle_place",
+    "kept_bundle",
+    "model_facts",
+    "resolved_arm",
+    "train_bundle",
+]
 
 
 class _Model(BaseModel):
@@ -74,6 +92,10 @@ class TrainSummary(StepResult):
 
     Attributes:
         history_notes: what of the past could not be read, in sentences.
+        base: the bundle that training went on from; None where it began anew.
+        new_rows: of the training rows those that `base` had not been trained on; None where it began anew.
+        replayed_rows: the others.
+        state_bytes: what lies beside the bundle for a training to go on from (`llactr.ctr.training.warm`).
     """
 
     backbone: BackboneName
@@ -85,6 +107,10 @@ class TrainSummary(StepResult):
     training: TrainConfig
     curve: tuple[EpochRecord, ...]
     history_notes: tuple[str, ...] = ()
+    base: str | None = None
+    new_rows: int | None = None
+    replayed_rows: int | None = None
+    state_bytes: int | None = None
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -101,8 +127,8 @@ def train_bundle(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[
         DataError: the test split holds one class, which nothing can be measured on.
     """
     spec = dataset_spec(job.workspace, dataset)
-    arm = config.arm or ("values" if Step.ENCODE_VALUES in job.workspace.current(dataset) else "paper")
-    config = config.model_copy(update={"arm": arm})
+    config = resolved_arm(job.workspace, dataset, config)
+    arm = str(config.arm)
     settings = train_config(config.backbone, config.seed, config.training)
     joined, training_set = join(job, dataset)
     training_set.data.check_test_split()
@@ -120,36 +146,22 @@ def train_bundle(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[
             advance(record.epoch, 0, f"epoch {record.epoch}: validation AUC {record.validation_auc:.4f}")
 
         model, data = _model(job.workspace, spec, training_set, config, arm, history)
-        cold = ColdStart.of(spec, training_set.transform, config.cold_share)
-        result = train(model, data, settings, progress=shown, cold=cold)
-        metrics = _metrics(model, data, result)
-        bundle = Bundle.of(
-            model,
+        cold, moments = ColdStart.of(spec, training_set.transform, config.cold_share), Moments()
+        result = train(model, data, settings, progress=shown, cold=cold, moments=moments)
+        facts = facts_of(job.workspace, spec, data.split, config)
+        made = kept_bundle(
+            draft,
+            Trained(model, data, training_set, config, settings, result),
             spec=spec,
-            transform=training_set.transform,
-            vectors=training_set.current_vectors,
-            metrics=metrics.model_dump(mode="json"),
             history=None if history is None else history.definition,
+            state=TrainedState(facts, moments.tensors),
         )
-        bundle.save(draft)
-        advance(1, 1, f"{config.backbone} {arm}: test AUC {metrics.test.auc:.4f}")
-        return TrainSummary(
-            backbone=config.backbone,
-            arm=arm,
-            semantics_version=bundle.version,
-            values_version=bundle.values.version if bundle.values else None,
-            history_version=bundle.history.version if bundle.history else None,
-            metrics=metrics,
-            training=settings,
-            curve=result.history,
-            history_notes=notes,
-        )
+        advance(1, 1, f"{config.backbone} {arm}: test AUC {made.metrics.test.auc:.4f}")
+        return made.model_copy(update={"history_notes": notes})
 
     outcome = job.step(
         Step.TRAIN,
-        lambda key: job.workspace.artifact(
-            "bundles", f"{dataset}-{config.backbone}-{arm.replace(' ', '_')}-{key[:12]}"
-        ),
+        lambda key: bundle_place(job.workspace, dataset, config, key),
         dataset=dataset,
         config={**config.model_dump(mode="json"), "training": settings.model_dump(mode="json")},
         inputs=inputs,
@@ -161,6 +173,80 @@ def train_bundle(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[
             written = write_states(job.workspace, spec, history.definition)
             advance(1, 1, f"{written.states:,} states of {written.events:,} events")
     return outcome
+
+
+def resolved_arm(workspace: Workspace, dataset: str, config: TrainJobConfig) -> TrainJobConfig:
+    """The configuration with an arm: where none was asked for, `values` if these have been encoded, else `paper`."""
+    arm = config.arm or ("values" if Step.ENCODE_VALUES in workspace.current(dataset) else "paper")
+    return config.model_copy(update={"arm": arm})
+
+
+def bundle_place(workspace: Workspace, dataset: str, config: TrainJobConfig, key: str) -> Path:
+    """The folder of a bundle; its name is the bundle's id."""
+    arm = str(config.arm).replace(" ", "_")
+    return workspace.artifact("bundles", f"{dataset}-{config.backbone}-{arm}-{key[:12]}")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that has been trained, and what it was made of."""
+
+    model: CTRModel
+    data: CTRData
+    training_set: TrainingSet
+    config: TrainJobConfig
+    settings: TrainConfig
+    result: TrainResult
+
+
+def kept_bundle(
+    draft: Path,
+    made: Trained,
+    *,
+    spec: DatasetSpec,
+    history: HistoryDefinition | None,
+    state: TrainedState,
+) -> TrainSummary:
+    """Measures a trained model and writes its bundle, with the training state beside it, into a folder."""
+    metrics = _metrics(made.model, made.data, made.result)
+    bundle = Bundle.of(
+        made.model,
+        spec=spec,
+        transform=made.training_set.transform,
+        vectors=made.training_set.current_vectors,
+        metrics=metrics.model_dump(mode="json"),
+        history=history,
+    )
+    bundle.save(draft)
+    return TrainSummary(
+        backbone=made.config.backbone,
+        arm=str(made.config.arm),
+        semantics_version=bundle.version,
+        values_version=bundle.values.version if bundle.values else None,
+        history_version=bundle.history.version if bundle.history else None,
+        metrics=metrics,
+        training=made.settings,
+        curve=made.result.history,
+        state_bytes=state.save(draft),
+    )
+
+
+def facts_of(workspace: Workspace, spec: DatasetSpec, split: Split, config: TrainJobConfig) -> TrainingFacts:
+    """What a training on the events as they are now leaves for another one to know."""
+    times = events_table(workspace, spec)[EVENT_TIMESTAMP].cast(TIMESTAMP).cast(pa.int64()).to_numpy()
+    return TrainingFacts(
+        until_us=int(times[split.train[-1]]),
+        history_before_us=int(times[split.validation[0]]),
+        tables=dataset_hash(workspace, spec.name),
+        base=None,
+        config=model_facts(config),
+    )
+
+
+def model_facts(config: TrainJobConfig) -> dict[str, Any]:
+    """What of a configuration says which model it is."""
+    kept = {"backbone", "arm", "settings", "enhancement", "values", "cold_share"}
+    return config.model_dump(mode="json", include=kept)
 
 
 def _model(

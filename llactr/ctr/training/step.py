@@ -9,7 +9,8 @@ Letters: B rows of the batch, C id slots.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -26,7 +27,21 @@ from llactr.ctr.training.tables import LocalTables, Tables
 from llactr.ctr.values.embedding import ValueEmbedding
 from llactr.errors import InputError
 
-__all__ = ["TrainingStep"]
+__all__ = ["MOMENTS", "Moments", "TrainingStep"]
+
+MOMENTS = ("first", "second", "steps")
+_ADAM = ("exp_avg", "exp_avg_sq", "step")
+
+
+@dataclass
+class Moments:
+    """What Adam remembers: given to a training it goes on from there, and afterwards it is that of the best epoch.
+
+    Attributes:
+        tensors: as `TrainingStep.moments` names them; empty for a training that begins anew.
+    """
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
 
 
 class TrainingStep:
@@ -145,6 +160,46 @@ class TrainingStep:
                 # Adam's count of steps stays where fused Adam keeps it: beside its parameter.
                 self._adam.state[parameter][key] = value.to(parameter.device).clone()
 
+    def moments(self) -> dict[str, Tensor]:
+        """What Adam remembers, by parameter: NAME.first and NAME.second in its shape, NAME.steps; not copied.
+
+        Parameters that no step has changed are left out. Of several processes that share tables, only the dense part.
+        """
+        named: dict[str, Tensor] = {}
+        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        if isinstance(self.tables, LocalTables):
+            state = self.tables.state()
+            for at, parameter in enumerate(self._own):
+                parts = (state[f"first.{at}"], state[f"second.{at}"], state["steps"])
+                named |= _moments_of(names[id(parameter)], parts)
+        if self._adam is not None:
+            for parameter in self._dense:
+                if self._adam.state[parameter]:
+                    parts = tuple(self._adam.state[parameter][key] for key in _ADAM)
+                    named |= _moments_of(names[id(parameter)], parts)
+        return named
+
+    def take_moments(self, moments: Mapping[str, Tensor]) -> None:
+        """Has Adam go on from what `moments` gave, here or of another optimizer; parameters it lacks begin anew."""
+        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        if isinstance(self.tables, LocalTables):
+            state: dict[str, Tensor] = {}
+            for at, parameter in enumerate(self._own):
+                first, second, steps = (moments.get(f"{names[id(parameter)]}.{part}") for part in MOMENTS)
+                if first is not None and second is not None and steps is not None:
+                    state |= {f"first.{at}": first, f"second.{at}": second, "steps": steps}
+            if len(state) == 2 * len(self._own) + 1:
+                self.tables.restore(state)
+        if self._adam is not None:
+            for parameter in self._dense:
+                parts = [moments.get(f"{names[id(parameter)]}.{part}") for part in MOMENTS]
+                if all(part is not None for part in parts):
+                    self._adam.state[parameter] = {
+                        key: part.to(parameter.device).clone()
+                        for key, part in zip(_ADAM, parts, strict=True)
+                        if part is not None
+                    }
+
     def _arguments(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
         return batch.ids, batch.label, batch.version if self.model.version_count > 1 else None
 
@@ -159,6 +214,10 @@ def _groups(model: CTRModel, parameters: list[nn.Parameter], decay: float) -> li
         {"params": [p for p in parameters if id(p) not in own], "weight_decay": decay},
         {"params": [p for p in parameters if id(p) in own], "weight_decay": decay * factor},
     ]
+
+
+def _moments_of(name: str, parts: Sequence[Tensor]) -> dict[str, Tensor]:
+    return {f"{name}.{part}": value for part, value in zip(MOMENTS, parts, strict=True)}
 
 
 def _tables(own: list[nn.Parameter], config: TrainConfig, processes: Processes) -> Tables:

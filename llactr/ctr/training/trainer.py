@@ -29,7 +29,7 @@ from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.training.data import CTRData
 from llactr.ctr.training.device import on_device
 from llactr.ctr.training.parallel import Processes
-from llactr.ctr.training.step import TrainingStep
+from llactr.ctr.training.step import Moments, TrainingStep
 from llactr.device import pick_device
 from llactr.errors import StepError
 from llactr.manifest import content_hash
@@ -81,6 +81,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     processes: Processes | None = None,
     cold: ColdStart | None = None,
+    moments: Moments | None = None,
 ) -> TrainResult:
     """Trains the model in place; it ends on the CPU with the weights of the epoch that was best on validation.
 
@@ -93,13 +94,17 @@ def train(
         processes: those that train together, each of which calls this with the same arguments (but checkpoints in a
             folder of its own); alone by default.
         cold: which rows are treated as cold starts; none by default.
+        moments: of an earlier training that this one goes on from, and to be kept; not with checkpoints.
 
     Raises:
         StepError: the loss is not finite, or the process was asked to stop (its checkpoint is saved).
         InputError: the checkpoints belong to another run, or cold starts do not go with lazy tables.
     """
     rows = MemoryRows(data) if isinstance(data, CTRData) else data
+    assert moments is None or checkpoints is None, "a checkpoint does not hold the moments of the best epoch"
     run = _Run(model, rows, config, checkpoints, processes or Processes(), cold)
+    if moments is not None:
+        run.keep(moments)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed + run.processes.rank)  # dropout
         run.take_up()
@@ -139,8 +144,14 @@ class _Run:
         self.steps = 0
         self.batches_done = 0  # in the running epoch
         self.sums = torch.zeros(3)
+        self._moments: Moments | None = None
         self._wall, self._cpu = time.perf_counter(), time.process_time()
         self._earlier_s = (0.0, 0.0)
+
+    def keep(self, moments: Moments) -> None:
+        """Goes on from moments, and keeps those of the best epoch there."""
+        self.step.take_moments(moments.tensors)
+        self._moments = moments
 
     @property
     def finished(self) -> bool:
@@ -191,6 +202,8 @@ class _Run:
         if self.best is None or self._rise(record, self.best) > _SMALLEST_RISE:
             self.best, self.best_metrics = record, validation
             self.best_weights = {name: value.clone() for name, value in self.step.weights().items()}
+            if self._moments is not None:
+                self._moments.tensors = {name: value.cpu().clone() for name, value in self.step.moments().items()}
 
     def take_up(self) -> None:
         """Goes on from the newest checkpoint that all processes have, if there is one."""

@@ -73,7 +73,19 @@ class TrainingSet:
         if train_rows is not None:
             split = dataclasses.replace(split, train=train_rows)
         training = rows.slice(0, len(split.train)) if train_rows is None else rows.take(pa.array(train_rows))
-        transform = Transform.fit(spec, training)
+        return cls.of(spec, rows, vectors_of, split=split, transform=Transform.fit(spec, training))
+
+    @classmethod
+    def of(
+        cls,
+        spec: DatasetSpec,
+        rows: pa.Table,
+        vectors_of: Callable[[str], FieldVectors],
+        *,
+        split: Split,
+        transform: Transform,
+    ) -> TrainingSet:
+        """The training set of rows whose split and transform are known; otherwise as `build`."""
         versions = rows[SEMANTICS_VERSION].combine_chunks()
         if not pa.types.is_dictionary(versions.type):
             versions = versions.dictionary_encode()

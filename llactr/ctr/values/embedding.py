@@ -73,6 +73,7 @@ class ValueTables:
         vectors: ValueVectors,
         config: ValuesConfig,
         unseen: Mapping[str, UnseenRows] | None = None,
+        pcas: Mapping[str, FieldPca] | None = None,
     ) -> ValueTables:
         """Fits one PCA per field on its training values, and gates z by their counts.
 
@@ -81,6 +82,7 @@ class ValueTables:
             vectors: of training values, and of those unseen ones that rows hold.
             config: tau and rank.
             unseen: values out of vocabulary that get rows, so that validation scores them as serving will.
+            pcas: field -> a PCA of before, which is kept; other fields are left out then.
 
         Raises:
             DataError: no value of the vocabulary has a vector.
@@ -88,15 +90,15 @@ class ValueTables:
         layout = transform.layout
         fields = []
         for name, found in vectors.fields.items():
-            if name not in layout.names:
+            if name not in layout.names or (pcas is not None and name not in pcas):
                 continue
             index = layout.names.index(name)
             row_of = {value: row for row, value in enumerate(found.values)}
             place = [(FIRST + i, row_of[v]) for i, v in enumerate(transform.values(name)) if v in row_of]
-            if len(place) < 2:
+            if len(place) < 2 and pcas is None:
                 continue
             ids, rows = map(list, zip(*place, strict=True))
-            pca = fit_pca(found.vectors[rows], rank=config.rank)
+            pca = fit_pca(found.vectors[rows], rank=config.rank) if pcas is None else pcas[name]
             z = torch.zeros(layout.vocab_sizes[index], pca.rank)
             z[ids] = torch.from_numpy(pca.project(found.vectors[rows]))
             counts = torch.from_numpy(transform.counts[index]).to(torch.float32)
