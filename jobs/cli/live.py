@@ -146,20 +146,29 @@ def gc(
 def forget(
     user: Annotated[list[str] | None, typer.Option("--user", help="A user's key; repeat for several.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help="A text file with a user a line.")] = None,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Then train without them, and promote that where it passes the gates.")
+    ] = False,
     dataset: DatasetOption = None,
+    config: ConfigOption = None,
+    threads: ThreadsOption = 0,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Remove users from tables, the online store, logs, services and bundles; a receipt says what was removed where."""
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
-        name = chosen_dataset(job, dataset)
+        from llactr.lifecycle.config import load_config
+
+        if config is not None and not retrain:
+            raise InputError("--config says how to train: give --retrain with it, or leave it out")
+        settings, name = load_config(config), chosen_dataset(job, dataset)
         from llactr.jobs import forget as step
 
-        receipt = step.run(job, name, users=user or [], file=file)
+        receipt = step.run(job, name, users=user or [], file=file, retrain=settings if retrain else None)
         return receipt.model_dump(mode="json"), step.describe(receipt)
 
-    execute(body, workspace=workspace, as_json=as_json)
+    execute(body, workspace=workspace, as_json=as_json, threads=threads)
 
 
 def monitor(

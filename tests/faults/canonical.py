@@ -19,7 +19,7 @@ __all__ = ["canonical", "differences"]
 
 _VOLATILE = {
     "created", "seconds", "cpu_seconds", "peak_rss_mb", "views", "new", "new_rows", "tables", "train_seconds",
-    "sha256_of_the_rest",
+    "runs", "sha256_of_the_rest", "when",
 }  # fmt: skip
 _RUN = re.compile(r'"run": "[0-9a-f]{12}"')
 """The name of a materialization, in the online store's marks."""
@@ -31,7 +31,7 @@ def canonical(root: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sorted(path for path in root.rglob("*") if path.is_file() and path.name not in _IGNORED):
         name = str(path.relative_to(root))
-        if name.startswith("forgotten/"):
+        if name.startswith(("forgotten/", "llactr.log")):
             continue  # killed after the last word of a receipt, a command that is run again writes another one
         if path.suffix == ".parquet":
             # Part names hold hashes of content, in which the time of writing is.
@@ -42,7 +42,7 @@ def canonical(root: Path) -> dict[str, str]:
         elif path.suffix == ".json":
             found[name] = content_hash(_lasting(json.loads(path.read_text(encoding="utf-8"))))
         elif path.name == "online.db":
-            found[name] = _online(path)
+            found |= {f"{name} {table}": digest for table, digest in _online(path).items()}
         elif path.name == "registry.db":
             registry = Registry.FromString(path.read_bytes())
             views = sorted(
@@ -67,18 +67,19 @@ def _rows(path: Path) -> str:
     return hashlib.sha256(repr(kept.to_pydict()).encode()).hexdigest()
 
 
-def _online(path: Path) -> str:
+def _online(path: Path) -> dict[str, str]:
+    """Table -> digest of its rows."""
     with sqlite3.connect(path) as connection:
         names = sorted(row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
-        rows = {
-            name: sorted(
-                _RUN.sub("", repr(row))
-                for row in connection.execute(f'SELECT entity_key, feature_name, value FROM "{name}"')
+        rows = {}
+        for name in names:
+            # Of rows of views without the moments of writing; of histories which are filled and up to which event.
+            columns = "*" if name.startswith("llactr_history_") else "entity_key, feature_name, value"
+            rows[name] = sorted(
+                _RUN.sub("", repr(row)) for row in connection.execute(f'SELECT {columns} FROM "{name}"')
             )
-            for name in names
-        }
     connection.close()
-    return content_hash(rows)
+    return {name: content_hash(found) for name, found in rows.items()}
 
 
 def _lasting(content: Any) -> Any:

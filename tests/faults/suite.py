@@ -28,6 +28,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "apply": ("apply",),
     "materialize": ("materialize",),
     "train": ("train", "--config", "CONFIG", "--threads", "1"),
+    "advance": ("advance", "--data", "LATER", "--config", "DAY", "--threads", "1"),
     "forget": ("forget", "--user", "p3"),
 }
 """Name -> arguments; each goes on from where the one before ended."""
@@ -122,12 +123,19 @@ def _sources(folder: Path) -> dict[str, str]:
     people = (folder / "more" / "people.csv").read_text(encoding="utf-8").splitlines()
     (folder / "more" / "people.csv").write_text(f"{people[0]}\np99,cook,33\n", encoding="utf-8")
     (folder / "more" / "dishes.csv").unlink()
-    config = folder / "config.yaml"
+    (folder / "later").mkdir()
+    later = [row.replace(row.split(",")[3], str(int(row.split(",")[3]) + 4_000_000)) for row in rows[:40]]
+    (folder / "later" / "events.csv").write_text("\n".join([head, *later]) + "\n", encoding="utf-8")
+    config, day = folder / "config.yaml", folder / "day.yaml"
     config.write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
+    gates = {"auc": -1, "logloss": 1, "calibration": 1, "min_positives": 1}
+    day.write_text(yaml.safe_dump(CONFIG | {"promote": gates}), encoding="utf-8")
     return {
         "SPEC": str(places["first"]),
         "OTHER": str(places["other"]),
         "MORE": str(folder / "more"),
+        "LATER": str(folder / "later"),
+        "DAY": str(day),
         "CONFIG": str(config),
     }
 

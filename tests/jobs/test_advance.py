@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from llactr.jobs import advance as day_job
+from llactr.jobs import ingest, materialize, promote, train
 from llactr.workspace import Workspace
+from tests.faults.canonical import canonical, differences
 from tests.jobs.conftest import Answer, Ran
 from tests.jobs.tiny_dataset import CONFIG
 
@@ -26,8 +30,12 @@ def workspace(ran: Ran, tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def day(ran: Ran, tmp_path: Path) -> Path:
-    """Forty rows of a later day, and a person who is new."""
-    folder, source = tmp_path / "day", ran.spec.parent
+    return written_day(ran, tmp_path)
+
+
+def written_day(ran: Ran, place: Path) -> Path:
+    """Forty rows of a later day."""
+    folder, source = place / "day", ran.spec.parent
     folder.mkdir()
     head, *rows = (source / "events.csv").read_text(encoding="utf-8").splitlines()
     late = [row.replace(row.split(",")[3], str(int(row.split(",")[3]) + 2_000_000)) for row in rows[:40]]
@@ -81,3 +89,107 @@ def test_a_dry_run_writes_nothing(llactr: Call, workspace: Workspace, day: Path,
     (tmp_path / "empty").mkdir()
     refused = llactr("advance", "--data", tmp_path / "empty", "--dry-run", "--workspace", workspace.root)
     assert (refused.code, "holds none of the sources" in refused.err) == (2, True)
+
+
+STEPS: dict[str, tuple[Any, str, int]] = {
+    "append": (ingest, "append", 1),
+    "apply": (materialize, "apply", 1),
+    "materialize": (materialize, "materialize", 1),
+    "train": (train, "run", 1),
+    "materialize states": (materialize, "materialize", 2),
+    "trial": (day_job, "hold_trial", 1),
+    "check": (day_job, "check_servable", 1),
+    "profile": (promote, "keep_profile", 1),
+    "promote": (day_job, "make_champion", 1),
+}
+"""Name -> the function of a step, and after which of its calls a day ends."""
+
+
+@dataclass(frozen=True)
+class WholeDay:
+    """A folder of new rows, the folder beside it that held the workspace, and what that held afterwards."""
+
+    data: Path
+    folder: Path
+    left: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def whole_day(ran: Ran, llactr: Call, tmp_path_factory: pytest.TempPathFactory) -> WholeDay:
+    """What a day leaves that nothing disturbs; the bundle that was there is the champion before it."""
+    folder = tmp_path_factory.mktemp("whole")
+    workspace = champion_of_before(ran, llactr, folder)
+    day = written_day(ran, folder)
+    found = advanced(llactr, workspace, day, ALL)
+    assert found["champion"] == found["challenger"] != found["champion_before"]
+    return WholeDay(day, folder, canonical(workspace.root))
+
+
+def champion_of_before(ran: Ran, llactr: Call, folder: Path) -> Workspace:
+    shutil.rmtree(folder / "ws", ignore_errors=True)  # manifests hold paths: always the same one
+    shutil.copytree(ran.workspace, folder / "ws")
+    assert llactr("apply", "--workspace", folder / "ws").code == 0
+    first = Path(ran.summary["bundle"]).name
+    assert llactr("promote", first, "--anyway", "--workspace", folder / "ws").code == 0
+    return Workspace.at(folder / "ws")
+
+
+def ended_after(step: str, monkeypatch: pytest.MonkeyPatch, call: Callable[[], Any]) -> None:
+    """Calls, and is interrupted once a step is done."""
+    owner, name, last = STEPS[step]
+    work, count = getattr(owner, name), 0
+
+    def interrupted(*arguments: Any, **named: Any) -> Any:
+        nonlocal count
+        done = work(*arguments, **named)
+        count += 1
+        if count == last:
+            raise KeyboardInterrupt
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, interrupted)
+        call()
+    assert count == last
+
+
+@dataclass(frozen=True)
+class Drill:
+    """A day that is interrupted once a step is done, and run again; what it leaves is compared with a whole one."""
+
+    llactr: Call
+    ran: Ran
+    patch: pytest.MonkeyPatch
+    whole: WholeDay
+
+    def hold(self, steps: Sequence[str]) -> None:
+        workspace = champion_of_before(self.ran, self.llactr, self.whole.folder)
+        config = self.whole.folder / "run.yaml"
+        config.write_text(yaml.safe_dump(CONFIG | {"promote": ALL}), encoding="utf-8")
+
+        def ends() -> None:
+            answer = self.llactr(
+                "advance", "--data", self.whole.data, "--config", config, "--workspace", workspace.root
+            )
+            assert (answer.code, "nothing was left half-written" in answer.err) == (130, True), answer.err
+
+        for step in steps:
+            ended_after(step, self.patch, ends)
+        found = advanced(self.llactr, workspace, self.whole.data, ALL)
+        assert found["champion"] == found["challenger"]
+        assert " ".join(differences(self.whole.left, canonical(workspace.root))) == ""
+
+
+@pytest.fixture
+def drill(llactr: Call, ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_day: WholeDay) -> Drill:
+    return Drill(llactr, ran, monkeypatch, whole_day)
+
+
+def test_a_day_that_ends_after_training_and_again_after_promoting_ends_the_same(drill: Drill) -> None:
+    drill.hold(["train", "promote"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", STEPS)
+def test_a_day_that_ends_after_any_step_ends_the_same(drill: Drill, step: str) -> None:
+    drill.hold([step])

@@ -13,7 +13,7 @@ import pytest
 from llactr.lifecycle.garbage import collect
 from llactr.lifecycle.promotions import promote, rollback
 from llactr.lifecycle.running import running_services
-from llactr.store import OnlineReader, apply, materialize, training_rows
+from llactr.store import apply, materialize, training_rows
 from llactr.workspace import Workspace
 from tests.serving.serving_asgi import Asgi, started
 from tests.serving.serving_process import Served
@@ -110,28 +110,6 @@ def test_a_bundle_of_another_version_and_back_with_garbage_collected_between(wor
         assert [one.what for one in plan.removed] == ["bundles/plain"] or rows == {}
         rollback(workspace, "shop")
         assert served(asgi, "first") == pytest.approx(first, abs=1e-6)
-
-
-def test_rows_of_dead_versions_leave_the_online_store(workspace: Workspace) -> None:
-    spec = spec_of()
-    vectors = release_version(workspace, spec, "v-two", seed=99)
-    add_bundle(workspace, spec, training_rows(workspace, spec, with_release=False), vectors, "third", seed=1)
-    apply(workspace)
-    materialize(workspace)
-    promoted(workspace, "third")
-    workspace.set_current("shop", "train", workspace.artifact("bundles", "third"))
-    for path in workspace.semantics_table("semantics_release").glob("shop@000001.parquet"):
-        path.unlink()  # the release of v-one: as after the history that it was for is gone
-    plan, rows = collect(workspace, keep=0)
-    assert sorted(one.what for one in plan.removed) == [
-        "bundles/first", "bundles/plain", "bundles/second", "field_vectors/shop@v-one",
-    ]  # fmt: skip
-    assert rows == {"field_semantics": len(spec.fields)}
-    assert OnlineReader(workspace, spec).field_vectors("v-two").version == "v-two"
-    assert b"v-one" not in (workspace.feast / "online.db").read_bytes()
-    assert collect(workspace, keep=0)[1] == {}
-    with started(workspace) as asgi:
-        served(asgi, "third")
 
 
 @pytest.mark.slow

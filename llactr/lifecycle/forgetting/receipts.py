@@ -21,9 +21,30 @@ from llactr.atomic import write_text
 from llactr.errors import DataError
 from llactr.workspace import Workspace
 
-__all__ = ["Receipt", "announce_cleared", "begin_receipt", "cleared_up_to", "receipts"]
+__all__ = ["Receipt", "Retrained", "announce_cleared", "begin_receipt", "cleared_up_to", "receipts"]
 
 _NAME = re.compile(r"\d{6}\.json")
+
+
+class Retrained(BaseModel):
+    """What was trained on the rows that are left, and what is served since.
+
+    Attributes:
+        bundle: that was trained, anew and on no row of the forgotten.
+        champion: after it was held against the champion before; None where nothing was ever promoted.
+        because: how it went, a gate each.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bundle: str
+    champion: str | None
+    because: tuple[str, ...]
+
+    @property
+    def is_served(self) -> bool:
+        """Whether it took the champion's place."""
+        return self.bundle == self.champion
 
 
 class Receipt(BaseModel):
@@ -36,6 +57,7 @@ class Receipt(BaseModel):
         had_seen: artifacts that may have learned from these users' rows, as they were when it began.
         left: what was not touched, and why.
         done: whether all of it was done; `salt` and `digest` are empty then.
+        retrained: the bundle that was trained without them afterwards, and the champion since; None where none was.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,6 +73,7 @@ class Receipt(BaseModel):
     done: bool = False
     salt: str = ""
     digest: str = ""
+    retrained: Retrained | None = None
 
     def with_removed(self, found: Mapping[str, int]) -> Receipt:
         """The receipt after more was removed."""

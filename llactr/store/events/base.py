@@ -91,6 +91,9 @@ class StateStore(Protocol):
             StoreError: another filling of the version began meanwhile.
         """
 
+    def drop(self, version: str) -> None:
+        """Says that nothing of a version is online any more: events are no longer applied to it."""
+
     def positions(self, version: str) -> dict[str, int]:
         """Segment -> position up to which it is in the states of a version."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,7 +31,7 @@ from llactr.store.keysets import KeySet
 from llactr.store.names import PhysicalNames
 from llactr.workspace import Workspace
 
-__all__ = ["fill_states", "filling_again", "is_history"]
+__all__ = ["fill_states", "filling_again", "is_history", "pushed_keys"]
 
 _LOG = logging.getLogger(__name__)
 _SAMPLE = 200
@@ -113,11 +113,26 @@ def _forget_pushed(
     written: set[tuple[str, str]],
 ) -> None:
     """Removes the states of keys that only pushed events made: the log will make them again."""
+    gone = pushed_keys(log, owner, key, versions, written)
+    if len(gone):
+        forget_rows(store, view, gone)
+
+
+def pushed_keys(
+    log: EventLog, owner: EntityOwner, key: str, versions: Collection[str], but: Collection[tuple[str, str]] = ()
+) -> KeySet:
+    """The states that the log's events may have made, of some versions: their keys, without those in `but`.
+
+    Args:
+        log: of the dataset.
+        owner: whose states.
+        key: the owner's join key.
+        versions: of history.
+        but: (version, key) to leave out.
+    """
     keys = {getattr(event, owner) for name in log.segments() for frame in log.frames(name) for event in frame.events}
-    gone = [(version, one) for version in versions for one in sorted(keys) if (version, one) not in written]
-    if gone:
-        columns = dict(zip((HISTORY_VERSION, key), map(list, zip(*gone, strict=True)), strict=True))
-        forget_rows(store, view, KeySet.of(pa.table(columns)))
+    found = [(version, one) for version in versions for one in sorted(keys) if (version, one) not in but]
+    return KeySet.of(pa.table({HISTORY_VERSION: [one for one, _ in found], key: [one for _, one in found]}))
 
 
 def _snapshot(workspace: Workspace, dataset: str, version: str) -> tuple[str, dict[str, int]]:

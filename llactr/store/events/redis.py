@@ -95,6 +95,11 @@ class RedisStates:
                 if _done(pipe):
                     return
 
+    def drop(self, version: str) -> None:
+        """See `StateStore`."""
+        with _failures("removing history"):
+            self._client.delete(self._hash(version))
+
     def positions(self, version: str) -> dict[str, int]:
         """See `StateStore`."""
         with _failures("reading which events are online"):

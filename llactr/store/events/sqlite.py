@@ -76,6 +76,13 @@ class SqliteStates:
                     self._move(connection, version, segment, position)
             self._write_note(connection, version, note)
 
+    def drop(self, version: str) -> None:
+        """See `StateStore`."""
+        with self._transaction("removing history") as connection:
+            for table in ("llactr_history_applied", "llactr_history_filled"):
+                which = (self._tables.dataset, version)
+                connection.execute(f"DELETE FROM {table} WHERE dataset = ? AND version = ?", which)
+
     def positions(self, version: str) -> dict[str, int]:
         """See `StateStore`."""
         with self._transaction("reading which events are online", writes=False) as connection:

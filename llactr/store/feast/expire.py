@@ -11,16 +11,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from feast import FeatureStore
+from feast import FeatureStore, FeatureView
 
 from llactr.columns import DATASET, FIELD, HISTORY_VERSION, SEMANTICS_VERSION, VALUE
-from llactr.errors import StoreError
-from llactr.spec import DatasetSpec, Field
+from llactr.errors import NotReadyError, StoreError
+from llactr.spec import DatasetSpec, EntityOwner, Field
+from llactr.store.events.choice import state_store
+from llactr.store.events.filling import pushed_keys
+from llactr.store.events.log import EventLog
 from llactr.store.feast.failures import store_failures
 from llactr.store.feast.forget import forget_rows
 from llactr.store.feast.online_state import lost_keys, registered_views
 from llactr.store.feast.open import open_store
 from llactr.store.feast.sqlite import WorkspaceSqliteOnlineStore
+from llactr.store.ingested import dataset_spec
 from llactr.store.keysets import KeySet
 from llactr.store.marks import Mark, Marks, new_run
 from llactr.store.names import PhysicalNames
@@ -58,7 +62,7 @@ def expire_versions(
     with store_failures("removing rows of dead versions", then="run 'llactr gc' again"):
         marks = Marks(store.config, store.provider.online_store)
         for view, names in alive.items():
-            if view in known and (count := _expire(store, marks, view, set(names))):
+            if view in known and (count := _expire(workspace, store, marks, view, set(names))):
                 removed[view] = count
         if removed and not compact(store):
             _LOG.info("the online store's log could not be emptied: somebody reads an old state of it")
@@ -159,7 +163,7 @@ def compact(store: FeatureStore) -> bool:
     return True
 
 
-def _expire(store: FeatureStore, marks: Marks, view: str, alive: set[str]) -> int:
+def _expire(workspace: Workspace, store: FeatureStore, marks: Marks, view: str, alive: set[str]) -> int:
     mark = marks.read([view])[view]
     keys = marks.keys(view, mark)
     if mark is None or keys is None or not mark.run:
@@ -170,8 +174,32 @@ def _expire(store: FeatureStore, marks: Marks, view: str, alive: set[str]) -> in
     gone = KeySet(keys.columns.filter(pc.invert(stays)), keys.prints[~stays.to_numpy(zero_copy_only=False)])
     if not len(gone):
         return 0
-    _marked(marks, view, mark, keys.minus(gone), lambda: forget_rows(store, store.get_feature_view(view), gone))
-    return len(gone)
+    registered = store.get_feature_view(view)
+    pushed = _dropped(workspace, store, registered, gone).minus(gone)
+    there = len(pushed) - lost_keys(store, view, pushed) if len(pushed) else 0
+    _marked(marks, view, mark, keys.minus(gone), lambda: forget_rows(store, registered, gone.union(pushed)))
+    return len(gone) + there
+
+
+def _dropped(workspace: Workspace, store: FeatureStore, view: FeatureView, gone: KeySet) -> KeySet:
+    """Of a view of states: no event is applied to the versions any more; the keys that events have made, unlisted."""
+    nothing = KeySet.of(pa.table({}))
+    if HISTORY_VERSION not in gone.columns.column_names:
+        return nothing
+    versions = pc.unique(gone.columns[HISTORY_VERSION]).to_pylist()
+    spec = dataset_spec(workspace, view.tags[DATASET])
+    try:
+        states = state_store(store, spec)
+    except NotReadyError:  # a store that takes no events
+        return nothing
+    try:
+        for version in versions:
+            states.drop(version)
+    finally:
+        states.close()
+    names = PhysicalNames(spec)
+    owner: EntityOwner = "user" if view.name == names.history_view("user") else "item"
+    return pushed_keys(EventLog(workspace, spec.name), owner, names.join_key(owner), versions)
 
 
 def _marked(marks: Marks, view: str, mark: Mark, left: KeySet, remove: Callable[[], None]) -> None:

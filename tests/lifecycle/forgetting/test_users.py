@@ -128,6 +128,44 @@ def test_no_byte_is_left_and_the_receipt_says_what_went(trained: Trained, worksp
     assert command("check", "--rows", 20, "--workspace", workspace.root)["result"]["rows_with_other_ids"] == 0
 
 
+def test_retrained_without_them(trained: Trained, workspace: Workspace, tmp_path: Path) -> None:
+    """The challenger never saw a row of theirs; the receipt names it, and who is served, in words of the gates."""
+    gates = {"auc": -1, "logloss": 1, "calibration": 1, "min_positives": 1}
+    config = tmp_path / "run.yaml"
+    settings = yaml.safe_load((trained.spec.parent / "run.yaml").read_text(encoding="utf-8"))
+    config.write_text(yaml.safe_dump(settings | {"promote": gates}), encoding="utf-8")
+    before = workspace.current("tiny")["train"]
+    asked = ("forget", "--user", KEY, "--retrain", "--config", config, "--workspace", workspace.root)
+    receipt = command(*asked)
+    assert places_of(KEY, workspace.root) == []
+    made = receipt["retrained"]
+    folder = workspace.artifact("bundles", made["bundle"])
+    assert folder != before
+    assert f"bundles/{made['bundle']}" not in receipt["had_seen"]
+    assert any(name.startswith("bundles/") for name in receipt["had_seen"])
+    # Of the people of the training rows each has a number, and nobody else has one.
+    bundle, rows = Bundle.load(folder), training_rows(workspace, dataset_spec(workspace, "tiny"))
+    assert KEY not in bundle.transform.values("person")
+    assert set(bundle.transform.values("person")) <= set(rows["person"].to_pylist())
+    assert sum("(limit" in one for one in made["because"]) == len(made["because"]) >= 4
+    passed = not any("not passed" in one for one in made["because"])
+    assert made["champion"] == (made["bundle"] if passed else None)
+    (kept,) = receipts(workspace, "tiny")
+    assert kept.retrained is not None
+    assert kept.retrained.bundle == made["bundle"]
+    # Again, as after a kill while it trained: nobody is forgotten a second time, the same bundle is found.
+    again = command(*asked)
+    assert (again["removed"], again["retrained"]["bundle"]) == ({}, made["bundle"])
+
+
+def test_how_to_train_is_said_with_retrain_only(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("{}")
+    said = CliRunner().invoke(
+        app, ["forget", "--user", KEY, "--config", str(tmp_path / "run.yaml"), "--workspace", str(workspace.root)]
+    )
+    assert (said.exit_code, "give --retrain with it" in said.stderr) == (2, True)
+
+
 def test_a_second_time_there_is_nothing_to_forget(workspace: Workspace) -> None:
     forget_users(workspace, "tiny", [KEY])
     again = forget_users(workspace, "tiny", [KEY])
