@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from llactr.datasets import IngestSummary
-from llactr.datasets.steps import append_spec, ingest_spec
+from llactr.datasets.steps import append_spec
 from llactr.steps import Job, StepOutcome
+from llactr.store.repository.ingest import ingest
 
 __all__ = ["append", "describe", "run"]
 
@@ -15,7 +16,7 @@ def run(
     job: Job, spec_name: str, *, data_folder: Path | None = None, allow_unmatched: bool = False
 ) -> StepOutcome[IngestSummary]:
     """Ingests the dataset of a spec; its files are those in `data_folder`, else the recipe's, else beside the spec."""
-    return ingest_spec(job, spec_name, data_folder=data_folder, allow_unmatched=allow_unmatched)
+    return ingest(job, spec_name, data_folder=data_folder, allow_unmatched=allow_unmatched)
 
 
 def append(

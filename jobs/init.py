@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from llactr.errors import LlactrError
 from llactr.profile import Checked, Drafted, Question, StartOptions, check_spec, descriptions_by_model, start_spec
-from llactr.spec import find_spec
+from llactr.spec import DatasetSpec, find_spec
 from llactr.steps import Job
+from llactr.store.feast.lean import lean_feast
+from llactr.store.repository.ingest import repository_problems
+from llactr.store.repository.place import repository_of_spec
 
 __all__ = ["check", "describe", "describe_check", "run"]
 
@@ -19,10 +23,12 @@ def run(
     *,
     ask: Callable[[Question], str] | None = None,
     model: str | None = None,
+    repository: Path | None = None,
 ) -> Drafted:
     """Drafts the spec of some tables and writes it; `ask` answers what is unsure, without it the likeliest is taken.
 
-    `model` names a causal language model that drafts the descriptions.
+    `model` names a causal language model that drafts the descriptions; `repository` is a Feast repository of your own,
+    whose features become fields.
 
     Raises:
         DataError: a table cannot be read, or holds nothing that can be predicted.
@@ -30,7 +36,13 @@ def run(
     """
     with job.terminal.step("init") as advance:
         describe = (lambda draft: descriptions_by_model(draft, model)) if model else None
-        drafted = start_spec(tables, options, ask=ask, describe=describe, model=model or "")
+        if repository is not None:
+            lean_feast()
+            from llactr.store.repository.draft import draft_from_repository
+
+            drafted = draft_from_repository(repository, tables, options, ask=ask, describe=describe, model=model or "")
+        else:
+            drafted = start_spec(tables, options, ask=ask, describe=describe, model=model or "")
         advance(1, 1, f"{drafted.rows:,} rows, {len(drafted.kinds)} fields, {len(drafted.left_out)} columns left out")
     return drafted
 
@@ -58,9 +70,17 @@ def check(job: Job, spec: str, *, data_folder: Path | None = None) -> Checked:
         SpecError: there is no such spec, or it is no YAML.
     """
     with job.terminal.step("check") as advance:
-        checked = check_spec(find_spec(spec), data_folder)
+        checked = check_spec(find_spec(spec), data_folder, also=_of_repository)
         advance(1, 1, f"{len(checked.wrong)} wrong, {len(checked.doubts)} doubtful")
     return checked
+
+
+def _of_repository(spec: DatasetSpec, folder: Path) -> dict[str, str]:
+    """What is wrong with the fields that are features of the user's own Feast repository."""
+    try:
+        return repository_problems(spec, repository_of_spec(spec, folder))
+    except LlactrError as error:
+        return {field.name: str(error) for field in spec.repository_fields[:1]}
 
 
 def describe_check(checked: Checked) -> str:

@@ -67,9 +67,9 @@ async def _rank(service: Service, loaded: LoadedBundle, request: Request) -> Res
     with service.metrics.stage("json_in"):
         asked: Any = validated(loaded.schemas.rank, body)
         items = [key if type(key) is str else str(key) for key in asked.items]
-        keys: dict[str, Sequence[str]] = {"item": items}
-        if "user" in loaded.spec.entities:
-            keys["user"] = [str(asked.user)]
+        keys: dict[str, Sequence[str]] = {
+            owner: items if owner == "item" else [str(getattr(asked, owner))] for owner in loaded.spec.entities
+        }
         moment = asked.timestamp or datetime.now(UTC)
         batch = Batch(len(items), keys, {}, [moment], [context_of(loaded, asked.context)])
     scored, compared = await _score(service, loaded, batch, asked, request)
@@ -406,7 +406,7 @@ def _features(scored: Scored, count: int, order: NDArray[np.int64] | None, batch
         for name, values in fields.items():
             if places is not None:
                 values = [values[place] for place in places.tolist()]
-            elif order is not None and owner == "item" and len(values) == count:
+            elif order is not None and owner in {"item", "repository"} and len(values) == count:
                 values = [values[place] for place in order.tolist()]
             features[name] = values
     return features

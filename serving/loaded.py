@@ -31,11 +31,13 @@ from llactr.serving.metrics import ScoringMetrics
 from llactr.serving.past import Past
 from llactr.serving.readers.base import StoreAwayError
 from llactr.serving.recent import ItemNames
+from llactr.serving.repository import RepositoryFields
 from llactr.serving.schemas import RequestSchemas
 from llactr.serving.scorer import Scorer
 from llactr.spec import DatasetSpec, EntityOwner
 from llactr.store import OnlineReader
 from llactr.store.events.checks import first_event
+from llactr.store.repository.features import repository_features
 from llactr.transforms import FIRST, FORGOTTEN
 from llactr.workspace import Workspace
 
@@ -178,6 +180,7 @@ async def load_bundle(folder: Path, config: ServeConfig, *, metrics: ScoringMetr
     """
     workspace = Workspace.at(config.workspace)
     bundle, vectors, release = await asyncio.to_thread(_read, folder, workspace, config)
+    repository = await asyncio.to_thread(_repository, bundle, workspace, config, metrics)
     reader = open_reader(
         workspace,
         bundle.spec,
@@ -201,6 +204,7 @@ async def load_bundle(folder: Path, config: ServeConfig, *, metrics: ScoringMetr
             micro_batching=config.micro_batching,
             unseen=bundle.unseen_values(),
             past=_past(bundle, config, metrics=metrics),
+            repository=repository,
         )
         loaded = LoadedBundle(
             id=folder.name,
@@ -246,6 +250,21 @@ def _read(folder: Path, workspace: Workspace, config: ServeConfig) -> tuple[Bund
         except NotReadyError as error:  # as a store that is away: 'llactr materialize' may be under way
             raise StoreAwayError(str(error)) from None
     return bundle, vectors, online.current_release()
+
+
+def _repository(
+    bundle: Bundle, workspace: Workspace, config: ServeConfig, metrics: ScoringMetrics
+) -> RepositoryFields | None:
+    features = repository_features(workspace, bundle.spec, config=config.feast_config)
+    if features is None:
+        return None
+    try:
+        features.require_online()
+    except NotReadyError as error:  # as a store that is away: their materialization may be under way
+        raise StoreAwayError(str(error)) from None
+    return RepositoryFields(
+        bundle.spec, bundle.transform, features, spent=lambda seconds: metrics.spent("read", seconds)
+    )
 
 
 def _past(bundle: Bundle, config: ServeConfig, *, metrics: ScoringMetrics) -> Past | None:

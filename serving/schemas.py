@@ -196,7 +196,9 @@ class _Answer(BaseModel):
 
 
 class ColdStarts(BaseModel):
-    """How many distinct users and items the online store did not know."""
+    """How many distinct users and items the online store did not know; of other entities, those of no row there."""
+
+    model_config = ConfigDict(extra="allow")
 
     user: int = 0
     item: int = 0

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ from llactr.serving.marked import Fill, MarkedReader
 from llactr.serving.metrics import ScoringMetrics
 from llactr.serving.past import Past, PastStates
 from llactr.serving.readers.base import LostRowsError
+from llactr.serving.repository import Found, RepositoryFields
 from llactr.serving.unseen import HeldValues, UnseenScorer
 from llactr.serving.views import Row, ViewRead, entity_views
 from llactr.spec import DatasetSpec, TimestampPartField
@@ -45,7 +47,8 @@ class Scored:
         scores: (N,) click probabilities.
         cold: owner -> distinct keys that the store does not know.
         unseen: values of text fields that training never saw; None where there are none.
-        features: owner or "context" -> field -> raw values, one per key or context; None unless asked for.
+        features: owner or "context" -> field -> raw values, one per key or context, and "repository" -> field -> raw
+            values, one per row; None unless asked for.
         read_s: wall clock (Unix seconds) at which the oldest of the features was read.
         fill: of which materialization they are; None where nothing of the store was needed yet.
         history: (N, H) history numbers; None for a bundle without history.
@@ -73,6 +76,7 @@ class Scorer:
         reader: the online store.
         unseen: what scores values that training never saw; None for a bundle without value vectors.
         past: what reads the history of users and items; None for a bundle without history.
+        repository: what reads features of the user's own repository; None for a bundle without any.
     """
 
     def __init__(
@@ -88,9 +92,11 @@ class Scorer:
         micro_batching: bool,
         unseen: UnseenValues | None = None,
         past: Past | None = None,
+        repository: RepositoryFields | None = None,
     ) -> None:
         self.spec = spec
         self.past = past
+        self.repository = repository
         self._views = entity_views(spec)
         self._codecs = {
             owner: OwnerCodec(spec, transform, owner, view=self._views.get(owner)) for owner in spec.entities
@@ -156,9 +162,12 @@ class Scorer:
             with self._metrics.stage("history"):
                 self.past.filled(batch, before, found[len(wanted) :], now_s=now_s)
                 numbers = self.past.numbers(batch, before)
+        theirs = {} if self.repository is None else await self.repository.read(batch)
         began = time.thread_time()
         try:
             ids = self._ids(batch, rows, item_ids, misses, now_s)
+            if self.repository is not None:
+                ids[:, self.repository.columns] = self.repository.ids(theirs)
         except DecodeError as error:
             raise LostRowsError(
                 f"a row of the online store is damaged ({error}): run 'llactr materialize --force'", owner="any", rows=1
@@ -172,10 +181,10 @@ class Scorer:
         if unseen is None:
             scores = await self._batcher.score(ids if numbers is None else with_history(ids, numbers))
         else:
-            held = await unseen.find(ids, lambda name, at: self._texts(name, at, batch, rows), now_s=now_s)
+            held = await unseen.find(ids, lambda name, at: self._texts(name, at, batch, rows, theirs), now_s=now_s)
             scores = unseen.score(ids, held, numbers)
         self._metrics.scored.inc(len(scores))
-        features = self._features(batch, rows) if with_features else None
+        features = self._features(batch, rows, theirs) if with_features else None
         read_s = wall_s - age_s
         return Scored(
             ids=ids,
@@ -271,10 +280,13 @@ class Scorer:
         return ids
 
     def _texts(
-        self, name: str, at: NDArray[np.int64], batch: Batch, rows: dict[str, list[Row]]
+        self, name: str, at: NDArray[np.int64], batch: Batch, rows: dict[str, list[Row]], theirs: Found
     ) -> Sequence[str | None]:
         """Raw values of a text field in some rows of a batch."""
         field = self.spec.field(name)
+        if field.feature is not None:
+            values: list[str | None] = theirs[name].take(pa.array(at)).to_pylist()
+            return values
         codec = next((one for one in self._codecs.values() if field in one.fields), None)
         if codec is None:
             given = self._moments(batch)
@@ -311,7 +323,7 @@ class Scorer:
                     self._metrics.cold.labels(owner, "vocabulary").inc(unseen)
         return cold
 
-    def _features(self, batch: Batch, rows: dict[str, list[Row]]) -> dict[str, dict[str, list[Any]]]:
+    def _features(self, batch: Batch, rows: dict[str, list[Row]], theirs: Found) -> dict[str, dict[str, list[Any]]]:
         features: dict[str, dict[str, list[Any]]] = {
             owner: codec.entity_raw(batch.keys[owner], rows[owner]) for owner, codec in self._codecs.items()
         }
@@ -319,6 +331,7 @@ class Scorer:
             field.name: [_context_raw(field, moment, context) for moment, context in self._moments(batch)]
             for field in self._context.fields
         }
+        features["repository"] = {name: values.to_pylist() for name, values in theirs.items()}
         return features
 
 

@@ -269,6 +269,8 @@ def _table(record: _Record) -> pa.Table:
     columns[EVENT_TIMESTAMP] = _spread(batch.moments, None, count)
     for name, values in scored.features["context"].items():
         columns.setdefault(name, _spread(values, None, count))
+    for name, values in scored.features.get("repository", {}).items():
+        columns.setdefault(name, values)
     columns["served_request"] = [record.request_id] * count
     columns["served_at"] = [datetime.fromtimestamp(scored.read_s, UTC)] * count
     columns["served_bundle"] = [record.bundle] * count

@@ -31,7 +31,8 @@ class ViewRead:
     """How one view is read.
 
     Attributes:
-        owner: whose view it is; `value` for the vectors of values, `store` for what tells that the store is whole.
+        owner: whose view it is, an entity of the spec; `value` for the vectors of values, `store` for what tells that
+            the store is whole.
         view: its name.
         join_key: the entity's key, as Feast knows it; of several join keys the one that varies.
         features: the features wanted, as Feast knows them.
@@ -39,7 +40,7 @@ class ViewRead:
         fixed: the other join keys and their values.
     """
 
-    owner: Literal["user", "item", "value", "store"]
+    owner: str
     view: str
     join_key: str
     features: tuple[str, ...]
@@ -69,7 +70,7 @@ def history_views(spec: DatasetSpec, version: str) -> dict[EntityOwner, ViewRead
     fixed = ((HISTORY_VERSION, version),)
     return {
         owner: ViewRead(owner, names.history_view(owner), names.join_key(owner), (STATE,), fixed=fixed)
-        for owner in spec.entities
+        for owner in ("user", "item")
     }
 
 

@@ -59,6 +59,12 @@ def init(
             "--describe-with", help="Have a causal language model (folder, hub name, smollm2) draft descriptions."
         ),
     ] = None,
+    feast: Annotated[
+        Path | None,
+        typer.Option(
+            "--feast", help="A Feast repository of your own: features of its views become fields of the events."
+        ),
+    ] = None,
     check: Annotated[
         str | None, typer.Option("--check", help="Instead: list all that is wrong with this spec and its data.")
     ] = None,
@@ -74,13 +80,13 @@ def init(
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
         if check is not None:
-            if tables:
+            if tables or feast:
                 raise InputError("--check reads a spec and no tables: give one of the two")
             from llactr.jobs import init as step
 
             found.append(step.check(job, check, data_folder=data))
             return found[0].as_json(), step.describe_check(found[0])
-        if not tables:
+        if not tables and feast is None:
             raise InputError("name the tables to draft a spec from: Parquet, CSV, JSON or DuckDB files")
         from llactr.jobs import init as step
         from llactr.profile import StartOptions
@@ -90,7 +96,7 @@ def init(
             order=order.value, seed=seed, keep=tuple(keep or ()), force=force,
         )  # fmt: skip
         asked = None if yes or as_json or not (sys.stdin.isatty() and sys.stderr.isatty()) else _ask
-        drafted = step.run(job, tables, options, ask=asked, model=describe_with)
+        drafted = step.run(job, tables or [], options, ask=asked, model=describe_with, repository=feast)
         return drafted.as_json(), step.describe(drafted)
 
     execute(body, workspace=workspace, as_json=as_json, force=force, writes=False)

@@ -53,9 +53,10 @@ class StepMethods(HeldWorkspace):
         >>> made.skipped, made.result.users, made.result.items
         (True, 30, 20)
         """
-        from llactr.datasets.steps import append_spec, ingest_spec
+        from llactr.datasets.steps import append_spec
+        from llactr.store.repository.ingest import ingest
 
-        step = append_spec if append else ingest_spec
+        step = append_spec if append else ingest
         with self.writing(force=force) as job:
             folder = None if data is None else Path(data)
             return step(job, str(spec), data_folder=folder, allow_unmatched=allow_unmatched)

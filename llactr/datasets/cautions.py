@@ -115,7 +115,7 @@ def odd_periods(
     said = []
     with connect() as connection:
         for name, files in tables.items():
-            entity = spec.entities.get(name)  # type: ignore[call-overload]  # `events` is no entity
+            entity = spec.entities.get(name)  # `events` is no entity
             time = spec.timestamp if name == "events" else entity.timestamp if entity else None
             rows, early, late, first, last = (
                 column[0].as_py()

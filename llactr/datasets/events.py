@@ -32,7 +32,7 @@ def event_schema(spec: DatasetSpec) -> pa.Schema:
 def entity_fields(spec: DatasetSpec, owner: EntityOwner) -> tuple[Field, ...]:
     """An entity's fields that are columns of its table; one that reads the join key is none."""
     key = spec.entities[owner].join_key
-    return tuple(f for f in spec.fields if f.owner == owner and f.column != key)
+    return tuple(f for f in spec.owned_by(owner) if f.column != key)
 
 
 @dataclass
@@ -189,7 +189,7 @@ def _csv_types(columns: list[tuple[str, pa.DataType]]) -> dict[str, pa.DataType]
 
 
 def _context_fields(spec: DatasetSpec) -> list[Field]:
-    return [f for f in spec.fields if f.owner == "context" and raw_column(f) != EVENT_TIMESTAMP]
+    return [f for f in spec.owned_by("context") if raw_column(f) != EVENT_TIMESTAMP]
 
 
 def _field_column(table: pa.Table, field: Field, source: SourceSpec, *times: TimestampSpec) -> pa.ChunkedArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -27,13 +27,13 @@ _EXAMPLES = 5
 class FieldSummary(BaseModel):
     """A field's column: `rows` are users, items or events, according to its owner.
 
-    `examples` are the most frequent values.
+    `examples` are the most frequent values. Features of your own Feast repository are not among them.
     """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
-    owner: Literal["user", "item", "context"]
+    owner: str
     kind: str
     description: str
     rows: int
@@ -100,7 +100,7 @@ def summarize(
             for owner, key in keys.items()
             if owner in tables
         }
-        fields = tuple(_field_summary(connection, spec, f, tables) for f in spec.fields)
+        fields = tuple(_field_summary(connection, spec, f, tables) for f in spec.fields if f.feature is None)
     lost = unmatched_keys(spec, tables)
     said = [one.sentence for one in lost.values()]
     return IngestSummary(

@@ -47,6 +47,10 @@ def spec_yaml(draft: Draft, out: Path, *, described_by: Mapping[str, str] | None
             lines += _entity(owner, entity, draft)
     else:
         lines += ["", "entities: {}"]
+    if draft.repository:
+        place = os.path.relpath(Path(draft.repository).absolute(), out.absolute().parent)
+        lines += ["", "# Your own Feast repository: fields with 'feature' are read there, nothing is changed."]
+        lines.append(f"feast: {{repository: {_scalar(place)}}}")
     lines += ["", "fields:"]
     by = described_by or {}
     if model:

@@ -25,10 +25,11 @@ from llactr.spec import load_spec
 from llactr.sql import connect, quote_identifier, quote_literal
 from llactr.steps import StepResult
 
-__all__ = ["Drafted", "StartOptions", "start_spec"]
+__all__ = ["Ask", "Describe", "Drafted", "StartOptions", "start_spec"]
 
 Describe = Callable[[Draft], Mapping[str, str]]
 Ask = Callable[[Question], str]
+Amend = Callable[[Draft, Sequence[str]], Draft]
 _MEMORY = "2GB"
 _ROW_GROUP_CELLS = 20_000_000
 
@@ -92,7 +93,7 @@ class Drafted(StepResult):
 
 def start_spec(
     places: Sequence[str], options: StartOptions, *, ask: Ask | None = None, describe: Describe | None = None,
-    model: str = "",
+    model: str = "", amend: Amend | None = None,
 ) -> Drafted:  # fmt: skip
     """Drafts a spec from tables and writes it, with the tables that a spec cannot read as they stand.
 
@@ -102,6 +103,7 @@ def start_spec(
         ask: answers questions about what is unsure; None takes what seems likeliest.
         describe: field name -> description, of a draft; by rules unless given.
         model: what `describe` is, for the comment.
+        amend: changes the draft, given the columns of the events, before it is described and written.
 
     Raises:
         DataError: a table cannot be read, or nothing can be predicted from the tables.
@@ -129,6 +131,8 @@ def start_spec(
         made = draft_spec(
             connection, profiles, roles, name=name, zone=options.zone, order=order, seed=options.seed, held=held
         )
+        if amend is not None:
+            made = amend(made, [column.name for column in roles.events.columns])
         _refuse_hopeless(made)
         described = describe(made) if describe is not None else {}
         text = spec_yaml(made, options.out, described_by=described, model=model)

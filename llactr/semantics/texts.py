@@ -62,10 +62,11 @@ def _field_texts(
     events: pa.Table,
     entities: Mapping[str, pa.Table],
 ) -> dict[str, str]:
-    table = events if field.owner == "context" else entities.get(field.owner, events)
+    of_events = field.owner == "context" or field.feature is not None
+    table = events if of_events else entities.get(field.owner, events)
     if not isinstance(field.value_text, bool):
         return entity_texts(field, spec, table)
-    key = None if field.owner == "context" else spec.entities[field.owner].join_key
+    key = None if of_events else spec.entities[field.owner].join_key
     column = _column(table, key if key == field.column else field.name)
     values = pc.unique(column.drop_null())
     if isinstance(field, MultiValuedField):

@@ -1,28 +1,25 @@
 """The dataset spec: what the tables are, what a click is, and what each field means."""
 
-from llactr.spec.history import HistoryField, HistorySpec, TasteField, VectorSource, WindowField
-from llactr.spec.load import dump_spec, find_spec, load_spec, spec_difference
-from llactr.spec.model import (
+from llactr.spec.fields import (
     CategoricalField,
-    DatasetSpec,
     EntityOwner,
-    EntitySpec,
     Field,
-    LabelRule,
     MultiValuedField,
     NumericField,
     Owner,
-    SourceSpec,
-    SplitSpec,
     TimestampPartField,
-    TimestampSpec,
 )
+from llactr.spec.history import HistoryField, HistorySpec, TasteField, VectorSource, WindowField
+from llactr.spec.load import dump_spec, find_spec, load_spec, spec_difference
+from llactr.spec.model import DatasetSpec
+from llactr.spec.parts import EntitySpec, FeastSpec, LabelRule, SourceSpec, SplitSpec, TimestampSpec
 
 __all__ = [
     "CategoricalField",
     "DatasetSpec",
     "EntityOwner",
     "EntitySpec",
+    "FeastSpec",
     "Field",
     "HistoryField",
     "HistorySpec",

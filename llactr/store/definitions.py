@@ -39,6 +39,7 @@ from llactr.datasets import table_files
 from llactr.errors import InputError, NotReadyError, SpecError
 from llactr.spec import DatasetSpec, EntityOwner, Field, NumericField, TimestampPartField, load_spec
 from llactr.store.names import PhysicalNames
+from llactr.store.repository.ours import MADE_BY, MADE_BY_US
 from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE, VALUE_SEMANTICS
 from llactr.workspace import Workspace
 
@@ -77,6 +78,8 @@ def definitions(workspace: Workspace) -> list[FeastObject]:
         objects += dataset_definitions(workspace, spec, release=release)
     if any(isinstance(o, FeatureView) and HISTORY_VERSION in o.entities for o in objects):
         objects.insert(0, _history_entity())
+    for thing in objects:
+        thing.tags[MADE_BY] = MADE_BY_US
     return objects
 
 
@@ -147,6 +150,8 @@ def dataset_definitions(workspace: Workspace, spec: DatasetSpec, *, release: Fea
     objects: list[FeastObject] = []
     views = []
     for owner, entity_spec in spec.entities.items():
+        if owner not in ("user", "item"):
+            continue  # its features, if any, are those of the user's own repository
         key = names.join_key(owner)
         entity = Entity(
             name=names.view(owner), join_keys=[key], value_type=ValueType.STRING, description=f"{owner} of {spec.name}"
@@ -229,6 +234,7 @@ def _source(name: str, directory: Path, field_mapping: dict[str, str] | None = N
         timestamp_field=EVENT_TIMESTAMP,
         created_timestamp_column=CREATED_TIMESTAMP,
         field_mapping=field_mapping or {},
+        tags={MADE_BY: MADE_BY_US},
     )
 
 

@@ -91,7 +91,7 @@ class PhysicalNames:
 
     def _check(self, field: Field) -> None:
         for owner, entity in self.spec.entities.items():
-            reads_key = field.owner == owner and field.column == entity.join_key
+            reads_key = field.owner == owner and field.column == entity.join_key and field.feature is None
             if reads_key and not isinstance(field, CategoricalField | MultiValuedField):
                 raise SpecError(
                     f"field {field.name!r} of dataset {self.spec.name!r} reads the join key {entity.join_key!r} as "

@@ -15,6 +15,7 @@ from llactr.history import Events, HistoryDefinition, history_rows
 from llactr.spec import DatasetSpec
 from llactr.store.feast.open import open_store
 from llactr.store.history import events_of
+from llactr.store.repository.features import repository_features
 from llactr.store.training import events_table, rows_as_of_their_time
 from llactr.store.value_vectors import find_value_vectors
 from llactr.workspace import Workspace
@@ -35,6 +36,7 @@ class OfflineReader:
         self.spec = spec
         self._workspace, self._config = workspace, config
         self._store = open_store(workspace, config=config)
+        self._repository = repository_features(workspace, spec, config=config)
 
     def features(self, requests: pa.Table) -> pa.Table:
         """The raw table of some requests, each as of its own `event_timestamp`; see `OnlineReader.features`.
@@ -44,7 +46,7 @@ class OfflineReader:
         Raises:
             StoreError: Feast failed.
         """
-        return rows_as_of_their_time(self._store, self.spec, requests)
+        return rows_as_of_their_time(self._store, self.spec, requests, repository=self._repository)
 
     def value_vectors(
         self, version: str, values: Mapping[str, Sequence[str]]

@@ -40,6 +40,7 @@ from llactr.store.history.requests import history_of_rows
 from llactr.store.marks import Marks
 from llactr.store.names import PhysicalNames
 from llactr.store.raw import raw_values
+from llactr.store.repository.features import repository_features
 from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE, VALUE_SEMANTICS
 from llactr.transforms import normalize_key, raw_column, raw_type
 from llactr.workspace import Workspace
@@ -77,6 +78,7 @@ class OnlineReader:
         self._views = {
             owner: self._view(self._names.view(owner)) for owner in spec.entities if self._names.stored_fields(owner)
         }
+        self._repository = repository_features(workspace, spec, config=config)
         self._releases = self._view(SEMANTICS_RELEASE)
         self._vectors = self._view(FIELD_SEMANTICS)
         self._lock = threading.Lock()
@@ -112,6 +114,8 @@ class OnlineReader:
                 features |= self._entity_features(owner, keys)
         columns[EVENT_TIMESTAMP] = _event_timestamps(_column(requests, EVENT_TIMESTAMP))
         for field in self.spec.fields:
+            if field.feature is not None:
+                continue
             if field.owner == "context":
                 name = raw_column(field)
                 source = columns[name] if name in columns else _column(requests, name)
@@ -120,6 +124,8 @@ class OnlineReader:
             else:
                 source = columns[self.spec.entities[field.owner].join_key]
             columns[raw_column(field)] = raw_values(source, field)
+        if self._repository is not None:
+            columns |= self._repository.current(pa.table(columns))
         return pa.table(columns)
 
     def require_whole(self, *, history: bool = False) -> None:
@@ -138,6 +144,8 @@ class OnlineReader:
         with store_failures("reading what is online", then="run 'llactr materialize'"):
             self._online()
             marks = Marks(self._store.config, self._store.provider.online_store).read(views)
+        if self._repository is not None:
+            self._repository.require_online()
         for name, mark in marks.items():
             if mark is None or not mark.run:
                 raise NotReadyError(f"{name!r} is not online as a whole: run 'llactr materialize' first")

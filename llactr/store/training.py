@@ -29,11 +29,19 @@ from llactr.store.feast.failures import store_failures
 from llactr.store.feast.open import open_store
 from llactr.store.names import ROW_ID, PhysicalNames
 from llactr.store.raw import raw_values
+from llactr.store.repository.features import RepositoryFeatures, repository_features
 from llactr.store.tables import SEMANTICS_RELEASE, read_files
 from llactr.transforms import raw_column
 from llactr.workspace import Workspace
 
-__all__ = ["current_rows", "events_table", "point_in_time_features", "rows_as_of_their_time", "training_rows"]
+__all__ = [
+    "current_rows",
+    "events_table",
+    "point_in_time_features",
+    "rows_as_of_their_time",
+    "training_rows",
+    "with_repository_fields",
+]
 
 _CHUNK_ROWS = 250_000
 
@@ -70,14 +78,17 @@ def training_rows(
     names = PhysicalNames(spec)
     events = events_table(workspace, spec) if events is None else events
     store = open_store(workspace, config=config)
+    repository = repository_features(workspace, spec, config=config)
+    starts = range(0, max(events.num_rows, 1), chunk_rows)
     pieces = [
         point_in_time_features(store, spec, names, events.slice(start, chunk_rows), with_release=with_release)
-        for start in range(0, max(events.num_rows, 1), chunk_rows)
+        for start in starts
     ]
     joined = pa.concat_tables(pieces)
     if with_release:
         _refuse_rows_without_release(joined[SEMANTICS_VERSION], events[EVENT_TIMESTAMP], spec)
-    columns = _raw_columns(spec, names, events, joined)
+    theirs = [_of_repository(repository, events.slice(start, chunk_rows)) for start in starts]
+    columns = _raw_columns(spec, names, events, joined, pa.concat_tables(theirs))
     if with_release:
         columns[SEMANTICS_VERSION] = joined[SEMANTICS_VERSION].combine_chunks().dictionary_encode()
     return pa.table(columns)
@@ -102,16 +113,20 @@ def current_rows(
         StoreError: Feast failed, or gave other rows than it was asked for.
     """
     times = pa.chunked_array([pa.array([moment] * events.num_rows, pa.timestamp("us", "UTC"))])
-    return _features_as_of(open_store(workspace, config=config), spec, events, times)
+    repository = repository_features(workspace, spec, config=config)
+    return _features_as_of(open_store(workspace, config=config), spec, events, times, repository)
 
 
-def rows_as_of_their_time(store: FeatureStore, spec: DatasetSpec, requests: pa.Table) -> pa.Table:
+def rows_as_of_their_time(
+    store: FeatureStore, spec: DatasetSpec, requests: pa.Table, *, repository: RepositoryFeatures | None = None
+) -> pa.Table:
     """Requests with the features that users and items had when each was made: what `llactr score` reads offline.
 
     Args:
         store: an applied feature store.
         spec: the dataset's resolved spec.
         requests: N rows of join keys, context fields and `event_timestamp`, as `request_table` gives them.
+        repository: see `repository_features`.
 
     Returns:
         N rows as `training_rows` gives them, without label and semantics version.
@@ -119,20 +134,48 @@ def rows_as_of_their_time(store: FeatureStore, spec: DatasetSpec, requests: pa.T
     Raises:
         StoreError: Feast failed, or gave other rows than it was asked for.
     """
-    return _features_as_of(store, spec, requests, requests[EVENT_TIMESTAMP])
+    return _features_as_of(store, spec, requests, requests[EVENT_TIMESTAMP], repository)
 
 
-def _features_as_of(store: FeatureStore, spec: DatasetSpec, rows: pa.Table, times: pa.ChunkedArray) -> pa.Table:
+def with_repository_fields(
+    workspace: Workspace, spec: DatasetSpec, rows: pa.Table, *, config: Path | None = None
+) -> pa.Table:
+    """Rows of events and, beside their columns, the fields that are features of the user's own repository.
+
+    Args:
+        workspace: any.
+        spec: the dataset's resolved spec.
+        rows: N rows of `events_table`.
+        config: see `open_store`.
+    """
+    found = _of_repository(repository_features(workspace, spec, config=config), rows)
+    for name in found.column_names:
+        rows = rows.append_column(name, found[name])
+    return rows
+
+
+def _of_repository(repository: RepositoryFeatures | None, rows: pa.Table) -> pa.Table:
+    """(N,) raw values of each field of the repository; a table of no columns where there are none."""
+    return pa.table({}) if repository is None else pa.table(repository.as_of(rows))
+
+
+def _features_as_of(
+    store: FeatureStore,
+    spec: DatasetSpec,
+    rows: pa.Table,
+    times: pa.ChunkedArray,
+    repository: RepositoryFeatures | None,
+) -> pa.Table:
     names = PhysicalNames(spec)
     asked = rows.set_column(rows.column_names.index(EVENT_TIMESTAMP), EVENT_TIMESTAMP, times)
     joined = point_in_time_features(store, spec, names, asked, with_release=False)
-    return pa.table(_raw_columns(spec, names, rows, joined))
+    return pa.table(_raw_columns(spec, names, rows, joined, _of_repository(repository, asked)))
 
 
 def _raw_columns(
-    spec: DatasetSpec, names: PhysicalNames, events: pa.Table, joined: pa.Table
+    spec: DatasetSpec, names: PhysicalNames, events: pa.Table, joined: pa.Table, theirs: pa.Table
 ) -> dict[str, pa.ChunkedArray]:
-    """Join keys, event timestamp, label (where there is one), fields of events, the stored features joined to them."""
+    """Join keys, event timestamp, label (where there is one), fields of events, the features joined to them."""
     columns: dict[str, pa.ChunkedArray] = {}
     for entity in spec.entities.values():
         columns[entity.join_key] = events[entity.join_key]
@@ -140,6 +183,9 @@ def _raw_columns(
     if LABEL in events.column_names:
         columns[LABEL] = events[LABEL]
     for field in spec.fields:
+        if field.feature is not None:
+            columns[field.name] = theirs[field.name]
+            continue
         if field.owner == "context":
             source = events[raw_column(field)]
         elif field.name in names.features:

@@ -7,7 +7,7 @@ from llactr.datasets import table_files
 from llactr.semantics.texts import value_texts
 from llactr.spec import DatasetSpec
 from llactr.store.tables import read_files
-from llactr.store.training import events_table
+from llactr.store.training import events_table, with_repository_fields
 from llactr.workspace import Workspace
 
 __all__ = ["read_texts"]
@@ -19,7 +19,7 @@ def read_texts(workspace: Workspace, spec: DatasetSpec) -> dict[str, dict[str, s
     Of a key whose text changed in the course of time, the first one counts, as corrected last: a value has one vector
     for all events, and a later text would tell the earlier ones what came after them.
     """
-    events = events_table(workspace, spec)
+    events = with_repository_fields(workspace, spec, events_table(workspace, spec))
     entities = {}
     for owner in spec.entities:
         folder = workspace.offline_table(spec.name, owner)

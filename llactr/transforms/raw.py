@@ -37,7 +37,8 @@ def raw_type(field: Field) -> pa.DataType:
 
 def raw_column(field: Field) -> str:
     """The raw table's column that a field reads: its name, or the event timestamp for a part of that."""
-    if isinstance(field, TimestampPartField) and field.owner == "context" and field.source_column is None:
+    from_event = field.owner == "context" and field.source_column is None and field.feature is None
+    if isinstance(field, TimestampPartField) and from_event:
         return EVENT_TIMESTAMP
     return field.name
 

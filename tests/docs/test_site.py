@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import typer
 from llactr.jobs.cli import app
 from llactr.spec import DatasetSpec
 from tests.jobs.tiny_dataset import write_dataset
+from tests.store.repository.driver_stats import write_repository
 
 ROOT = Path(__file__).resolve().parents[2]
 pytest.importorskip("material", reason="the site needs the extra docs")
@@ -70,12 +72,17 @@ TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 @pytest.mark.slow
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 def test_the_commands_of_a_tutorial_run_as_they_stand(page: Path, tmp_path: Path) -> None:
-    """In one shell after another, in a folder with the small dataset's files."""
-    write_dataset(tmp_path).unlink()
+    """In one shell after another, in a folder with the small dataset's files, or with a Feast repository."""
+    if page.stem == "own-feast":
+        write_repository(tmp_path, start=datetime.now(UTC) - timedelta(days=3))
+        (tmp_path / "spec.yaml").unlink()
+    else:
+        write_dataset(tmp_path).unlink()
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     (bin_folder / "llactr").write_text(f'#!/bin/sh\nexec "{sys.executable}" -W ignore -m llactr.jobs.cli "$@"\n')
     (bin_folder / "llactr").chmod(0o755)
+    (bin_folder / "feast").symlink_to(Path(sys.executable).with_name("feast"))
     environment = {
         **os.environ,
         "PATH": f"{bin_folder}:{os.environ['PATH']}",

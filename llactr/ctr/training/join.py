@@ -8,6 +8,7 @@ from llactr.ctr.training.training_set import TrainingSet
 from llactr.steps import Advance, Job, Step, StepOutcome, StepResult
 from llactr.store import read_field_vectors, training_rows
 from llactr.store.ingested import dataset_hash, dataset_spec, release_hash
+from llactr.store.repository.state import repository_state
 
 __all__ = ["JoinSummary", "join"]
 
@@ -46,7 +47,11 @@ def join(job: Job, dataset: str) -> tuple[StepOutcome[JoinSummary], TrainingSet]
         lambda key: job.workspace.artifact("training_sets", f"{dataset}-{key[:12]}"),
         dataset=dataset,
         config={},
-        inputs={"dataset": dataset_hash(job.workspace, dataset), "releases": release_hash(job.workspace, dataset)},
+        inputs={
+            "dataset": dataset_hash(job.workspace, dataset),
+            "releases": release_hash(job.workspace, dataset),
+            **repository_state(job.workspace, spec),
+        },
         result=JoinSummary,
         work=work,
         quiet=True,

@@ -113,7 +113,7 @@ def _compare(
         return
     one, served = spec.field(name), rows[name]
     entry = fields.setdefault(name, FieldSkew(lists=ListSkew() if isinstance(one, MultiValuedField) else None))
-    keys = rows[spec.entities[one.owner].join_key].to_pylist()  # type: ignore[index]
+    keys = rows[spec.entities[one.owner].join_key].to_pylist()
     other = set(entry.add(served, offline, keys).tolist())
     if isinstance(one, MultiValuedField):
         assert entry.lists is not None

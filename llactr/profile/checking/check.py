@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import duckdb
@@ -43,7 +44,9 @@ class Checked(StepResult):
     rows: int | None
 
 
-def check_spec(path: Path, data_folder: Path | None = None) -> Checked:
+def check_spec(
+    path: Path, data_folder: Path | None = None, *, also: Callable[[DatasetSpec, Path], Mapping[str, str]] | None = None
+) -> Checked:
     """Lists all that is wrong with a spec and with its data as the spec reads them.
 
     The spec is read as far as it can be, every column that it names is looked at by itself, and where nothing is wrong
@@ -52,6 +55,7 @@ def check_spec(path: Path, data_folder: Path | None = None) -> Checked:
     Args:
         path: the spec.
         data_folder: where its sources lie; beside it unless given.
+        also: the spec and its data folder -> what else is wrong, by field.
 
     Raises:
         SpecError: the file is missing or is no YAML.
@@ -63,6 +67,8 @@ def check_spec(path: Path, data_folder: Path | None = None) -> Checked:
     rows = None
     if spec is not None and (spec.recipe is None or data_folder is not None):
         wrong += data_problems(spec, text, folder)
+        if also is not None:
+            wrong += [Problem((text.field_line(name), said)) for name, said in also(spec, folder).items()]
         if not wrong:
             rows, more, doubts = _tried(spec, text, folder)
             wrong += more

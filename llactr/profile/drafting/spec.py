@@ -57,7 +57,7 @@ def draft_spec(
         events=sources[0].name,
         timestamp=timestamp,
         label=label,
-        entities=entities,
+        entities={owner: entity for owner, entity in entities.items()},  # noqa: C416  # of any owner
         fields=tuple(_ordered(work.fields)),
         left_out=tuple(work.left),
         notes=work.notes,

@@ -11,11 +11,11 @@ from llactr.profile.describe import Nouns
 from llactr.profile.events_sql import EventRows
 from llactr.profile.facts import Column
 from llactr.profile.reading import Opened
-from llactr.profile.roles import EntityName, Roles
+from llactr.profile.roles import Roles
 
 __all__ = ["ROW_TIME", "Draft", "FieldDraft", "LeftOut", "Order", "Owner", "SourceDraft", "Work"]
 
-Owner = Literal["user", "item", "context"]
+Owner = str
 Order = Literal["auto", "file", "random"]
 ROW_TIME = "row_time"
 """The made-up time of rows that have none: their order."""
@@ -87,6 +87,7 @@ class Draft:
         costs: what the data do not allow.
         notes: reasons by the spec's top-level key.
         unsure: the keys of `notes` that a person should look at.
+        repository: the folder of the user's own Feast repository; empty for none.
     """
 
     name: str
@@ -95,7 +96,7 @@ class Draft:
     events: str
     timestamp: dict[str, Any]
     label: dict[str, Any]
-    entities: dict[EntityName, dict[str, str]]
+    entities: dict[str, dict[str, str]]
     fields: tuple[FieldDraft, ...]
     left_out: tuple[LeftOut, ...]
     notes: dict[str, str]
@@ -105,6 +106,7 @@ class Draft:
     nouns: Nouns
     rows: int
     positives: float
+    repository: str = ""
 
 
 @dataclass

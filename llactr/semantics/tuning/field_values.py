@@ -86,7 +86,7 @@ def distinct_field_values(
 
 
 def _known(spec: DatasetSpec, owner: str, table: pa.Table, events: pa.Table) -> pa.Table:
-    key = spec.entities[owner].join_key  # type: ignore[index]  # owner is checked by the lookup
+    key = spec.entities[owner].join_key
     seen = pc.is_in(table[key], value_set=pc.unique(events[key]))
     if EVENT_TIMESTAMP in table.column_names and EVENT_TIMESTAMP in events.column_names:
         seen = pc.and_(seen, pc.less_equal(table[EVENT_TIMESTAMP], pc.max(events[EVENT_TIMESTAMP])))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from feast import FeatureStore
+from feast import FeatureStore, FeatureView
 
 from llactr.errors import InputError, NotReadyError, StoreError
 from llactr.store.events.filling import is_history
@@ -23,6 +23,8 @@ from llactr.store.feast.open import feast_output_to_log, open_store
 from llactr.store.feast.streaming import StreamingComputeEngine
 from llactr.store.keysets import KeySet
 from llactr.store.marks import SAMPLE_KEYS, Mark, Marks, eviction_said, marked_elsewhere, new_run
+from llactr.store.repository.ours import our_views
+from llactr.store.repository.place import repository_file
 from llactr.workspace import Workspace
 
 __all__ = ["MaterializedView", "materialize"]
@@ -71,6 +73,8 @@ def materialize(
     brought online and that have left the sources since are removed. Marks (see `llactr.store.marks`) say before the
     first row that a run is under way, and after the last one that it has ended: only then are the views whole.
 
+    In a repository of the user's own, only the views that llactr defined are written.
+
     Args:
         workspace: its registry names the views.
         start: from the beginning by default.
@@ -93,7 +97,8 @@ def materialize(
         )
     store = open_store(workspace, config=config)
     with store_failures("reading the registry", then="run 'llactr apply'"):
-        views = sorted(view.name for view in store.list_feature_views())
+        registered = our_views(store, shared=repository_file(workspace, config) is not None)
+        views = sorted(view.name for view in registered)
     if not views:
         raise NotReadyError(
             f"no feature view is registered in the workspace {workspace.root}: run 'llactr apply' first"
@@ -111,7 +116,7 @@ def materialize(
     run = new_run()
     marks = Marks(store.config, store.provider.online_store)
     with store_failures("marking the views as being written", then="see that the online store runs, and try again"):
-        _make_tables(store, marks)
+        _make_tables(store, marks, registered)
         _warn_of_eviction(store)
         known = marks.read(views)
         marks.begin(views, run)
@@ -148,9 +153,8 @@ def materialize(
     return tuple(done)
 
 
-def _make_tables(store: FeatureStore, marks: Marks) -> None:
+def _make_tables(store: FeatureStore, marks: Marks, views: Sequence[FeatureView]) -> None:
     """Makes what the online store lacks of the registered views: it may have been deleted since they were applied."""
-    views = store.list_feature_views()
     store.provider.online_store.update(
         config=store.config,
         tables_to_delete=[],

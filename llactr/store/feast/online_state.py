@@ -13,13 +13,15 @@ from llactr.store.feast.failures import store_failures
 from llactr.store.feast.open import open_store
 from llactr.store.keysets import KeySet
 from llactr.store.marks import Marks
+from llactr.store.repository.ours import our_views
+from llactr.store.repository.place import repository_file
 from llactr.workspace import Workspace
 
 __all__ = ["lost_keys", "online_runs", "registered_views"]
 
 
 def registered_views(workspace: Workspace, *, config: Path | None = None) -> list[str]:
-    """The names of the registered feature views, sorted; empty where nothing has been applied.
+    """The names of the registered feature views that llactr defined, sorted; empty where nothing has been applied.
 
     Raises:
         StoreError: the registry cannot be read.
@@ -27,7 +29,8 @@ def registered_views(workspace: Workspace, *, config: Path | None = None) -> lis
     store = open_store(workspace, config=config)
     with store_failures("reading the registry", then="run 'llactr apply --force'"):
         try:
-            return sorted(view.name for view in store.list_feature_views())
+            shared = repository_file(workspace, config) is not None
+            return sorted(view.name for view in our_views(store, shared=shared))
         except NotReadyError:
             return []
 

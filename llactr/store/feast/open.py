@@ -8,13 +8,14 @@ import io
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 from feast import FeatureStore
-from feast.errors import FeastExtrasDependencyImportError
+from feast.errors import FeastError, FeastExtrasDependencyImportError
 from feast.repo_config import RepoConfig
 from feast.utils import get_default_yaml_file_path
 from pydantic import ValidationError
@@ -24,15 +25,21 @@ from llactr.extras import missing_extra
 from llactr.store.definitions import definitions
 from llactr.store.feast.failures import store_failures
 from llactr.store.feast.registry import allow_new_registry, quiet_known_warnings
+from llactr.store.repository.ours import has_import_line, ours, refuse_taken_names
+from llactr.store.repository.place import repository_file
 from llactr.store.tables import create_tables
 from llactr.workspace import Workspace
 
-__all__ = ["REPOSITORY", "apply", "feast_output_to_log", "open_store", "prepare", "store_identity"]
+__all__ = [
+    "REPOSITORY", "apply", "feast_output_to_log", "open_repository", "open_repository_file", "open_store", "prepare",
+    "store_identity",
+]  # fmt: skip
 
 _LOG = logging.getLogger(__name__)
 
 REPOSITORY = (Path(__file__).resolve().parents[2] / "feature_repo").resolve()
 """The Feast repository that is installed beside this package."""
+_ASOF = "llactr.store.asof.AsofDuckDBOfflineStore"
 
 
 def open_store(workspace: Workspace, *, config: Path | None = None) -> FeatureStore:
@@ -41,11 +48,14 @@ def open_store(workspace: Workspace, *, config: Path | None = None) -> FeatureSt
     Args:
         workspace: where relative paths of the YAML start.
         config: a feature_store.yaml; by default the one that `$FEAST_FS_YAML_FILE_PATH` names (Feast's own variable),
-            else the repository's.
+            else that of the user's own repository, where a spec names one, else the one that is installed here.
 
     Raises:
         InputError: the YAML is missing, invalid, or names an environment variable that is not set.
     """
+    own = repository_file(workspace, config)
+    if own is not None:
+        return _open_ours(own)
     path = config or get_default_yaml_file_path(REPOSITORY)
     try:
         # Variables are expanded after parsing, so that no value can change the YAML's structure.
@@ -70,6 +80,76 @@ def open_store(workspace: Workspace, *, config: Path | None = None) -> FeatureSt
     return FeatureStore(config=parsed)
 
 
+def open_repository(workspace: Workspace, *, config: Path | None = None) -> FeatureStore:
+    """The user's own repository as it is configured there, for reading their views.
+
+    Its folder is where Feast's commands run, so code of theirs is imported from there. A stock DuckDB offline store is
+    joined by ASOF, which gives the same rows for less.
+
+    Raises:
+        InputError: the workspace has no such repository, or its configuration cannot be used.
+    """
+    path = repository_file(workspace, config)
+    if path is None:
+        raise InputError(f"the workspace {workspace.root} uses no Feast repository of your own: run 'llactr ingest'")
+    return open_repository_file(path)
+
+
+def open_repository_file(path: Path) -> FeatureStore:
+    """The repository of a feature_store.yaml; see `open_repository`."""
+    content = _read_repository(path)
+    offline = content.get("offline_store")
+    if offline == "duckdb" or (isinstance(offline, dict) and offline.get("type") == "duckdb"):
+        content["offline_store"] = {**(offline if isinstance(offline, dict) else {}), "type": _ASOF}
+    return _feature_store(content, path)
+
+
+def _open_ours(path: Path) -> FeatureStore:
+    """A user's repository as llactr uses it for its own views: their registry and online store, its own joins."""
+    content = _read_repository(path)
+    content["offline_store"] = {"type": _ASOF}
+    content["batch_engine"] = {"type": "llactr.store.feast.streaming.StreamingComputeEngine"}
+    content["materialization"] = {"online_write_batch_size": 10_000, **(content.get("materialization") or {})}
+    return _feature_store(content, path)
+
+
+def _read_repository(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(os.path.expandvars(path.read_text(encoding="utf-8")))  # as Feast does
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(
+            f"the feature store's configuration {path} cannot be read: {' '.join(str(error).split())[:300]}"
+        ) from None
+    if not isinstance(content, dict):
+        raise InputError(f"the feature store's configuration {path} holds no settings: expected project, registry, ...")
+    registry = content.get("registry")
+    if isinstance(registry, str):
+        registry = {"path": registry}
+    if isinstance(registry, dict) and "://" not in str(registry.get("path", "")) and _is_file(registry):
+        # Feast starts a relative path at the folder where a command runs.
+        content["registry"] = {**registry, "path": str(path.parent / registry.get("path", "data/registry.db"))}
+    return content
+
+
+def _is_file(registry: dict[str, Any]) -> bool:
+    return registry.get("registry_type", "file") == "file" and registry.get("registry_store_type") is None
+
+
+def _feature_store(content: dict[str, Any], path: Path) -> FeatureStore:
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    quiet_known_warnings()
+    try:
+        parsed = RepoConfig(**content)
+        parsed.repo_path = path.parent
+        return FeatureStore(config=parsed)
+    except (ValidationError, FeastError, ImportError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"the feature store's configuration {path} cannot be used ({type(error).__name__}: {reason})"
+        ) from None
+
+
 def store_identity(workspace: Workspace, *, config: Path | None = None) -> dict[str, str]:
     """Which registry and online store are meant, without secrets: what a step that fills them depends on.
 
@@ -92,7 +172,7 @@ def prepare(workspace: Workspace) -> None:
 def apply(workspace: Workspace, *, config: Path | None = None) -> list[str]:
     """Registers the definitions of all ingested datasets, and removes those of datasets that are gone.
 
-    Idempotent; what has been materialized stays.
+    Idempotent; what has been materialized stays. In a repository of the user's own, theirs stay as well.
 
     Returns:
         the names of the feature views, sorted.
@@ -109,6 +189,7 @@ def apply(workspace: Workspace, *, config: Path | None = None) -> list[str]:
         store_failures("applying the definitions", then="mend the cause and run 'llactr apply' again"),
         feast_output_to_log(),
     ):
+        shared = repository_file(workspace, config) is not None
         wanted = {(type(o).__name__, o.name) for o in objects}
         wanted |= {("FileSource", o.batch_source.name) for o in objects if hasattr(o, "batch_source")}
         present: list[Any] = [
@@ -117,8 +198,17 @@ def apply(workspace: Workspace, *, config: Path | None = None) -> list[str]:
             *store.list_entities(),
             *store.list_data_sources(),
         ]
+        if shared:
+            refuse_taken_names(objects, present, place=str(store.config.repo_path))
+            present = [o for o in present if ours(o)]
         gone = [o for o in present if (type(o).__name__, o.name) not in wanted]
-        store.apply(objects, objects_to_delete=gone, partial=False)
+        store.apply(objects, objects_to_delete=gone, partial=shared and not gone)
+    if shared and not has_import_line(Path(str(store.config.repo_path))):
+        _LOG.warning(
+            "no file of the Feast repository %s imports llactr's views, and the next 'feast apply' there removes them: "
+            "add the line 'from llactr.feature_repo.views import *' to one",
+            store.config.repo_path,
+        )
     return sorted(name for kind, name in wanted if kind == "FeatureView")
 
 

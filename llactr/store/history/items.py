@@ -87,7 +87,7 @@ def _texts(
     key = spec.entities["item"].join_key
     held = {}
     for field in spec.text_fields:
-        if field.owner == "item":
+        if field.owner == "item" and field.feature is None:
             own = [[value] for value in table[key].to_pylist()]
             held[field.name] = own if field.column == key else _lists(field, table)
     if not held or (version is None and vectors is None):

@@ -37,8 +37,9 @@ from llactr.history import (
     push,
     snapshots,
 )
+from llactr.history.layout import Owner
 from llactr.manifest import content_hash, hash_once
-from llactr.spec import DatasetSpec, EntityOwner
+from llactr.spec import DatasetSpec
 from llactr.store.training import events_table
 from llactr.workspace import Workspace
 
@@ -55,7 +56,7 @@ __all__ = [
     "write_states",
 ]
 
-_OWNERS: tuple[EntityOwner, ...] = ("user", "item")
+_OWNERS: tuple[Owner, ...] = ("user", "item")
 _ROWS_AT_ONCE = 5000
 _COVERED = "covered.json"
 
@@ -137,7 +138,7 @@ def write_states(workspace: Workspace, spec: DatasetSpec, definition: HistoryDef
         if not fresh:
             return StatesWritten(definition.version, 0, 0, anew=False)
         rows = _read(fresh, spec)
-        states: dict[EntityOwner, Iterable[_Row]] = {**_pushed(spec, definition, rows, tables)}
+        states: dict[Owner, Iterable[_Row]] = {**_pushed(spec, definition, rows, tables)}
         anew = False
     else:
         for table in tables.values():
@@ -197,18 +198,18 @@ class _Row:
     state: bytes
 
 
-def _newest(spec: DatasetSpec, definition: HistoryDefinition, rows: pa.Table, owner: EntityOwner) -> Iterator[_Row]:
+def _newest(spec: DatasetSpec, definition: HistoryDefinition, rows: pa.Table, owner: Owner) -> Iterator[_Row]:
     names, events = _names(rows, spec, owner), events_of(spec, rows)
     for key, state in newest_states(definition, events, owner=owner):
         yield _Row(names[key], newest_moment(state), state.to_bytes())
 
 
 def _pushed(
-    spec: DatasetSpec, definition: HistoryDefinition, rows: pa.Table, tables: dict[EntityOwner, Path]
-) -> dict[EntityOwner, list[_Row]]:
+    spec: DatasetSpec, definition: HistoryDefinition, rows: pa.Table, tables: dict[Owner, Path]
+) -> dict[Owner, list[_Row]]:
     """The states of the keys of some new events, after these."""
     events = events_of(spec, rows)
-    known: dict[EntityOwner, dict[int, tuple[int, KeyState]]] = {}
+    known: dict[Owner, dict[int, tuple[int, KeyState]]] = {}
     for owner in _OWNERS:
         names = _names(rows, spec, owner)
         stored = _stored(tables[owner], spec, owner, definition.version, list(names.values()))
@@ -240,7 +241,7 @@ def newest_moment(state: KeyState) -> int:
 
 
 def _stored(
-    folder: Path, spec: DatasetSpec, owner: EntityOwner, version: str, keys: list[str]
+    folder: Path, spec: DatasetSpec, owner: Owner, version: str, keys: list[str]
 ) -> dict[str, tuple[int, bytes]]:
     """The newest state of some keys: its moment and bytes."""
     join_key = spec.entities[owner].join_key
@@ -257,9 +258,7 @@ def _stored(
     return found
 
 
-def _write(
-    path: Path, spec: DatasetSpec, owner: EntityOwner, definition: HistoryDefinition, rows: Iterable[_Row]
-) -> int:
+def _write(path: Path, spec: DatasetSpec, owner: Owner, definition: HistoryDefinition, rows: Iterable[_Row]) -> int:
     """Adds a file of states, unless there is one of that name; returns how many rows it has."""
     schema = pa.schema(
         {
@@ -308,7 +307,7 @@ def _read(paths: list[Path], spec: DatasetSpec) -> pa.Table:
         raise DataError(f"the events of {spec.name!r} cannot be read ({said}): run 'llactr ingest' again") from None
 
 
-def _names(table: pa.Table, spec: DatasetSpec, owner: EntityOwner) -> dict[int, str]:
+def _names(table: pa.Table, spec: DatasetSpec, owner: Owner) -> dict[int, str]:
     """Hash -> key of an owner's keys."""
     distinct = table[spec.entities[owner].join_key].unique().to_pylist()
     return dict(zip(key_hashes(distinct).tolist(), distinct, strict=True))

@@ -22,8 +22,9 @@ from llactr.semantics.tuning.likes import can_tune, item_text_field, likes, too_
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, Step, StepOutcome
 from llactr.store.ingested import dataset_hash, dataset_spec
+from llactr.store.repository.state import repository_state
 from llactr.store.tables import read_files
-from llactr.store.training import events_table
+from llactr.store.training import events_table, with_repository_fields
 from llactr.store.value_texts import read_texts
 from llactr.store.vectors.summaries import FinetuneSummary, TuneValuesSummary
 from llactr.transforms import chronological_split
@@ -53,7 +54,7 @@ def tune_fields(job: Job, dataset: str, config: SemanticsConfig) -> StepOutcome[
         lambda key: job.workspace.artifact("adapters", f"{dataset}-{key[:12]}"),
         dataset=dataset,
         config=config.model_dump(mode="json"),
-        inputs={"dataset": dataset_hash(job.workspace, dataset)},
+        inputs={"dataset": dataset_hash(job.workspace, dataset), **repository_state(job.workspace, spec)},
         result=FinetuneSummary,
         work=work,
     )
@@ -110,7 +111,8 @@ def training_values(workspace: Workspace, spec: DatasetSpec) -> dict[str, tuple[
         folder = workspace.offline_table(spec.name, owner)
         if table_files(folder):
             entities[owner] = read_files(folder, first_run="llactr ingest")
-    return distinct_field_values(spec, _training_events(workspace, spec), entities=entities)
+    events = with_repository_fields(workspace, spec, _training_events(workspace, spec))
+    return distinct_field_values(spec, events, entities=entities)
 
 
 def _training_events(workspace: Workspace, spec: DatasetSpec) -> pa.Table:
