@@ -26,6 +26,7 @@ EXTRAS = {
     "lightgbm": "rivals",
     "catboost": "rivals",
     "vowpalwabbit": "rivals",
+    "mlflow": "mlflow",
 }
 """Import name -> the extra that brings it. `gpu` brings faiss as well, for machines that have one."""
 

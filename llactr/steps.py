@@ -27,8 +27,8 @@ from llactr.system import remove_empty_folders
 from llactr.workspace import Workspace
 
 __all__ = [
-    "Advance", "Job", "MeasuredStep", "Result", "Step", "StepOutcome", "StepResult", "Terminal", "exclusive",
-    "outcome_of",
+    "Advance", "Job", "MeasuredStep", "Result", "Step", "StepOutcome", "StepResult", "Terminal", "Watch",
+    "exclusive", "outcome_of",
 ]  # fmt: skip
 
 
@@ -72,6 +72,10 @@ Made = TypeVar("Made", bound=StepResult, covariant=True)
 
 Advance = Callable[[int, int, str], None]
 """Called with (done, total, note) while a step works; total 0 means unknown."""
+
+
+Watch = Callable[[str, "StepOutcome[Any]"], None]
+"""Called with (dataset, outcome) when a step is made, or found already made."""
 
 
 class Terminal(Protocol):
@@ -147,7 +151,7 @@ class MeasuredStep(Generic[Result]):
         if self._job.force or known is None or known.key != key:
             return False
         self._outcome = known
-        self._job.workspace.set_current(self._dataset, self._name, self._folder)
+        self._job.keep(self._dataset, known)
         self.advance(1, 1, "unchanged, skipped (--force redoes it)")
         return True
 
@@ -157,18 +161,25 @@ class MeasuredStep(Generic[Result]):
         assert manifest is not None, f"{self._name} has written no manifest"
         cost = _cost_since(self._wall, self._cpu)
         write_manifest(self._folder, **{**manifest, **cost, "result": result.as_json()})
-        self._job.workspace.set_current(self._dataset, self._name, self._folder)
         self._outcome = StepOutcome(self._name, manifest["key"], self._folder, False, result=result, **cost)
+        self._job.keep(self._dataset, self._outcome)
         self.advance(1, 1, note)
 
 
 @dataclass(frozen=True)
 class Job:
-    """Where a job runs and how: the workspace, the terminal, and whether unchanged steps are redone."""
+    """Where a job runs and how: the workspace, the terminal, whether unchanged steps are redone, and who is told."""
 
     workspace: Workspace
     terminal: Terminal
     force: bool = False
+    watch: Watch | None = None
+
+    def keep(self, dataset: str, outcome: StepOutcome[Any]) -> None:
+        """Makes an outcome's artifact the dataset's latest of its step, and tells whoever watches."""
+        self.workspace.set_current(dataset, outcome.step, outcome.folder)
+        if self.watch is not None:
+            self.watch(dataset, outcome)
 
     @contextmanager
     def measured(
@@ -208,12 +219,12 @@ class Job:
         known = outcome_of(place, result)
         unchanged = known is not None and known.key == key and not self.force
         if quiet and unchanged and known is not None:
-            self.workspace.set_current(dataset, name, place)
+            self.keep(dataset, known)
             return known
         with self.terminal.step(name) as advance:
             if unchanged and known is not None:
                 advance(1, 1, "unchanged, skipped (--force redoes it)")
-                self.workspace.set_current(dataset, name, place)
+                self.keep(dataset, known)
                 return known
             with self.workspace.writing(place) as draft:
                 wall, cpu = time.perf_counter(), _cpu_seconds()
@@ -221,8 +232,9 @@ class Job:
                 cost = _cost_since(wall, cpu)
                 facts = {"inputs": inputs, "result": made.as_json(), **cost}
                 write_manifest(draft, step=name, key=key, config=config, **facts)
-        self.workspace.set_current(dataset, name, place)
-        return StepOutcome(name, key, place, False, result=made, **cost)
+        outcome = StepOutcome(name, key, place, False, result=made, **cost)
+        self.keep(dataset, outcome)
+        return outcome
 
 
 def _cost_since(wall: float, cpu: float) -> dict[str, float]:

@@ -16,6 +16,7 @@ from llactr.ctr.backbones import BACKBONES
 from llactr.errors import LlactrError
 from llactr.extras import naming_extras
 from llactr.jobs.cli.console import Terminal
+from llactr.lifecycle.tracking import tracking
 from llactr.steps import Job, exclusive
 from llactr.system import interrupted, system_failure
 from llactr.workspace import Workspace
@@ -27,6 +28,7 @@ __all__ = [
     "DatasetOption",
     "ForceOption",
     "JsonOption",
+    "MlflowOption",
     "ThreadsOption",
     "WorkspaceOption",
     "check_spec",
@@ -47,6 +49,12 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="YAML with the sections semantics, values, train and evaluate; flags win over it."),
 ]
+MlflowOption = Annotated[
+    str | None,
+    typer.Option(
+        "--mlflow", metavar="URI", help="Tell MLflow of it, such as sqlite:///mlflow.db. Default: $MLFLOW_TRACKING_URI."
+    ),
+]
 BACKBONE_NAMES = ", ".join(BACKBONES)
 """For help texts: the names of this package's and of other installed packages' backbones, none of which is imported."""
 BackboneOption = Annotated[str | None, typer.Option("--backbone", help=f"One of {BACKBONE_NAMES}.")]
@@ -62,6 +70,7 @@ def execute(
     force: bool = False,
     writes: bool = True,
     threads: int = 0,
+    mlflow: str | None = None,
 ) -> None:
     """Runs a command's body: prints its result, turns errors into one sentence and an exit code.
 
@@ -72,10 +81,12 @@ def execute(
     )  # before torch is imported: spinning threads starve a busy machine
     os.environ["OMP_NUM_THREADS"] = str(threads or os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     terminal = Terminal(as_json=as_json)
-    job = Job(workspace=Workspace.at(workspace), terminal=terminal, force=force)
+    at = Workspace.at(workspace)
     try:
-        with naming_extras(), _log_file(job.workspace), exclusive(job.workspace) if writes else nullcontext():
-            content, text = body(job)
+        with tracking(mlflow, said=terminal.note) if writes else nullcontext() as watch, naming_extras():
+            job = Job(workspace=at, terminal=terminal, force=force, watch=watch)
+            with _log_file(at), exclusive(at) if writes else nullcontext():
+                content, text = body(job)
     except BaseException as error:
         if interrupted(error):
             terminal.note("llactr: interrupted; nothing was left half-written")

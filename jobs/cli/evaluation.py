@@ -13,6 +13,7 @@ from llactr.jobs.cli.command import (
     DatasetOption,
     ForceOption,
     JsonOption,
+    MlflowOption,
     ThreadsOption,
     WorkspaceOption,
     chosen_dataset,
@@ -49,6 +50,7 @@ def evaluate(
     dataset: DatasetOption = None,
     config: ConfigOption = None,
     threads: ThreadsOption = 0,
+    mlflow: MlflowOption = None,
     workspace: WorkspaceOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -66,7 +68,7 @@ def evaluate(
         outcome = step.run(job, name, settings.evaluate, semantics=settings.values, results=results)
         return outcome.as_json(), step.describe(outcome)
 
-    execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)
+    execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads, mlflow=mlflow)
 
 
 def diagnose(

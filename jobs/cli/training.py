@@ -12,6 +12,7 @@ from llactr.jobs.cli.command import (
     DatasetOption,
     ForceOption,
     JsonOption,
+    MlflowOption,
     ThreadsOption,
     WorkspaceOption,
     chosen_dataset,
@@ -40,6 +41,7 @@ def train(
     dataset: DatasetOption = None,
     config: ConfigOption = None,
     threads: ThreadsOption = 0,
+    mlflow: MlflowOption = None,
     workspace: WorkspaceOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -56,7 +58,7 @@ def train(
         outcome = step.run(job, name, settings.train, base=warm, warm=settings.warm)
         return outcome.as_json(), step.describe(outcome)
 
-    execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)
+    execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads, mlflow=mlflow)
 
 
 def tune(
@@ -67,6 +69,7 @@ def tune(
     dataset: DatasetOption = None,
     config: ConfigOption = None,
     threads: ThreadsOption = 0,
+    mlflow: MlflowOption = None,
     workspace: WorkspaceOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -83,4 +86,4 @@ def tune(
         outcome = step.run(job, name, step.search_config(base, {"trials": trials, "seeds": seeds}))
         return outcome.as_json(), step.describe(outcome)
 
-    execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)
+    execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads, mlflow=mlflow)

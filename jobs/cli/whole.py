@@ -11,6 +11,7 @@ from llactr.jobs.cli.command import (
     ConfigOption,
     ForceOption,
     JsonOption,
+    MlflowOption,
     ThreadsOption,
     WorkspaceOption,
     check_spec,
@@ -30,12 +31,13 @@ def run(
     ] = None,
     config: ConfigOption = None,
     threads: ThreadsOption = 0,
+    mlflow: MlflowOption = None,
     workspace: WorkspaceOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """All steps, from the data to the report, for any dataset spec."""
-    _all_steps(spec, data, config, {"values": {"tune": tune_values}}, workspace, as_json, force, threads)
+    _all_steps(spec, data, config, {"values": {"tune": tune_values}}, workspace, as_json, force, threads, mlflow)
 
 
 def _all_steps(
@@ -47,6 +49,7 @@ def _all_steps(
     as_json: bool,
     force: bool,
     threads: int,
+    mlflow: str | None,
 ) -> None:
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
         check_spec(spec)
@@ -58,12 +61,13 @@ def _all_steps(
         summary = step.run(job, spec, settings, data_folder=data)
         return summary, step.describe(summary)
 
-    execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)
+    execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads, mlflow=mlflow)
 
 
 def quickstart(
     data: Annotated[Path | None, typer.Option("--data", help="Folder with MovieLens-100K's files.")] = None,
     threads: ThreadsOption = 0,
+    mlflow: MlflowOption = None,
     workspace: WorkspaceOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -73,4 +77,4 @@ def quickstart(
         "values": {"tune": False},  # 55 CPU-seconds, a third of all of the rest
         "evaluate": {"seeds": 2},  # a third seed is another 75
     }
-    _all_steps("movielens-100k", data, None, flags, workspace, as_json, force, threads)
+    _all_steps("movielens-100k", data, None, flags, workspace, as_json, force, threads, mlflow)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from llactr.extras import naming_extras
+from llactr.lifecycle.tracking import tracking
 from llactr.steps import Advance, Job, exclusive
 from llactr.workspace import Workspace
 
@@ -22,9 +24,9 @@ Section = TypeVar("Section")
 class HeldWorkspace:
     """What the methods of an opened workspace share."""
 
-    def __init__(self, workspace: Workspace, *, progress: Progress | None = None) -> None:
+    def __init__(self, workspace: Workspace, *, progress: Progress | None = None, mlflow: str | None = None) -> None:
         self.workspace = workspace
-        self._progress = progress
+        self._progress, self._mlflow = progress, mlflow
 
     @property
     def root(self) -> Path:
@@ -38,9 +40,12 @@ class HeldWorkspace:
     @contextmanager
     def writing(self, *, force: bool = False) -> Iterator[Job]:
         """A job that holds the workspace: what this package runs steps in."""
-        job = Job(self.workspace, _Watched(self._progress), force=force)
-        with naming_extras(), exclusive(self.workspace):
-            yield job
+        with tracking(self._mlflow, said=_warn) as watch, naming_extras(), exclusive(self.workspace):
+            yield Job(self.workspace, _Watched(self._progress), force=force, watch=watch)
+
+
+def _warn(said: str) -> None:
+    warnings.warn(said, stacklevel=2)
 
 
 class _Watched:

@@ -13,7 +13,9 @@ from llactr.workspace import Workspace
 __all__ = ["OpenWorkspace", "open"]
 
 
-def open(path: str | Path | None = None, *, progress: Progress | None = None) -> OpenWorkspace:  # noqa: A001
+def open(  # noqa: A001
+    path: str | Path | None = None, *, progress: Progress | None = None, mlflow: str | None = None
+) -> OpenWorkspace:
     """Opens a workspace: the folder that holds datasets, vectors, models and everything else.
 
     Nothing is read or created until a method is called.
@@ -21,12 +23,14 @@ def open(path: str | Path | None = None, *, progress: Progress | None = None) ->
     Args:
         path: the folder; None for `$LLACTR_WORKSPACE`, else `.llactr`.
         progress: called with (step, done, total, note) while a step works; total 0 means unknown.
+        mlflow: where MLflow is told of models, searches and evaluations, such as `sqlite:///mlflow.db`; None for
+            `$MLFLOW_TRACKING_URI`, where MLflow is installed.
 
     >>> import llactr
     >>> llactr.open("shop").datasets()
     ['tiny']
     """
-    return OpenWorkspace(Workspace.at(path), progress=progress)
+    return OpenWorkspace(Workspace.at(path), progress=progress, mlflow=mlflow)
 
 
 class OpenWorkspace(StepMethods, DataMethods, InventoryMethods):
