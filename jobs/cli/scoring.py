@@ -80,7 +80,7 @@ def export(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a bundle as a program of torch.export or ONNX, checked to 1e-5, or as Parquet tables."""
+    """Write a bundle as a program, checked to 1e-5, or as tables; its training rows; its adapter for Hugging Face."""
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
         name = chosen_dataset(job, dataset)

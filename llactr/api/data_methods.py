@@ -162,7 +162,7 @@ class DataMethods(HeldWorkspace):
     def export(
         self, out: str | Path, *, to: str, bundle: str | Path | None = None, dataset: str | None = None
     ) -> ExportedBundle:
-        """Writes a bundle for other programs: `torch`, `onnx` or `parquet`; programs are checked to 1e-5.
+        """Writes a bundle for other programs: `torch`, `onnx`, `parquet`, `training_set` or `hf`; see docs/scoring.md.
 
         Args:
             out: a folder that is not there, or holds an earlier export.

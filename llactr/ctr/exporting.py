@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from llactr.atomic import writing_folder
 from llactr.ctr.bundle import Bundle
-from llactr.ctr.exports import EXPORTS
+from llactr.ctr.exports import EXPORTS, ExportSource
 from llactr.ctr.find import find_bundle
 from llactr.errors import InputError
 from llactr.workspace import Workspace
@@ -20,7 +20,11 @@ FACTS = "export.json"
 
 
 class ExportedBundle(BaseModel):
-    """What was exported: which bundle, in which format, where to, and how far a program's scores are from its own."""
+    """What was exported: which bundle, in which format, where to, and how far a program's scores are from its own.
+
+    Attributes:
+        note: what else is to be known of it, in a sentence's part; empty for nothing.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,13 +33,15 @@ class ExportedBundle(BaseModel):
     out: str
     files: tuple[str, ...]
     largest_difference: float | None
+    note: str = ""
 
     @property
     def sentence(self) -> str:
         """All of it in a sentence."""
         gap = self.largest_difference
         checked = "" if gap is None else f", scores within {gap:.1e} of the bundle's"
-        return f"{self.bundle} as {self.format} in {self.out}: {', '.join(self.files)}{checked}"
+        note = f"; {self.note}" if self.note else ""
+        return f"{self.bundle} as {self.format} in {self.out}: {', '.join(self.files)}{checked}{note}"
 
 
 def export_bundle(workspace: Workspace, dataset: str, bundle: str | None, *, to: str, out: Path) -> ExportedBundle:
@@ -62,13 +68,12 @@ def export_bundle(workspace: Workspace, dataset: str, bundle: str | None, *, to:
     folder = find_bundle(workspace, dataset, bundle)
     loaded = Bundle.load(folder)
     with writing_folder(out.absolute()) as draft:
-        facts = write(loaded, draft)
+        facts = write(ExportSource(loaded, folder, workspace), draft)
         common = {
             "bundle": folder.name, "format": to, "dataset": loaded.spec.name, "semantics_version": loaded.version,
             "values_version": loaded.values.version if loaded.values else None, "metrics": loaded.metrics,
         }  # fmt: skip
         (draft / FACTS).write_text(json.dumps(common | facts, indent=2, default=str) + "\n", encoding="utf-8")
         files = tuple(sorted(path.name for path in draft.iterdir()))
-    return ExportedBundle(
-        bundle=folder.name, format=to, out=str(out), files=files, largest_difference=facts.get("largest_difference")
-    )
+    gap, note = facts.get("largest_difference"), facts.get("note", "")
+    return ExportedBundle(bundle=folder.name, format=to, out=str(out), files=files, largest_difference=gap, note=note)

@@ -85,7 +85,9 @@ def test_a_program_that_scores_otherwise_is_not_written(saved: Path, monkeypatch
 
 
 def test_what_cannot_be_exported_is_refused(saved: Path) -> None:
-    with pytest.raises(InputError, match="export format 'tensorrt' is not known: choose one of torch, onnx, parquet"):
+    with pytest.raises(
+        InputError, match="export format 'tensorrt' is not known: choose one of torch, onnx, parquet, training_set, hf"
+    ):
         export(saved, "tensorrt")
     with pytest.raises(BundleError, match="no bundle 'c'"):
         export(saved, "parquet", bundle="c")
@@ -102,7 +104,7 @@ def test_a_second_export_takes_the_place_of_the_first(saved: Path) -> None:
     out, facts = export(saved, "parquet")
     assert facts["format"] == "parquet"
     assert not (out / "left.txt").exists()
-    assert sorted(EXPORTS) == ["onnx", "parquet", "torch"]
+    assert sorted(EXPORTS) == ["hf", "onnx", "parquet", "torch", "training_set"]
 
 
 def test_the_command_exports(saved: Path) -> None:

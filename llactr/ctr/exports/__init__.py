@@ -6,6 +6,7 @@ Importing this package imports none of them, nor torch: names are those of the f
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,24 @@ from llactr.registry import Registry
 
 if TYPE_CHECKING:
     from llactr.ctr.bundle import Bundle
+    from llactr.workspace import Workspace
 
-__all__ = ["EXPORTS", "Export"]
+__all__ = ["EXPORTS", "Export", "ExportSource"]
 
-Export = Callable[["Bundle", Path], dict[str, Any]]
-"""Writes a bundle into a folder that is there and empty; returns facts for `export.json`."""
+
+@dataclass(frozen=True)
+class ExportSource:
+    """What is exported: a bundle, where it lies, and the workspace whose tables and adapters it was made of."""
+
+    bundle: Bundle
+    folder: Path
+    workspace: Workspace
+
+
+Export = Callable[[ExportSource, Path], dict[str, Any]]
+"""Writes into a folder that is there and empty; returns facts for `export.json`, `note` among them for people."""
 
 EXPORTS: Registry[Export] = Registry(
-    "export format", package=__name__, group="llactr.exports", order=("torch", "onnx", "parquet")
+    "export format", package=__name__, group="llactr.exports", order=("torch", "onnx", "parquet", "training_set", "hf")
 )
 """Name -> function."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -11,25 +11,22 @@ import onnxscript  # noqa: F401  # torch.onnx needs it: missing, it is named bef
 import torch
 from numpy.typing import NDArray
 
-from llactr.ctr.exports import EXPORTS
+from llactr.ctr.exports import EXPORTS, ExportSource
 from llactr.ctr.exports._program import checked_gap, program_facts
 from llactr.ctr.exports.torch import exported_program
-
-if TYPE_CHECKING:
-    from llactr.ctr.bundle import Bundle
 
 __all__ = ["to_onnx"]
 
 
 @EXPORTS.register("onnx")
-def to_onnx(bundle: Bundle, folder: Path) -> dict[str, Any]:
+def to_onnx(source: ExportSource, folder: Path) -> dict[str, Any]:
     """Input `ids` (rows, C) int64, output `scores` (rows,) float32; checked by onnxruntime.
 
     Raises:
         InputError: the model reads history, or the extra `onnx` is not installed.
         ConsistencyError: the program's scores are not the bundle's.
     """
-    path = folder / "model.onnx"
+    path, bundle = folder / "model.onnx", source.bundle
     program = torch.onnx.export(
         exported_program(bundle), input_names=["ids"], output_names=["scores"], dynamo=True, verbose=False
     )

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.export import Dim, ExportedProgram
 
-from llactr.ctr.exports import EXPORTS
+from llactr.ctr.exports import EXPORTS, ExportSource
 from llactr.ctr.exports._program import ScoreProgram, checked_gap, program_facts
 
 if TYPE_CHECKING:
@@ -20,13 +20,14 @@ __all__ = ["exported_program", "to_torch"]
 
 
 @EXPORTS.register("torch")
-def to_torch(bundle: Bundle, folder: Path) -> dict[str, Any]:
+def to_torch(source: ExportSource, folder: Path) -> dict[str, Any]:
     """`torch.export.load("model.pt2").module()(ids)`: ids (rows, C) int64 to probabilities (rows,) float32.
 
     Raises:
         InputError: the model reads history.
         ConsistencyError: the program's scores are not the bundle's.
     """
+    bundle = source.bundle
     torch.export.save(exported_program(bundle), folder / "model.pt2")
     module = torch.export.load(folder / "model.pt2").module()
 
