@@ -80,8 +80,9 @@ def test_the_commands_of_a_tutorial_run_as_they_stand(page: Path, tmp_path: Path
         write_dataset(tmp_path).unlink()
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
-    (bin_folder / "llactr").write_text(f'#!/bin/sh\nexec "{sys.executable}" -W ignore -m llactr.jobs.cli "$@"\n')
-    (bin_folder / "llactr").chmod(0o755)
+    for name, module in (("llactr", "-m llactr.jobs.cli"), ("python", "")):
+        (bin_folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -W ignore {module} "$@"\n')
+        (bin_folder / name).chmod(0o755)
     (bin_folder / "feast").symlink_to(Path(sys.executable).with_name("feast"))
     environment = {
         **os.environ,
