@@ -105,6 +105,8 @@ _DOES = {"rating": "rates", "review": "reviews", "purchase": "buys", "order": "o
 def _plural(noun: str) -> str:
     if noun.endswith("s"):
         return noun
+    if noun.endswith(("x", "z", "ch", "sh")):
+        return f"{noun}es"
     return f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:-1] not in set("aeiou") else f"{noun}s"
 
 
