@@ -133,6 +133,7 @@ def model_info(service: Service) -> ModelInfo:
                 owner=field.owner,
                 kind=field.kind,
                 vocabulary_size=layout.vocab_sizes[layout.names.index(field.name)],
+                values=loaded.context_values(field.name),
             )
             for field in loaded.spec.fields
         ],

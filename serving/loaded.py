@@ -128,6 +128,11 @@ class LoadedBundle:
         found = {str(owner): known_keys(self.bundle, owner)[:_EXAMPLES] for owner in self.spec.entities}
         return {owner: keys for owner, keys in found.items() if keys}
 
+    def context_values(self, name: str) -> list[str]:
+        """Values of a context field that training saw, the most frequent first; none for numbers and parts of times."""
+        texts = {one.name for one in self.spec.owned_by("context") if one.kind in ("categorical", "multi_valued")}
+        return list(self.bundle.transform.values(name)[:_EXAMPLES]) if name in texts else []
+
 
 def known_keys(bundle: Bundle, owner: EntityOwner) -> list[str]:
     """The keys of an owner that training saw, the most frequent first; none where the key is no field of the model."""

@@ -303,6 +303,9 @@ class FieldInfo(BaseModel):
     owner: str
     kind: str
     vocabulary_size: int
+    values: list[str] = Field(
+        default_factory=list, description="of a context field: values that training saw, the most frequent first"
+    )
 
 
 _VALUES_VERSION = Field(description="version of the value vectors; null for a bundle without any")

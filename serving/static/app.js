@@ -67,14 +67,18 @@ function showFacts(model) {
 function contextInputs(model) {
   const fields = model.fields.filter((field) => field.owner === "context" && field.kind !== "timestamp_part");
   byId("context").replaceChildren(
-    ...fields.map((field) =>
-      node(
+    ...fields.map((field, place) => {
+      const values = field.values || [];
+      const known = values.length ? { list: `known-${place}`, placeholder: `such as ${values[0]}` } : {};
+      const input = { "data-field": field.name, "data-kind": field.kind, maxlength: "256", autocomplete: "off", ...known };
+      return node(
         "label",
         { title: field.description },
         node("span", { text: field.name }),
-        node("input", { "data-field": field.name, "data-kind": field.kind, maxlength: "256", ...(field.kind === "numeric" ? { type: "number", step: "any" } : {}) }),
-      ),
-    ),
+        node("input", { ...input, ...(field.kind === "numeric" ? { type: "number", step: "any" } : {}) }),
+        ...(values.length ? [node("datalist", { id: `known-${place}` }, ...values.map((value) => node("option", { value })))] : []),
+      );
+    }),
   );
 }
 
@@ -128,6 +132,7 @@ async function rank() {
   state.shown = PAGE_SIZE;
   byId("why").hidden = true;
   showPerson(answer);
+  sayMissing();
   showColumns();
   await showPast(answer);
 }
@@ -153,10 +158,26 @@ function titleField() {
   return fields.find((field) => /title|name/i.test(field.name)) || fields[0];
 }
 
+// The store has no row of it: all that is there of the item is its key, which was asked for.
+function isMissing(index) {
+  const { answer } = state.ranked;
+  if (!answer.cold.item) return false;
+  const values = state.model.fields.filter((field) => field.owner === "item").map((field) => answer.features[field.name]?.[index]);
+  return values.every((value) => value === null || value === undefined || value === "" || String(value) === answer.items[index]);
+}
+
+function sayMissing() {
+  const { answer } = state.ranked;
+  const keys = answer.items.filter((_, index) => isMissing(index));
+  byId("missing").hidden = !keys.length;
+  byId("missing").textContent = `Not in the online store, scored as if nothing were known of them: ${keys.join(", ")}`;
+}
+
 // What training never saw: scored by the vectors of its texts, or cold for a model without any; else what was asked for.
 function badge(index, kind) {
   const { answer, added } = state.ranked;
   const placed = answer.placed?.[index] || [];
+  if (isMissing(index)) return [node("span", { class: "new asked", text: "not in the store", title: "the online store has no row of this key" })];
   if (placed.length && !kind.values_version) return [node("span", { class: "new asked", text: "cold", title: "never seen in training, and this model has no value vectors" })];
   if (placed.length) return [node("span", { class: "new", text: "new", title: `never seen in training, placed by its text: ${placed.join(", ")}` })];
   return added.has(answer.items[index]) ? [node("span", { class: "new asked", text: "asked for" })] : [];
@@ -168,12 +189,14 @@ function itemNode(kind, index, rank, own, other) {
   const value = (field) => words(field, answer.features[field.name]?.[index]);
   const rest = state.model.fields.filter((field) => field.owner === "item" && field !== title && !/_?id$/i.test(field.name));
   const score = own.scores[index];
+  const named = (title && value(title)) || answer.items[index];
+  const key = named === answer.items[index] ? [] : [node("span", { class: "of", text: answer.items[index], title: "its key" })];
   const moved = other ? other.place[index] - rank : 0;
   const made = node(
     "li",
     { class: "item", "data-index": index, title: state.model.fields.filter((f) => f.owner === "item").map((f) => `${f.name}: ${value(f) || "none"}`).join("\n") },
     node("span", { class: "rank", text: rank + 1 }),
-    node("span", { class: "title" }, node("span", { class: "words", text: (title && value(title)) || answer.items[index] }), ...badge(index, kind)),
+    node("span", { class: "title" }, node("span", { class: "words", text: named }), ...badge(index, kind), ...key),
     node("span", { class: "score", text: percent(score) }),
     node("span", { class: "more", text: rest.map(value).filter(Boolean).join("   ") || " " }),
     node("span", { class: `move ${moved > 0 ? "up" : moved < 0 ? "down" : ""}`, text: other ? (moved > 0 ? `▲ ${moved}` : moved < 0 ? `▼ ${-moved}` : "=") : "" }),

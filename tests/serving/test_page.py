@@ -49,6 +49,17 @@ def test_the_page_ranks_compares_and_maps(workspace: Workspace, serve: Callable[
     fields = len(model["fields"])
     assert len(re.findall(r'class="cell"', page)) == fields * fields
     assert "cold start" not in page
+    assert "not in the store" not in page
+    # Each item has its key beside its title, and context fields offer what training saw.
+    assert set(re.findall(r'class="of" title="its key">([^<]*)<', page)) <= set(model["examples"]["item"])
+    known = {field["name"]: field["values"] for field in model["fields"]}
+    assert known["Device (type)"]
+    assert all(not values for name, values in known.items() if name != "Device (type)")
+    offered = re.search(r'data-field="Device \(type\)"[^>]*list="([^"]*)"', page)
+    assert offered is not None
+    options = re.search(rf'<datalist id="{offered[1]}">(.*?)</datalist>', page)
+    assert options is not None
+    assert re.findall(r'value="([^"]*)"', options[1]) == known["Device (type)"]
     # The first of the right column is the item that the service ranks first.
     body = {
         "user": model["examples"]["user"][0],
@@ -70,13 +81,16 @@ def test_a_new_item_is_among_the_ranked_and_marked(
     write_vectors(unseen_workspace, [("item_id", "new-1")])
     materialize(unseen_workspace)
     served = serve(unseen_workspace)
-    page = chromium(f"http://127.0.0.1:{served.port}/?items=new-1,%20new-2", tmp_path)
+    page = chromium(f"http://127.0.0.1:{served.port}/?items=new-1,%20new-2,%20nowhere", tmp_path)
     assert 'data-ready="yes"' in page
     shown = re.findall(r'class="words">([^<]*)</span>(?:<span class="(new[^"]*)"[^>]*>([^<]*)<)?', page)
     assert ("brand new", "new", "new") in shown
-    assert [words for words, kind, _ in shown if kind == "new asked"] == ["title 5"]
+    asked = {words: said for words, kind, said in shown if kind == "new asked"}
+    assert asked == {"title 5": asked["title 5"], "nowhere": "not in the store"}
+    assert "scored as if nothing were known of them: nowhere</p>" in page
+    assert '<span class="of" title="its key">new-1</span>' in page
     assert "placed by its text: item_id" in page
-    assert 12 <= len(shown) <= 14, "the best twelve, and both that were asked for"
+    assert 12 <= len(shown) <= 15, "the best twelve, and the three that were asked for"
 
 
 def test_the_page_asks_for_a_key_where_one_is_needed(
