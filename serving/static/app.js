@@ -3,6 +3,7 @@
 const PAGE_SIZE = 12;
 const PAST_SIZE = 8;
 const WHY_SIZE = 18;
+const MISSING_SIZE = 8;
 const byId = (id) => document.getElementById(id);
 const state = { model: null, ranked: null, shown: PAGE_SIZE, similar: {}, chosen: null, titles: {} };
 
@@ -170,7 +171,8 @@ function sayMissing() {
   const { answer } = state.ranked;
   const keys = answer.items.filter((_, index) => isMissing(index));
   byId("missing").hidden = !keys.length;
-  byId("missing").textContent = `Not in the online store, scored as if nothing were known of them: ${keys.join(", ")}`;
+  const rest = keys.length > MISSING_SIZE ? ` and ${keys.length - MISSING_SIZE} more` : "";
+  byId("missing").textContent = `Not in the online store, scored as if nothing were known of them: ${keys.slice(0, MISSING_SIZE).join(", ")}${rest}`;
 }
 
 // What training never saw: scored by the vectors of its texts, or cold for a model without any; else what was asked for.

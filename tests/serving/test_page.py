@@ -49,17 +49,16 @@ def test_the_page_ranks_compares_and_maps(workspace: Workspace, serve: Callable[
     fields = len(model["fields"])
     assert len(re.findall(r'class="cell"', page)) == fields * fields
     assert "cold start" not in page
-    assert "not in the store" not in page
     # Each item has its key beside its title, and context fields offer what training saw.
     assert set(re.findall(r'class="of" title="its key">([^<]*)<', page)) <= set(model["examples"]["item"])
-    known = {field["name"]: field["values"] for field in model["fields"]}
-    assert known["Device (type)"]
-    assert all(not values for name, values in known.items() if name != "Device (type)")
+    offers = {field["name"]: field["values"] for field in model["fields"]}
+    assert offers["Device (type)"]
+    assert all(not values for name, values in offers.items() if name != "Device (type)")
     offered = re.search(r'data-field="Device \(type\)"[^>]*list="([^"]*)"', page)
     assert offered is not None
     options = re.search(rf'<datalist id="{offered[1]}">(.*?)</datalist>', page)
     assert options is not None
-    assert re.findall(r'value="([^"]*)"', options[1]) == known["Device (type)"]
+    assert re.findall(r'value="([^"]*)"', options[1]) == offers["Device (type)"]
     # The first of the right column is the item that the service ranks first.
     body = {
         "user": model["examples"]["user"][0],
@@ -68,6 +67,12 @@ def test_the_page_ranks_compares_and_maps(workspace: Workspace, serve: Callable[
         "return_features": True,
     }
     best = served.ask("POST", "/v1/rank", body).json
+    everything = served.ask("POST", "/v1/rank", {**body, "top_k": len(body["items"])}).json
+    known = dict(zip(everything["items"], everything["features"]["title"], strict=True))
+    missing = [item for item in body["items"] if known[item] is None]
+    said = re.search(r'id="missing"[^>]*>([^<]*)<', page)
+    assert said is not None
+    assert said[1].endswith(f": {', '.join(missing[:8])} and {len(missing) - 8} more")
     first = re.search(r'class="words">([^<]*)<', page[enhanced:])
     assert first is not None
     assert first[1] == best["features"]["title"][0]

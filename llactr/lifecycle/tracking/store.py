@@ -8,6 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -24,7 +25,6 @@ with warnings.catch_warnings():
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import AnyType
 
-import llactr
 from llactr.columns import EVENT_TIMESTAMP
 from llactr.ctr.bundle import Bundle
 from llactr.datasets.rows import whole_columns
@@ -114,7 +114,7 @@ class RunStore:
                     run_id=run_id, model_id=model.model_id, artifact_path=model.artifact_location,
                     signature=_signature(Bundle.load(folder)),
                 ),
-                pip_requirements=[f"llactr=={llactr.__version__}"],
+                pip_requirements=[f"llactr=={version('llactr')}"],
             )  # fmt: skip
             self._client.log_model_artifacts(model.model_id, f"{draft}/model")
         self._client.finalize_logged_model(model.model_id, "READY")
