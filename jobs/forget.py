@@ -25,7 +25,7 @@ def run(job: Job, dataset: str, *, users: list[str], file: Path | None, retrain:
         advance(1, 1, f"{receipt.users} users")
     if retrain is None:
         return receipt
-    found = day.run(job, dataset, retrain, data=None)
+    found = day.run(job, dataset, retrain, data=None, cold=True)  # the champion has learned from them
     gates = Trial.model_validate(found["trial"]).gates
     made = Retrained(
         bundle=found["challenger"], champion=found["champion"], because=tuple(gate.sentence for gate in gates)

@@ -8,6 +8,7 @@ from typing import Any
 
 from llactr.atomic import write_text
 from llactr.ctr.find import find_bundle
+from llactr.lifecycle.monitoring.page import page
 from llactr.lifecycle.monitoring.prometheus import exposition
 from llactr.lifecycle.monitoring.shadowed import Shadowed
 from llactr.lifecycle.monitoring.watch import Monitoring, monitor
@@ -26,14 +27,20 @@ def run(
     rows: int,
     windows: int,
     metrics: Path | None,
+    html: Path | None = None,
 ) -> Monitoring:
-    """Compares the newest windows with the profile of a bundle, the champion's by default."""
+    """Compares the newest windows with the profile of a bundle, the champion's by default.
+
+    Writes the figures for Prometheus into the file `metrics`, and a page into the file `html`, where they are given.
+    """
     folder = find_bundle(job.workspace, dataset, bundle)
     with job.terminal.step("monitor") as advance:
         found = monitor(job.workspace, folder, source=source, since=since, rows=rows, windows=windows)
         advance(1, 1, "quiet" if found.quiet else "alarms")
     if metrics is not None:
         write_text(metrics, exposition(found))
+    if html is not None:
+        write_text(html, page(found))
     return found
 
 

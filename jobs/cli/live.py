@@ -180,6 +180,7 @@ def monitor(
     rows: Annotated[int, typer.Option(min=20, help="Rows of a window.")] = 1000,
     windows: Annotated[int, typer.Option(min=1, help="Windows at most, the newest ones.")] = 20,
     metrics: Annotated[Path | None, typer.Option(help="File that gets the figures in Prometheus' text format.")] = None,
+    page: Annotated[Path | None, typer.Option(help="File that gets a page with pictures, in HTML.")] = None,
     dataset: DatasetOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -194,7 +195,15 @@ def monitor(
         from llactr.jobs import monitor as step
 
         found = step.run(
-            job, name, bundle=bundle, source=source, since=moment, rows=rows, windows=windows, metrics=metrics
+            job,
+            name,
+            bundle=bundle,
+            source=source,
+            since=moment,
+            rows=rows,
+            windows=windows,
+            metrics=metrics,
+            html=page,
         )
         quiet.append(found.quiet)
         return found.model_dump(mode="json"), step.describe(found)

@@ -53,6 +53,13 @@ def test_events_and_the_file_for_prometheus(workspace: Workspace, llactr: Call, 
     said = llactr("monitor", "--source", "events", "--rows", 500, "--metrics", tmp_path / "drift.prom", *at)
     assert said.code in {0, 1}, said.err
     assert "windows of events" in said.out
+    assert (
+        llactr("monitor", "--source", "events", "--rows", 500, "--page", tmp_path / "page.html", *at).code == said.code
+    )
+    page = (tmp_path / "page.html").read_text()
+    names = Bundle.load(workspace.current("tiny")["train"]).spec.field_names
+    assert [name for name in names if f'<th scope="row">{name}<br>' not in page] == []
+    assert page.count("shares of values as they were and as they are") == len(names) + 1, "and of the scores"
     text = (tmp_path / "drift.prom").read_text()
     assert 'what="label rate",of=""}' in text
     assert "# TYPE llactr_drift_distance gauge" in text

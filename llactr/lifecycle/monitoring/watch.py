@@ -16,13 +16,13 @@ from llactr.columns import EVENT_TIMESTAMP, LABEL
 from llactr.ctr import Bundle, predict
 from llactr.datasets import table_files
 from llactr.errors import DataError, NotReadyError
-from llactr.lifecycle.monitoring.profile import Profile, read_profile, write_profile
+from llactr.lifecycle.monitoring.profile import Profile, field_counts, read_profile, write_profile
 from llactr.lifecycle.monitoring.shadowed import Shadowed, shadowed
 from llactr.lifecycle.monitoring.window import DEFAULTS, Finding, Thresholds, Window, compare
 from llactr.store import training_rows
 from llactr.workspace import Workspace
 
-__all__ = ["Freshness", "MonitoredWindow", "Monitoring", "freshness", "monitor"]
+__all__ = ["Counted", "Freshness", "MonitoredWindow", "Monitoring", "freshness", "monitor"]
 
 Source = Literal["served", "events"]
 
@@ -45,6 +45,21 @@ class MonitoredWindow(_Model):
         return tuple(one for one in self.findings if one.is_alarm)
 
 
+class Counted(_Model):
+    """How often a field's values came: among the profile's rows, and in the newest window.
+
+    Attributes:
+        name: of the field; empty for the scores.
+        owner: user, item or context; empty for the scores.
+        was, now: of the same bins; see `FieldProfile`. Of users and context each request of a window counts once.
+    """
+
+    name: str
+    owner: str
+    was: tuple[int, ...]
+    now: tuple[int, ...]
+
+
 class Freshness(_Model):
     """An offline table: its newest row's event time, and the longest time that it stood still while it was filled.
 
@@ -59,7 +74,12 @@ class Freshness(_Model):
 
 
 class Monitoring(_Model):
-    """What monitoring found; `shadows` is of bundles that scored beside the answers of this one, if any did."""
+    """What monitoring found.
+
+    Attributes:
+        counted: fields, then the scores, of the newest window.
+        shadows: of bundles that scored beside the answers of this one, if any did.
+    """
 
     dataset: str
     bundle: str
@@ -67,6 +87,7 @@ class Monitoring(_Model):
     profile_rows: int
     windows: tuple[MonitoredWindow, ...]
     freshness: tuple[Freshness, ...]
+    counted: tuple[Counted, ...] = ()
     shadows: tuple[Shadowed, ...] = ()
 
     @property
@@ -121,6 +142,7 @@ def monitor(
         profile_rows=profile.rows,
         windows=found,
         freshness=freshness(workspace, bundle.spec.name, moment),
+        counted=_counted(profile, bundle, _part(window, slice(max(0, len(times) - rows), len(times)))),
         shadows=shadowed(workspace, bundle.spec, folder.name),
     )
 
@@ -156,17 +178,36 @@ def _windows(
     if len(ends) > 1 and ends[-1] < rows:
         ends, starts = ends[:-1], starts[:-1]
     for start, end in zip(reversed(starts), reversed(ends), strict=True):
-        part = slice(start, end)
-        piece = Window(
-            ids=window.ids[part],
-            scores=None if window.scores is None else window.scores[part],
-            labels=None if window.labels is None else window.labels[part],
-            requests=None if window.requests is None else window.requests[part],
-        )
+        piece = _part(window, slice(start, end))
         findings = compare(profile, bundle.spec, bundle.transform.layout, piece, thresholds)
         yield MonitoredWindow(
             first=_moment(times[start]), last=_moment(times[end - 1]), rows=end - start, findings=findings
         )
+
+
+def _part(window: Window, part: slice) -> Window:
+    """Some rows of a window."""
+    return Window(
+        ids=window.ids[part],
+        scores=None if window.scores is None else window.scores[part],
+        labels=None if window.labels is None else window.labels[part],
+        requests=None if window.requests is None else window.requests[part],
+    )
+
+
+def _counted(profile: Profile, bundle: Bundle, window: Window) -> tuple[Counted, ...]:
+    once, found = window.first_rows(), []
+    for place, field in enumerate(profile.fields):
+        rows = window.ids if field.owner == "item" else window.ids[once]
+        now = field_counts(field, bundle.transform.layout, place, rows)
+        found.append(Counted(name=field.name, owner=field.owner, was=field.counts, now=tuple(now.tolist())))
+    if profile.scores is not None and window.scores is not None:
+        now = np.bincount(
+            np.searchsorted(np.array(profile.scores.edges), window.scores, side="right"),
+            minlength=len(profile.scores.counts),
+        )
+        found.append(Counted(name="", owner="", was=profile.scores.counts, now=tuple(now.tolist())))
+    return tuple(found)
 
 
 def _served(

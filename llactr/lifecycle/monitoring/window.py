@@ -69,6 +69,12 @@ class Window:
     labels: NDArray[np.float32] | None = None
     requests: NDArray[np.int64] | None = None
 
+    def first_rows(self) -> NDArray[np.int64]:
+        """(R,) a row of each request."""
+        if self.requests is None:
+            return np.arange(len(self.ids), dtype=np.int64)
+        return np.unique(self.requests, return_index=True)[1].astype(np.int64)
+
 
 class Finding(BaseModel):
     """One figure of a window beside that of the profile.
@@ -110,7 +116,7 @@ def compare(
     profile: Profile, spec: DatasetSpec, layout: FieldLayout, window: Window, thresholds: Thresholds = DEFAULTS
 ) -> tuple[Finding, ...]:
     """All figures of a window, alarms first, then by how far each is past its limit."""
-    once = _first_rows(window)
+    once = window.first_rows()
     looked_at = 3 * len(profile.fields) + len(profile.cold) + 3
     chance = thresholds.false_alarms / looked_at
     found: list[Finding] = []
@@ -211,13 +217,6 @@ def _together(
     if not rare.any():
         return expected, found
     return np.append(expected[~rare], expected[rare].sum()), np.append(found[~rare], found[rare].sum())
-
-
-def _first_rows(window: Window) -> NDArray[np.int64]:
-    """(R,) a row of each request."""
-    if window.requests is None:
-        return np.arange(len(window.ids), dtype=np.int64)
-    return np.unique(window.requests, return_index=True)[1].astype(np.int64)
 
 
 def _shares(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:

@@ -148,6 +148,8 @@ def test_retrained_without_them(trained: Trained, workspace: Workspace, tmp_path
     assert KEY not in bundle.transform.values("person")
     assert set(bundle.transform.values("person")) <= set(rows["person"].to_pylist())
     assert sum("(limit" in one for one in made["because"]) == len(made["because"]) >= 4
+    summary = (read_manifest(folder) or {})["result"]
+    assert summary["base"] is None, "what was there before has learned from them"
     passed = not any("not passed" in one for one in made["because"])
     assert made["champion"] == (made["bundle"] if passed else None)
     (kept,) = receipts(workspace, "tiny")
