@@ -37,7 +37,8 @@ class ServeConfig(BaseModel):
         feast_config: a feature_store.yaml; by default what `$FEAST_FS_YAML_FILE_PATH` names, else the repository's.
         cache_ttl_s: how long an item's features may be reused without asking the store; 0 switches the cache off.
         cache_items: items kept at most.
-        history_freshness_s: how long an item's state of history may be reused without asking the store; 0 always reads.
+        history_freshness_s: how long an item's state of history may be reused where the store does not say what has
+            changed; SQLite and a single Redis do.
             Users' states are always read.
         catch_up_s: seconds between two looks for events that other processes logged and did not apply.
         max_rows: candidates or rows of one request.

@@ -119,7 +119,7 @@ class MarkedReader:
         rows = found[2 : 2 + len(wanted)]
         for (view, keys), read in zip(wanted, rows, strict=True):
             missing = [key for key, row in zip(keys, read, strict=True) if row is None]
-            if missing:
+            if missing and view.owner != "store":
                 await self._refuse_lost(view, missing, marks[view.view])
         return Reading(rows, fill)
 
@@ -141,7 +141,7 @@ class MarkedReader:
         await self.raw.close()
 
     def _names_for(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[str]:
-        others = {view.view for view, _ in wanted} - set(self._names)
+        others = {view.view for view, _ in wanted if view.owner != "store"} - set(self._names)
         return [*self._names, *sorted(others)] if others else self._names
 
     def _asked(

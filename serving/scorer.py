@@ -119,13 +119,16 @@ class Scorer:
             capacity=cache_items, ttl_s=cache_ttl_s if "item" in self._views else 0, width=item_width
         )
 
-    async def score(self, batch: Batch, *, with_features: bool = False, altered: Altered | None = None) -> Scored:
+    async def score(
+        self, batch: Batch, *, with_features: bool = False, altered: Altered | None = None, tried: int = 0
+    ) -> Scored:
         """Scores a batch.
 
         Args:
             batch: what to score.
             with_features: also give the raw values.
             altered: changes ids and history numbers before they are scored.
+            tried: how often it was tried before events to its items came between; from the second time on all is read.
 
         Raises:
             StoreAwayError: the store does not answer, or is not whole.
@@ -135,7 +138,7 @@ class Scorer:
         wall_s = time.time()
         rows, item_ids, misses, age_s = self._from_cache(batch, now_s)
         wanted = self._wanted(batch, misses)
-        before = None if self.past is None else self.past.begin(batch, now_s=now_s)
+        before = None if self.past is None else self.past.begin(batch, now_s=now_s, anew=tried > 1)
         states = [] if self.past is None or before is None else self.past.asked(batch, before)
         spent = time.thread_time() - began
         self._metrics.spent("transform", spent)
@@ -149,7 +152,7 @@ class Scorer:
                 kept = misses is not None and len(misses) < len(rows["item"])
                 if kept or (before is not None and before.cached):
                     return await self.score(
-                        batch, with_features=with_features, altered=altered
+                        batch, with_features=with_features, altered=altered, tried=tried
                     )  # those cached are of another one
             for (view, _), read in zip(wanted, found[: len(wanted)], strict=True):
                 if view.owner == "item" and misses is not None:
@@ -160,8 +163,10 @@ class Scorer:
         numbers = None
         if self.past is not None and before is not None:
             with self._metrics.stage("history"):
-                self.past.filled(batch, before, found[len(wanted) :], now_s=now_s)
-                numbers = self.past.numbers(batch, before)
+                stands = self.past.filled(batch, before, found[len(wanted) :], now_s=now_s)
+                numbers = self.past.numbers(batch, before) if stands else None
+            if not stands:  # events came meanwhile to items whose states were kept
+                return await self.score(batch, with_features=with_features, altered=altered, tried=tried + 1)
         theirs = {} if self.repository is None else await self.repository.read(batch)
         began = time.thread_time()
         try:
@@ -203,7 +208,7 @@ class Scorer:
         self._fill = fill
         self.cache.clear()
         if self.past is not None:
-            self.past.cache.clear()
+            self.past.kept.clear()
         if self._unseen is not None:
             self._unseen.cache.clear()
 

@@ -38,7 +38,8 @@ def serve(
         float | None, typer.Option(help="Reuse item features so long; 0 never. Default: 60.")
     ] = None,
     history_freshness_s: Annotated[
-        float | None, typer.Option(help="Reuse items' states of history so long; 0 never. Default: 0.")
+        float | None,
+        typer.Option(help="Reuse items' states of history so long, where the store does not say what changed."),
     ] = None,
     log_rate: Annotated[float | None, typer.Option(help="Share of users whose requests to log. Default: 0.")] = None,
     deadline_ms: Annotated[int | None, typer.Option(help="Longest time for a request. Default: 1000.")] = None,

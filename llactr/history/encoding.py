@@ -27,7 +27,7 @@ from llactr.errors import StoreError
 from llactr.history.compiled.folding import fold_pending
 from llactr.history.compiled.packing import pack, unpack
 from llactr.history.definition import HistoryDefinition
-from llactr.history.layout import StateLayout
+from llactr.history.layout import NEVER, StateLayout
 from llactr.history.states import KeyStates
 
 __all__ = ["Decoded", "Pending", "PendingEvent", "decode", "encode", "encode_all"]
@@ -114,6 +114,21 @@ class Decoded:
         before = now - layout.delay_us
         fold_pending(states.bytes, definition.plan(layout), self.content, self.pending[places], before)
         return states
+
+    def settled(self, definition: HistoryDefinition, layout: StateLayout) -> tuple[KeyStates, NDArray[np.int64]]:
+        """The states with all pending events, and after which moment each is that: (K,), the least int64 for any.
+
+        A state as of a later moment than its own is this one, to the bit.
+        """
+        after = np.full(len(self.states), NEVER)
+        waiting = np.flatnonzero(self.pending[:, 1])
+        if not len(waiting):
+            return self.states, after
+        starts, counts = self.pending[waiting].T
+        newest = (starts + 16 * counts - 8)[:, None] + np.arange(8)  # bytes of the last one's time
+        after[waiting] = self.content[newest].view(np.int64)[:, 0] + layout.delay_us
+        everything = np.full(len(self.states), np.iinfo(np.int64).max)
+        return self.as_of(definition, layout, np.arange(len(self.states)), everything), after
 
     def pending_of(self, number: int) -> Pending:
         """The pending events of one state."""

@@ -99,7 +99,8 @@ def _window(
     window, pair = window_of(field), np.empty((len(now), 2))
     tiled = window.kind == "last"
     at = (layout.tiled if tiled else layout.sums).index(window)
-    window_sums(states.bytes, definition.plan(layout), tiled, at, now, pair)
+    plan = definition.plan(layout)
+    window_sums(states.bytes, plan.at, plan.lives, plan.lengths, tiled, at, now, pair)
     if field.measure == "rate":
         rate = definition.rate(pair[:, 1], pair[:, 0])
         return np.where(pair[:, 0] > 0, rate, np.nan).astype(np.float32)
@@ -154,7 +155,7 @@ class _UserRows:
     def recent(self) -> NDArray[np.float32]:
         """Mean residual of the last events."""
         value = np.empty(len(self.users))
-        recent(self.users.bytes, self.plan, value)
+        recent(self.users.bytes, self.plan.at, value)
         return np.where(self.users.count > 0, value, np.nan).astype(np.float32) * np.ones(len(self.now), np.float32)
 
     def regression(self, field: TasteField) -> NDArray[np.float32]:
@@ -181,7 +182,7 @@ class _UserRows:
             self._cosines[field.vectors] = near
         value, measure = np.empty(len(self.now)), _LIKENESS.index(field.measure)
         near = self._cosines[field.vectors]
-        likeness(self.users.bytes, self.plan, near, measure, field.above, field.below, value)
+        likeness(self.users.bytes, self.plan.at, near, measure, field.above, field.below, value)
         return value.astype(np.float32)
 
     def neighbours(self) -> NDArray[np.float32]:
@@ -190,7 +191,7 @@ class _UserRows:
         index: ItemIndex = table.index
         neighbour_sums(
             self.users.bytes,
-            self.plan,
+            self.plan.at,
             index.places(self.users.items),
             index.places(self.candidates),
             table.starts,

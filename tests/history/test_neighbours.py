@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from llactr.history import neighbours
+from llactr.history.compiled.pairing import neighbour_sums
+from llactr.history.compiled.plan import LAST, RESIDUALS
 from llactr.history.neighbours import NeighbourSums, Spans
 
 
@@ -35,6 +37,36 @@ def test_pairs_that_few_share_are_forgotten_when_there_is_no_place(monkeypatch: 
     assert {(1, 2), (2, 1)} <= kept
     assert len(kept) < 2 * 32_768
     assert (49_999 - 10, 139_999 - 10) not in kept or (10, 100_000) not in kept
+
+
+def test_sums_over_the_past_are_those_of_a_loop_over_all_pairs() -> None:
+    # Places that agree in their last ten bits, an item twice in the past, one without a place, a weight of 0.
+    size, last, random = 4000, 6, np.random.default_rng(3)
+    past = np.array([[5, 1029, 2053, 5, size, 3077]])
+    residuals = random.normal(size=last).astype(np.float32)
+    record = np.zeros((1, 8 + 4 * last), np.uint8)
+    record[0, :8].view(np.int64)[0] = 9
+    record[0, 8:].view(np.float32)[:] = residuals
+    parts = np.zeros(8, np.int64)
+    parts[[LAST, RESIDUALS]] = last, 8
+    lists = {7: [5, 6, 1029, 3077], 8: [5 + 1024 * 3], 9: [1030], 10: []}
+    weights = {(row, column): np.float32(random.normal()) for row, columns in lists.items() for column in columns}
+    weights[7, 6] = weights[7, 1029] = np.float32(0)
+    starts = np.searchsorted([row for row, columns in lists.items() for _ in columns], np.arange(size + 1))
+    columns = np.array([column for each in lists.values() for column in each], np.int32)
+    here, found = np.array([7, 8, 9, 10, size]), np.empty(5)
+    neighbour_sums(record, parts, past, here, starts, columns, np.array(list(weights.values()), np.float32), found)
+    own = residuals.astype(np.float64).sum() / (last + 1)
+    expected = [
+        [
+            weights.get((row, place), 0) * (float(residual) - own)
+            for place, residual in zip(past[0], residuals, strict=True)
+        ]
+        for row in here.tolist()
+    ]
+    sums = [sum(map(float, row)) / np.sqrt(last + 1) if any(row) else np.nan for row in expected]
+    np.testing.assert_allclose(found, sums, rtol=1e-12)
+    assert np.isnan(found).tolist() == [False, False, True, True, True]
 
 
 def test_an_item_keeps_its_strongest_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,8 @@ from llactr.history import (
     states_from_bytes,
 )
 from llactr.history.definition import HistoryDefinition
+from llactr.history.encoding import decode
+from llactr.history.layout import NEVER
 from llactr.spec import HistorySpec
 from tests.history.oracle import Seen
 from tests.history.test_passes import SECOND, definition_of, drawn_events, drawn_vectors, events_of
@@ -69,6 +71,30 @@ def test_what_is_scored_and_then_pushed_equals_the_pass(seed: int, delay: int) -
     _, found = pushed_store(definition, seen)
     expected = history_rows(definition, events_of(seen), neighbour_steps=0)
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("delay", [0, 40])
+def test_settled_states_are_those_of_every_later_moment(delay: int) -> None:
+    definition = definition_of(drawn_vectors(5), outcome_delay=delay)
+    store, _ = pushed_store(definition, drawn_events(5))
+    contents = [content for (owner, _), content in store.content.items() if owner == "user"] + [None]
+    decoded = decode(definition, definition.user, contents)
+    settled, after = decoded.settled(definition, definition.user)
+    newest = [
+        KeyState.from_bytes(definition, definition.user, one) if one else KeyState.empty(definition, definition.user)
+        for one in contents
+    ]
+    assert after.tolist() == [one.pending[-1].time + delay * SECOND if one.pending else NEVER for one in newest]
+    for at, one in enumerate(newest):
+        for later in (1, 10**12):
+            now = max(int(after[at]), 0) + later
+            np.testing.assert_array_equal(settled.bytes[at : at + 1], one.at(now).bytes)
+    assert any(one.pending for one in newest)
+    assert not any(
+        np.array_equal(settled.bytes[at], one.at(int(after[at])).bytes[0])
+        for at, one in enumerate(newest)
+        if one.pending
+    )
 
 
 def test_an_empty_store_filled_from_offline_equals_one_that_was_pushed_to() -> None:

@@ -167,6 +167,44 @@ def test_cached_states_are_forgotten_when_this_process_pushes(past_workspace: Wo
         np.testing.assert_allclose(numbers_of(ranked(asgi, "u1", 2)), expected, atol=1e-6)
 
 
+def test_kept_states_follow_what_other_writers_push(asgi: Asgi, past_workspace: Workspace) -> None:
+    from llactr.store.events import LoggedEvent, Pusher
+    from llactr.store.feast.open import open_store
+
+    history = Bundle.load(past_workspace.artifact("bundles", "past")).history
+    assert history is not None
+    ranked(asgi, "u1", 0)
+    pusher = Pusher(past_workspace, spec_of(), open_store(past_workspace), {history.version: history})
+    pushed = [event("u9", ITEMS[n % 3], n, outcome=n % 2) for n in range(4)]
+    try:
+        for number, one in enumerate(pushed):
+            time_us = round(datetime.fromisoformat(one["timestamp"]).timestamp() * 1e6)
+            pusher.push([LoggedEvent("u9", one["item"], time_us, float(one["outcome"]))])
+            for minutes in (number, number + 0.5):  # at the event's own time it does not count, later it does
+                rows = [("u1", item, moment(minutes)) for item in ITEMS]
+                expected = offline_numbers(past_workspace, pushed[: number + 1], rows)
+                np.testing.assert_allclose(numbers_of(ranked(asgi, "u1", minutes)), expected, atol=1e-6)
+    finally:
+        pusher.close()
+    # The first of two requests after a push finds one item of 20 changed, reads it, and goes on with the 19 that it has.
+    assert asgi.metric('llactr_history_states_total{source="cached"}') == 4 * 19 + 4 * 20
+    read = 9 + 20 + 4  # users; items of the first request; those that changed
+    assert asgi.metric('llactr_history_states_total{source="read"}') == read + 2, "and two of the warm-up"
+
+
+def test_kept_states_are_read_again_after_a_filling(asgi: Asgi, past_workspace: Workspace) -> None:
+    from llactr.store import materialize
+    from llactr.store.events.filling import filling_again
+
+    ranked(asgi, "u1", 0)
+    assert asgi.ask("POST", "/v1/events", event("u9", ITEMS[0], 1)).status == 200
+    with filling_again():  # the states of before; then the service applies the log
+        materialize(past_workspace)
+    expected = offline_numbers(past_workspace, [event("u9", ITEMS[0], 1)], [("u1", i, moment(2)) for i in ITEMS])
+    asgi.ask("POST", "/v1/events", event("u8", "new", 1.5))
+    np.testing.assert_allclose(numbers_of(ranked(asgi, "u1", 2)), expected, atol=1e-6)
+
+
 def test_a_reload_to_another_history_catches_up_with_the_log(past_workspace: Workspace) -> None:
     with started(past_workspace, environment={"LLACTR_ADMIN_KEY": "a" * 20}) as asgi:
         pushed = [event("u1", "3", 0), event("u2", "6", 1)]

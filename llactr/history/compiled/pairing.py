@@ -8,15 +8,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from llactr.history.compiled.plan import LAST, RESIDUALS, Bytes, Doubles, Floats, Longs, Plan, compiled
+from llactr.history.compiled.plan import LAST, RESIDUALS, Bytes, Doubles, Floats, Longs, compiled
 
 __all__ = ["add_pairs", "neighbour_sums", "past_weights", "rehash"]
+
+_BUCKETS = 1024
 
 
 @compiled
 def neighbour_sums(
     records: Bytes,
-    plan: Plan,
+    parts: Longs,
     past: Longs,
     here: Longs,
     starts: Longs,
@@ -28,7 +30,7 @@ def neighbour_sums(
 
     Args:
         records: (K, B).
-        plan: of users' layout.
+        parts: `Plan.at` of users' layout.
         past: (K, N) places of the last events' items in the table, I where it has none.
         here: (R,) places of the candidates.
         starts: (I + 1,) where an item's neighbours begin.
@@ -36,29 +38,37 @@ def neighbour_sums(
         weights: (E,).
         out: (R,).
     """
-    last = plan.at[LAST]
+    last = parts[LAST]
+    first, behind = np.empty(_BUCKETS, np.int16), np.empty(last, np.int16)  # past events by the end of their places
+    beside, weight_of, listed = np.empty(last), np.zeros(last, np.float32), 0
     for row in range(len(here)):
         state = row if len(records) > 1 else 0
-        record = records[state]
-        listed = min(record[:8].view(np.int64)[0], last)
-        residuals = record[plan.at[RESIDUALS] : plan.at[RESIDUALS] + 4 * last].view(np.float32)
-        total, own, some = 0.0, 0.0, False
-        for at in range(listed):
-            own += residuals[at]
-        own = own / (listed + 1.0)
-        if here[row] < len(starts) - 1:
+        if row == 0 or len(records) > 1:
+            record = records[state]
+            listed, own = min(record[:8].view(np.int64)[0], last), 0.0
+            residuals = record[parts[RESIDUALS] : parts[RESIDUALS] + 4 * last].view(np.float32)
             for at in range(listed):
-                place, end = past[state, at], starts[here[row] + 1]
-                low, high = starts[here[row]], end
-                while low < high:
-                    middle = (low + high) // 2
-                    if columns[middle] < place:
-                        low = middle + 1
-                    else:
-                        high = middle
-                if low < end and columns[low] == place and weights[low] != 0:
-                    some = True
-                    total += np.float64(weights[low]) * (residuals[at] - own)
+                own += residuals[at]
+            own = own / (listed + 1.0)
+            first[:] = -1
+            for at in range(listed):
+                beside[at] = residuals[at] - own
+                bucket = past[state, at] & (_BUCKETS - 1)
+                behind[at], first[bucket] = first[bucket], at
+        some = False
+        if here[row] < len(starts) - 1:
+            for number in range(starts[here[row]], starts[here[row] + 1]):
+                event = first[columns[number] & (_BUCKETS - 1)]
+                while event >= 0:
+                    if past[state, event] == columns[number] and weights[number] != 0:
+                        weight_of[event], some = weights[number], True
+                    event = behind[event]
+        total = 0.0
+        if some:
+            for at in range(listed):  # in the order of memory, so that a sum does not depend on the table's order
+                if weight_of[at] != 0:
+                    total += np.float64(weight_of[at]) * beside[at]
+                    weight_of[at] = 0
         out[row] = total / np.sqrt(listed + 1.0) if some else np.nan
 
 

@@ -27,10 +27,10 @@ __all__ = ["cosines", "likeness", "pair_windows", "recent", "regression", "windo
 
 
 @compiled
-def _own_mean(record: Bytes, plan: Plan) -> float:
+def _own_mean(record: Bytes, parts: Longs) -> float:
     """Mean residual of the last events and one of 0, which draws to 0 what rests on little."""
-    last, count = plan.at[LAST], record[:8].view(np.int64)[0]
-    residuals = record[plan.at[RESIDUALS] : plan.at[RESIDUALS] + 4 * last].view(np.float32)
+    last, count = parts[LAST], record[:8].view(np.int64)[0]
+    residuals = record[parts[RESIDUALS] : parts[RESIDUALS] + 4 * last].view(np.float32)
     listed, total = min(count, last), 0.0
     for at in range(listed):
         total += residuals[at]
@@ -38,15 +38,17 @@ def _own_mean(record: Bytes, plan: Plan) -> float:
 
 
 @compiled
-def recent(records: Bytes, plan: Plan, out: Doubles) -> None:
-    """How the last events of states (K,) went: `_own_mean`."""
+def recent(records: Bytes, parts: Longs, out: Doubles) -> None:
+    """How the last events of states (K,) went: `_own_mean`; `parts` is `Plan.at`."""
     for row in range(len(records)):
-        out[row] = _own_mean(records[row], plan)
+        out[row] = _own_mean(records[row], parts)
 
 
 @compiled
-def window_sums(records: Bytes, plan: Plan, tiled: bool, window: int, now: Longs, out: Doubles) -> None:
-    """Impressions and clicks (R, 2) of one window as of each row's moment."""
+def window_sums(
+    records: Bytes, parts: Longs, lives: Doubles, lengths: Longs, tiled: bool, window: int, now: Longs, out: Doubles
+) -> None:
+    """Impressions and clicks (R, 2) of one window as of each row's moment; three parts of a `Plan` come first."""
     for row in range(len(now)):
         record = records[row if len(records) > 1 else 0]
         head = record[:16].view(np.int64)
@@ -54,22 +56,22 @@ def window_sums(records: Bytes, plan: Plan, tiled: bool, window: int, now: Longs
         if head[0] == 0:
             continue
         if tiled:
-            count = plan.at[TILE_COUNT]
-            newest = record[plan.at[TILE] : plan.at[TILE] + 8 * len(plan.lengths)].view(np.int64)[window]
-            start = plan.at[TILE_SLOTS] + 8 * count * window
+            count = parts[TILE_COUNT]
+            newest = record[parts[TILE] : parts[TILE] + 8 * len(lengths)].view(np.int64)[window]
+            start = parts[TILE_SLOTS] + 8 * count * window
             tiles = record[start : start + 8 * count].view(np.float32)
-            oldest = now[row] // plan.lengths[window] - count  # this tile and those before it are out
+            oldest = now[row] // lengths[window] - count  # this tile and those before it are out
             for back in range(count):
                 if newest - back > oldest:
                     slot = 2 * ((newest - back) % count)
                     out[row, 0] += tiles[slot]
                     out[row, 1] += tiles[slot + 1]
         else:
-            start = plan.at[SUMS] + 8 * window
+            start = parts[SUMS] + 8 * window
             sums = record[start : start + 8].view(np.float32)
             kept = 1.0
-            if plan.lives[window] > 0:
-                kept = 2.0 ** (-(now[row] - head[1]) / plan.lives[window])
+            if lives[window] > 0:
+                kept = 2.0 ** (-(now[row] - head[1]) / lives[window])
             out[row, 0], out[row, 1] = sums[0] * kept, sums[1] * kept
 
 
@@ -137,7 +139,8 @@ def cosines(
         out: (R, N).
     """
     rank, last = directions.shape[1], out.shape[1]
-    near, usable, listed = np.empty((last, rank), np.float32), np.empty(last, np.bool_), 0
+    near, usable, listed = np.empty((rank, last), np.float32), np.empty(last, np.bool_), 0
+    totals = np.empty(last, np.float32)
     for row in range(len(here)):
         state = row if len(records) > 1 else 0
         if row == 0 or len(records) > 1:
@@ -146,66 +149,79 @@ def cosines(
             for back in range(listed):
                 place = past[state, (count - 1 - back) % last]
                 usable[back] = known[place]
-                near[back] = directions[place]
-        out[row] = np.nan
-        if not known[here[row]]:
-            continue
-        mine = directions[here[row]]
-        for at in range(listed):
-            if usable[at]:
-                total = np.float32(0)
                 for i in range(rank):
-                    total += near[at, i] * mine[i]
-                out[row, at] = total
+                    near[i, back] = directions[place, i]
+        if not known[here[row]]:
+            out[row] = np.nan
+            continue
+        for at in range(listed):
+            totals[at] = 0
+        for i in range(rank):  # all events side by side: each sum has the order of a sum by itself
+            mine = directions[here[row], i]
+            for at in range(listed):
+                totals[at] += near[i, at] * mine
+        for at in range(listed):
+            out[row, at] = totals[at] if usable[at] else np.float32(np.nan)
+        for at in range(listed, last):
+            out[row, at] = np.nan
 
 
 @compiled
-def likeness(records: Bytes, plan: Plan, near: Floats, measure: int, above: float, below: float, out: Doubles) -> None:
+def likeness(
+    records: Bytes, parts: Longs, near: Floats, measure: int, above: float, below: float, out: Doubles
+) -> None:
     """What the last events say of candidates like them (R,), beside their mean; NaN where no cosine is known.
 
     Args:
         records: (K, B).
-        plan: of users' layout.
+        parts: `Plan.at` of users' layout.
         near: (R, N) what `cosines` gave.
         measure: 0 similarity, 1 nearest, 2 liked_near, 3 disliked_near; see `llactr.history.features`.
         above: cosine from which an event is near.
         below: cosine from which it is not any more.
         out: (R,).
     """
-    last = plan.at[LAST]
+    last = parts[LAST]
     best = np.empty(5, np.float32)
     best_residual = np.empty(5)
+    beside, own, listed = np.empty(last), 0.0, 0  # residuals beside their mean, the newest first
     for row in range(len(near)):
-        record = records[row if len(records) > 1 else 0]
-        count = record[:8].view(np.int64)[0]
-        residuals = record[plan.at[RESIDUALS] : plan.at[RESIDUALS] + 4 * last].view(np.float32)
+        if row == 0 or len(records) > 1:
+            record = records[row]
+            count = record[:8].view(np.int64)[0]
+            residuals = record[parts[RESIDUALS] : parts[RESIDUALS] + 4 * last].view(np.float32)
+            own, listed = _own_mean(record, parts), min(count, last)
+            for back in range(listed):
+                beside[back] = residuals[(count - 1 - back) % last] - own
         total = weights = 0.0
         found = kept = 0
-        own = _own_mean(record, plan)
-        for back in range(min(count, last)):
+        if measure == 0:
+            for back in range(listed):
+                cosine = near[row, back]
+                if not np.isnan(cosine):
+                    found += 1
+                    weight = np.exp(6.0 * (np.float64(cosine) - 1.0))
+                    total += weight * beside[back]
+                    weights += weight
+            out[row] = total / (weights + 1.0) if found > 0 else np.nan
+            continue
+        for back in range(listed):
             cosine = near[row, back]
             if np.isnan(cosine):
                 continue
             found += 1
-            residual = residuals[(count - 1 - back) % last] - own
-            if measure == 0:
-                weight = np.exp(6.0 * (np.float64(cosine) - 1.0))
-                total += weight * residual
-                weights += weight
-            elif measure == 1:
-                if kept < 5 or cosine > best[kept - 1]:  # of equally near ones the newest
+            if measure == 1:
+                if kept < 5 or cosine > best[4]:  # of equally near ones the newest
                     at = min(kept, 4)
                     while at > 0 and cosine > best[at - 1]:
                         best[at], best_residual[at] = best[at - 1], best_residual[at - 1]
                         at -= 1
-                    best[at], best_residual[at] = cosine, residual
+                    best[at], best_residual[at] = cosine, beside[back]
                     kept = min(kept + 1, 5)
-            elif above <= cosine < below and (residual + own > 0) == (measure == 2):
+            elif above <= cosine < below and (beside[back] + own > 0) == (measure == 2):
                 total += 1.0
         if found == 0:
             out[row] = np.nan
-        elif measure == 0:
-            out[row] = total / (weights + 1.0)
         elif measure == 1:
             for at in range(kept):
                 total += best_residual[at]

@@ -2,7 +2,8 @@
 
 Of a history version the online store holds the states, as rows of Feast views, a note of the snapshot that they began
 with, and per segment of the event log the position up to which its events are in the states. States and position
-change in one transaction. A version without a finished note is not online: nothing is applied to it.
+change in one transaction, and with them a row that says which items' states changed last
+(`llactr.store.events.changes`). A version without a finished note is not online: nothing is applied to it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+from feast.infra.key_encoding_utils import serialize_entity_key
+
 from llactr.columns import HISTORY_VERSION
+from llactr.history import key_hashes
 from llactr.spec import DatasetSpec, EntityOwner
-from llactr.store.feast.messages import Value, key_ends
+from llactr.store.events.changes import Changes, changes_key
+from llactr.store.feast.messages import Value, entity_key, key_ends
+from llactr.store.marks import MARK_KEY
 from llactr.store.names import PhysicalNames
 
 __all__ = ["OWNERS", "Change", "Filled", "StateRow", "StateStore", "StateTables"]
@@ -132,8 +138,10 @@ class StateTables:
     def __init__(self, spec: DatasetSpec, *, project: str, serialization: int) -> None:
         self.dataset = spec.name
         self.project = project
+        self._spec = spec
         self._names = PhysicalNames(spec)
         self._serialization = serialization
+        self._changes_keys: dict[str, bytes] = {}
         self._ends: dict[tuple[EntityOwner, str], tuple[bytes, bytes]] = {}
 
     def view(self, owner: EntityOwner) -> str:
@@ -149,6 +157,24 @@ class StateTables:
             self._ends[owner, version] = ends
         before, behind = ends
         return [before + len(value).to_bytes(4, "little") + value + behind for value in (key.encode() for key in keys)]
+
+    def changes_key(self, version: str) -> bytes:
+        """Serialized key of the row that says which items' states changed last."""
+        content = self._changes_keys.get(version)
+        if content is None:
+            key = entity_key({MARK_KEY: changes_key(self._spec, version)})
+            content = self._changes_keys[version] = serialize_entity_key(key, self._serialization)
+        return content
+
+    def changed(self, value: bytes | None, changed: Mapping[EntityOwner, Sequence[StateRow]]) -> bytes:
+        """The row's value after some states were changed; `value` is the one before."""
+        before = Changes.parse(self.state(value)) or Changes.begun()
+        hashes = key_hashes([row.key for row in changed.get("item", ())]).tolist()
+        return self.value(before.then(hashes).to_bytes())
+
+    def unchanged(self) -> bytes:
+        """The row's value after a filling."""
+        return self.value(Changes.begun().to_bytes())
 
     @staticmethod
     def value(state: bytes) -> bytes:

@@ -20,7 +20,9 @@ from llactr.columns import STATE
 from llactr.errors import StoreError
 from llactr.spec import DatasetSpec, EntityOwner
 from llactr.store.events.base import Change, Filled, StateRow, StateTables
+from llactr.store.events.changes import CHANGES_FEATURE
 from llactr.store.feast.failures import store_failures
+from llactr.store.marks import MARKS
 
 __all__ = ["RedisStates"]
 
@@ -51,6 +53,7 @@ class RedisStates:
             owner: (_mmh3(f"{self._tables.view(owner)}:{STATE}"), f"_ts:{self._tables.view(owner)}".encode())
             for owner in spec.entities
         }
+        self._changes_fields = _mmh3(f"{MARKS}:{CHANGES_FEATURE}"), f"_ts:{MARKS}".encode()
 
     @classmethod
     def holds(cls, store: FeatureStore) -> bool:
@@ -72,7 +75,7 @@ class RedisStates:
                 if note is not None and note.snapshot == snapshot and not note.whole:
                     return
                 pipe.multi()
-                pipe.delete(self._hash(version))
+                pipe.delete(self._hash(version), self._changes_key(version))
                 pipe.hset(self._hash(version), _NOTE, Filled(snapshot).text())
                 if _done(pipe):
                     return
@@ -91,6 +94,7 @@ class RedisStates:
                 if note.whole:
                     for segment, position in positions.items():
                         pipe.hset(self._hash(version), _place(segment), position)
+                    self._write_changes(pipe, version, self._tables.unchanged())
                 pipe.hset(self._hash(version), _NOTE, note.text())
                 if _done(pipe):
                     return
@@ -128,9 +132,12 @@ class RedisStates:
                     return position
                 found = {owner: self._read(owner, asked) for owner, asked in encoded.items()}
                 changed = change(found)
+                before = self._client.hget(self._changes_key(version), self._changes_fields[0])
                 pipe.multi()
                 for owner, rows in changed.items():
                     self._write(pipe, owner, version, rows)
+                if changed.get("item"):
+                    self._write_changes(pipe, version, self._tables.changed(before, changed))
                 pipe.hset(self._hash(version), _place(segment), end)
                 if _done(pipe):
                     return end
@@ -159,6 +166,14 @@ class RedisStates:
         for key, row in zip(self._keys(owner, version, [row.key for row in rows]), rows, strict=True):
             stamp = Timestamp(seconds=row.moment_us // 1_000_000).SerializeToString()
             pipe.hset(key, mapping={field: self._tables.value(row.state), time_field: stamp})
+
+    def _changes_key(self, version: str) -> bytes:
+        return self._tables.changes_key(version) + self._suffix
+
+    def _write_changes(self, pipe: Any, version: str, value: bytes) -> None:
+        """Sets the row that says which items' states changed last."""
+        field, time_field = self._changes_fields
+        pipe.hset(self._changes_key(version), mapping={field: value, time_field: Timestamp().SerializeToString()})
 
     def _hash(self, version: str) -> bytes:
         return f"llactr:history:{self._tables.project}:{self._tables.dataset}:{version}".encode()

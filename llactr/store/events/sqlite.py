@@ -14,8 +14,10 @@ from llactr.errors import StoreError
 from llactr.spec import DatasetSpec, EntityOwner
 from llactr.sql import quote_identifier
 from llactr.store.events.base import Change, Filled, StateRow, StateTables
+from llactr.store.events.changes import CHANGES_FEATURE
 from llactr.store.feast.failures import store_failures
 from llactr.store.feast.sqlite import WorkspaceSqliteOnlineStore, reading_only
+from llactr.store.marks import MARKS
 
 __all__ = ["SqliteStates"]
 
@@ -62,6 +64,7 @@ class SqliteStates:
             if note is None or note.snapshot != snapshot or note.whole:
                 which = (self._tables.dataset, version)
                 connection.execute("DELETE FROM llactr_history_applied WHERE dataset = ? AND version = ?", which)
+                self._write_changes(connection, version, None)
                 self._write_note(connection, version, Filled(snapshot))
 
     def finish(self, version: str, snapshot: str, owner: EntityOwner, positions: Mapping[str, int]) -> None:
@@ -74,6 +77,7 @@ class SqliteStates:
             if note.whole:
                 for segment, position in positions.items():
                     self._move(connection, version, segment, position)
+                self._write_changes(connection, version, self._tables.unchanged())
             self._write_note(connection, version, note)
 
     def drop(self, version: str) -> None:
@@ -109,8 +113,12 @@ class SqliteStates:
             if position != start:
                 return int(position)
             found = {owner: self._read(connection, owner, version, asked) for owner, asked in keys.items()}
-            for owner, rows in change(found).items():
+            changed = change(found)
+            for owner, rows in changed.items():
                 self._write(connection, owner, version, rows)
+            if changed.get("item"):
+                before = self._changes(connection, version)
+                self._write_changes(connection, version, self._tables.changed(before, changed))
             self._move(connection, version, segment, end)
             return end
 
@@ -170,6 +178,31 @@ class SqliteStates:
     def _move(self, connection: sqlite3.Connection, version: str, segment: str, position: int) -> None:
         values = (self._tables.dataset, version, segment, position)
         connection.execute("INSERT OR REPLACE INTO llactr_history_applied VALUES (?, ?, ?, ?)", values)
+
+    def _changes(self, connection: sqlite3.Connection, version: str) -> bytes | None:
+        if not self._has_marks(connection):
+            return None
+        query = f"SELECT value FROM {self._marks} WHERE entity_key = ? AND feature_name = ?"
+        row = connection.execute(query, (self._tables.changes_key(version), CHANGES_FEATURE)).fetchone()
+        return row[0] if row else None
+
+    def _write_changes(self, connection: sqlite3.Connection, version: str, value: bytes | None) -> None:
+        """Sets the row that says which items' states changed last; takes it away for None."""
+        if not self._has_marks(connection):  # a store that was never filled by `materialize`: nothing is kept of it
+            return
+        which = (self._tables.changes_key(version), CHANGES_FEATURE)
+        connection.execute(f"DELETE FROM {self._marks} WHERE entity_key = ? AND feature_name = ?", which)
+        if value is not None:
+            columns = "(entity_key, feature_name, value, event_ts, created_ts)"
+            connection.execute(f"INSERT INTO {self._marks} {columns} VALUES (?, ?, ?, 0, 0)", (*which, value))
+
+    def _has_marks(self, connection: sqlite3.Connection) -> bool:
+        query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+        return connection.execute(query, (f"{self._tables.project}_{MARKS}",)).fetchone() is not None
+
+    @property
+    def _marks(self) -> str:
+        return quote_identifier(f"{self._tables.project}_{MARKS}")
 
     def _table(self, owner: EntityOwner) -> str:
         return quote_identifier(f"{self._tables.project}_{self._tables.view(owner)}")
