@@ -102,7 +102,7 @@ class RedisStates:
     def drop(self, version: str) -> None:
         """See `StateStore`."""
         with _failures("removing history"):
-            self._client.delete(self._hash(version))
+            self._client.delete(self._hash(version), self._changes_key(version))
 
     def positions(self, version: str) -> dict[str, int]:
         """See `StateStore`."""

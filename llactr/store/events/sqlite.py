@@ -86,6 +86,7 @@ class SqliteStates:
             for table in ("llactr_history_applied", "llactr_history_filled"):
                 which = (self._tables.dataset, version)
                 connection.execute(f"DELETE FROM {table} WHERE dataset = ? AND version = ?", which)
+            self._write_changes(connection, version, None)
 
     def positions(self, version: str) -> dict[str, int]:
         """See `StateStore`."""
