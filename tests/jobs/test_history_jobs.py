@@ -11,17 +11,22 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from llactr.ctr import Bundle
+from llactr.ctr import Bundle, predict
 from llactr.ctr.scoring import RowScorer
 from llactr.ctr.training.config import TrainJobConfig
 from llactr.ctr.training.history import HistorySummary
 from llactr.errors import InputError, NotReadyError, SpecError
 from llactr.evaluation.config import EvaluateConfig
+from llactr.history import states_of_events
 from llactr.jobs import check, encode, encode_values, evaluate, ingest, materialize, train
 from llactr.jobs.cli.console import Terminal
+from llactr.lifecycle.monitoring.profile import read_profile, write_profile
+from llactr.lifecycle.monitoring.watch import monitor
 from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 from llactr.steps import Job, Step, outcome_of
-from llactr.store.history import known_versions
+from llactr.store import training_rows
+from llactr.store.history import events_of, history_of_rows, known_versions
+from llactr.transforms import chronological_split
 from llactr.workspace import Workspace
 from tests.jobs.tiny_dataset import SPEC, write_dataset
 
@@ -80,6 +85,42 @@ def test_every_arm_is_trained_and_scores_online_as_offline(place: Place) -> None
     assert summary is not None
     assert summary.result.rows == 777
     assert place.train("items").skipped
+
+
+def test_scores_of_a_model_with_history_are_profiled_and_watched(place: Place) -> None:
+    """Mean score and label rate are those of the newest rows, scored one by one from states that were pushed."""
+    folder = place.train("history taste item-item").folder
+    profile, bundle = read_profile(folder), Bundle.load(folder)
+    assert profile is not None
+    assert profile.scores is not None
+    table = training_rows(place.job.workspace, bundle.spec, with_release=False)
+    split = chronological_split(table.num_rows, bundle.spec.split)
+    rows = table.take(pa.array(np.concatenate([split.validation, split.test])))
+    events, expected = events_of(bundle.spec, table), []
+    for row in rows.to_pylist():
+        moment = int(row["event_timestamp"].timestamp() * 1e6)
+        before = events.take(np.flatnonzero(events.time < moment))
+        numbers = history_of_rows(bundle.spec, bundle.history, pa.Table.from_pylist([row], rows.schema),
+                                  states_of_events(bundle.history, before))  # type: ignore[arg-type]  # fmt: skip
+        ids = bundle.transform.ids(pa.Table.from_pylist([row], rows.schema))
+        expected.append(float(predict(bundle.model, bundle.rows(ids, numbers))[0]))
+    assert profile.rows == len(expected) == sum(profile.scores.counts)
+    mean = float(np.dot(profile.scores.counts, profile.scores.means)) / profile.rows
+    assert mean == pytest.approx(np.mean(expected), abs=1e-5)
+
+    found = monitor(place.job.workspace, folder, source="events", rows=profile.rows, windows=1)
+    watched = {one.what: one for one in found.windows[0].findings}
+    assert watched["scores"].distance < 0.01, "of the same rows"
+    assert watched["calibration"].found == pytest.approx(mean - profile.label_rate, abs=1e-5)
+    kept = place.job.workspace.artifact("histories", "").parent / "histories"
+    kept.rename(kept.with_name("gone"))
+    try:
+        again = write_profile(place.job.workspace, folder)
+    finally:
+        kept.with_name("gone").rename(kept)
+    assert again.scores is not None
+    assert again.scores.counts == profile.scores.counts
+    np.testing.assert_allclose(again.scores.means, profile.scores.means, atol=1e-6)
 
 
 def test_texts_come_in_when_they_are_encoded(tmp_path: Path, place: Place) -> None:

@@ -26,8 +26,6 @@ Call = Callable[..., Answer]
 def workspace(ran: Ran, tmp_path: Path, llactr: Call) -> Workspace:
     shutil.copytree(ran.workspace, tmp_path / "ws")
     workspace = Workspace.at(tmp_path / "ws")
-    trained = llactr("train", "--arm", "plain", "--config", ran.config, "--workspace", workspace.root)
-    assert trained.code == 0, trained.err  # a model with history, which a run may choose, has no profile of scores
     assert llactr("apply", "--workspace", workspace.root).code == 0
     return workspace
 

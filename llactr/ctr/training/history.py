@@ -37,10 +37,12 @@ from llactr.store import events_table
 from llactr.store.history import events_of, read_item_sources
 from llactr.store.ingested import dataset_spec, values_hash
 from llactr.store.vectors.summaries import last_encoded_values
+from llactr.workspace import Workspace
 
 __all__ = [
     "HistorySummary",
     "RowHistory",
+    "history_folder",
     "history_of",
     "history_step",
     "keep_history",
@@ -167,7 +169,7 @@ def history_step(
 
     outcome = job.step(
         Step.HISTORY,
-        lambda key: job.workspace.artifact("histories", f"{spec.name}-{key[:12]}"),
+        lambda key: history_folder(job.workspace, spec.name, key),
         dataset=spec.name,
         config={"section": section.model_dump(mode="json")},
         inputs=inputs,
@@ -175,6 +177,11 @@ def history_step(
         work=work,
     )
     return outcome, kept_history(outcome.folder)
+
+
+def history_folder(workspace: Workspace, dataset: str, key: str) -> Path:
+    """Where the history of a step's key is kept."""
+    return workspace.artifact("histories", f"{dataset}-{key[:12]}")
 
 
 def made_history(

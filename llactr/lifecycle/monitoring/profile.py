@@ -20,11 +20,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llactr.atomic import write_text
 from llactr.ctr import Bundle, predict
+from llactr.ctr.training.data import Split
+from llactr.ctr.training.history import history_folder, kept_history
 from llactr.ctr.training.training_set import TrainingSet
 from llactr.errors import BundleError, NotReadyError
+from llactr.history import history_rows
 from llactr.lifecycle.graph import Artifact, workspace_graph
-from llactr.manifest import is_sealed, sealed
+from llactr.manifest import is_sealed, read_manifest, sealed
 from llactr.spec import DatasetSpec
+from llactr.store import events_table
+from llactr.store.history import events_of
 from llactr.transforms import NULL, OOV, PAD, FieldLayout
 from llactr.workspace import Workspace
 
@@ -96,7 +101,7 @@ class Profile(_Model):
         rows: N.
         label_rate: share of positives.
         cold: owner -> share of rows whose entity has no stored value at all: the join found no row.
-        scores: None for a model whose numbers of history the training set does not keep.
+        scores: None in a profile of a model with history that an earlier version wrote.
     """
 
     rows: int
@@ -178,11 +183,30 @@ def write_profile(workspace: Workspace, folder: Path) -> Profile:
     bundle, rows = Bundle.load(folder), TrainingSet.load(graph.nodes[known[0]].paths[0])
     newest = np.concatenate([rows.data.split.validation, rows.data.split.test])
     ids = rows.data.ids[newest]
-    scores = None if bundle.history is not None else predict(bundle.model, ids)
+    scores = predict(bundle.model, bundle.rows(ids, _past(workspace, folder, bundle, rows.data.split, newest)))
     profile = build_profile(bundle.spec, bundle.transform.layout, ids, rows.data.label[newest], scores)
     content = sealed(profile.model_dump(mode="json"))
     write_text(folder / PROFILE, json.dumps(content, indent=None) + "\n")
     return profile
+
+
+def _past(
+    workspace: Workspace, folder: Path, bundle: Bundle, split: Split, newest: NDArray[np.int64]
+) -> NDArray[np.float32] | None:
+    """(N, H) what the model read of the past of rows of a training set; None for a model without history.
+
+    They are those that training kept; where these are gone, one pass over the dataset's events gives the same.
+    """
+    if bundle.history is None:
+        return None
+    manifest, names = read_manifest(folder), bundle.history.spec.field_names
+    key = str((manifest or {}).get("inputs", {}).get("history", ""))
+    kept = history_folder(workspace, bundle.spec.name, key)
+    if key and kept.is_dir():
+        return kept_history(kept).only(names).numbers[newest]
+    events = events_of(bundle.spec, events_table(workspace, bundle.spec))
+    happened = events.take(np.sort(np.concatenate([split.train, split.validation, split.test])))
+    return history_rows(bundle.history, happened, events.take(newest), neighbour_steps=0)
 
 
 def read_profile(folder: Path) -> Profile | None:

@@ -16,10 +16,12 @@ from llactr.columns import EVENT_TIMESTAMP, LABEL
 from llactr.ctr import Bundle, predict
 from llactr.datasets import table_files
 from llactr.errors import DataError, NotReadyError
+from llactr.history import history_rows
 from llactr.lifecycle.monitoring.profile import Profile, field_counts, read_profile, write_profile
 from llactr.lifecycle.monitoring.shadowed import Shadowed, shadowed
 from llactr.lifecycle.monitoring.window import DEFAULTS, Finding, Thresholds, Window, compare
 from llactr.store import training_rows
+from llactr.store.history import events_of
 from llactr.workspace import Workspace
 
 __all__ = ["Counted", "Freshness", "MonitoredWindow", "Monitoring", "freshness", "monitor"]
@@ -111,7 +113,8 @@ def monitor(
 
     Args:
         workspace: where.
-        folder: the bundle; one without a profile gets one, of the training set that it was made from.
+        folder: the bundle; one without a profile, or with one that lacks scores, gets one, of the training set that it
+            was made from.
         source: the log of the service, or events with their outcomes; by default the log where it holds rows of the
             bundle, else the events.
         since: only rows from then on.
@@ -126,7 +129,9 @@ def monitor(
         DataError: a file cannot be read.
     """
     bundle = Bundle.load(folder)
-    profile = read_profile(folder) or write_profile(workspace, folder)
+    profile = read_profile(folder)
+    if profile is None or (profile.scores is None and bundle.history is not None):
+        profile = write_profile(workspace, folder)
     served = None if source == "events" else _served(workspace, bundle, folder.name, since)
     if served is None and source == "served":
         raise NotReadyError(
@@ -238,15 +243,19 @@ def _events(workspace: Workspace, bundle: Bundle, since: datetime | None) -> tup
     """The events, joined point in time: in the order of their times, with outcomes."""
     rows = training_rows(workspace, bundle.spec, with_release=False)
     times = rows[EVENT_TIMESTAMP].cast(pa.int64()).to_numpy()
+    numbers = None
+    if bundle.history is not None:
+        numbers = history_rows(bundle.history, events_of(bundle.spec, rows), neighbour_steps=0)
     if since is not None:
         chosen = times >= since.timestamp() * 1e6
         rows, times = rows.filter(pa.array(chosen)), times[chosen]
+        numbers = None if numbers is None else numbers[chosen]
     if not rows.num_rows:
         raise NotReadyError(
             f"no event of {bundle.spec.name!r} lies after {since}: append some, or give an earlier --since"
         )
     ids = bundle.transform.ids(rows)
-    scores = None if bundle.history is not None else predict(bundle.model, ids)
+    scores = predict(bundle.model, bundle.rows(ids, numbers))
     return Window(ids=ids, scores=scores, labels=rows[LABEL].to_numpy().astype(np.float32)), times
 
 
