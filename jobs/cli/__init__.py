@@ -9,7 +9,7 @@ import typer
 
 from llactr import __version__
 from llactr.jobs.cli.console import speak_plainly
-from llactr.jobs.cli.data import apply, ingest, materialize
+from llactr.jobs.cli.data import apply, ingest, materialize, snapshots
 from llactr.jobs.cli.door import doctor, init
 from llactr.jobs.cli.evaluation import diagnose, evaluate
 from llactr.jobs.cli.inventory import compare, list_command, rm, show
@@ -48,8 +48,8 @@ def _options(
 app.command()(init)  # the first that a newcomer needs, so the first of --help
 app.command()(doctor)
 for _command in (
-    ingest, finetune, encode, apply, materialize, train, diagnose, score, export, run, quickstart, tune, evaluate,
-    serve, push, check, skew, promote, rollback, releases, gc, show, compare, rm, forget, monitor, advance,
+    ingest, finetune, encode, apply, materialize, snapshots, train, diagnose, score, export, run, quickstart, tune,
+    evaluate, serve, push, check, skew, promote, rollback, releases, gc, show, compare, rm, forget, monitor, advance,
 ):  # fmt: skip
     app.command()(_command)
 app.command("list")(list_command)

@@ -1,4 +1,4 @@
-"""Commands that bring the data in and online: `llactr ingest`, `apply`, `materialize`."""
+"""Commands that bring the data in and online: `llactr ingest`, `apply`, `materialize`, `snapshots`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from llactr.jobs.cli.command import (
+    DatasetOption,
     ForceOption,
     JsonOption,
     WorkspaceOption,
     check_spec,
+    chosen_dataset,
     execute,
 )
 from llactr.steps import Job
 
-__all__ = ["apply", "ingest", "materialize"]
+__all__ = ["apply", "ingest", "materialize", "snapshots"]
 
 
 def ingest(
@@ -67,3 +69,21 @@ def materialize(workspace: WorkspaceOption = None, force: ForceOption = False, a
         return outcome.as_json(), step.describe_materialize(outcome)
 
     execute(body, workspace=workspace, as_json=as_json, force=force)
+
+
+def snapshots(
+    bundle: Annotated[str | None, typer.Option(help="Id or path of a bundle. Default: the one that is served.")] = None,
+    dataset: DatasetOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what counted of everyone's past at every moment: rows of Feast views, for joins at any time."""
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        name = chosen_dataset(job, dataset)
+        from llactr.jobs import snapshots as step
+
+        found = step.run(job, name, bundle=bundle)
+        return found, step.describe(found)
+
+    execute(body, workspace=workspace, as_json=as_json)

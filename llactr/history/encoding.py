@@ -30,12 +30,17 @@ from llactr.history.definition import HistoryDefinition
 from llactr.history.layout import NEVER, StateLayout
 from llactr.history.states import KeyStates
 
-__all__ = ["Decoded", "Pending", "PendingEvent", "decode", "encode", "encode_all"]
+__all__ = [
+    "MOST_PENDING", "PENDING_AT", "PENDING_BYTES", "Decoded", "Pending", "PendingEvent", "decode", "encode",
+    "encode_all", "too_many_pending",
+]  # fmt: skip
 
 _MAGIC, _FORMAT = b"LH", 2
 _HEADER = struct.Struct("<2sBBQH")
 _COUNT = struct.Struct("<q")
 _OWNERS = ("user", "item")
+MOST_PENDING, PENDING_AT, PENDING_BYTES = 0xFFFF, 12, 20
+"""How many events may be pending, where in a state this number stands, and how many bytes each takes."""
 _MEND = "run 'llactr materialize --force'"
 
 
@@ -53,11 +58,8 @@ Pending = tuple[PendingEvent, ...]
 
 def encode(layout: StateLayout, states: KeyStates, pending: Pending) -> bytes:
     """The state (K is 1) with its pending events."""
-    if len(pending) > 0xFFFF:
-        raise StoreError(
-            f"a state has {len(pending)} pending events, at most 65535 can be kept: give 'history' a shorter "
-            "outcome_delay"
-        )
+    if len(pending) > MOST_PENDING:
+        raise too_many_pending(len(pending))
     raw = states.records.tobytes()
     parts = [_header(layout, len(pending)), raw[: layout.head_bytes]]
     listed = min(_COUNT.unpack_from(raw)[0], layout.last)
@@ -68,6 +70,14 @@ def encode(layout: StateLayout, states: KeyStates, pending: Pending) -> bytes:
         number = len(pending)
         parts.append(struct.pack(f"<{number}Q{number}q{number}f", *others, *times, *values))
     return b"".join(parts)
+
+
+def too_many_pending(count: int) -> StoreError:
+    """What to say of a state that cannot be kept."""
+    return StoreError(
+        f"a state has {count} pending events, at most {MOST_PENDING} can be kept: give 'history' a shorter "
+        "outcome_delay"
+    )
 
 
 def encode_all(layout: StateLayout, states: KeyStates) -> pa.Array:

@@ -125,7 +125,7 @@ def test_a_snapshot_and_the_function_equal_the_pass() -> None:
         before = [row for row in kept[owner].get(key, []) if row[0] <= now]
         if not before:
             return KeyStates.empty(definition, layout, 1)
-        return KeyState.from_bytes(definition, layout, max(before)[1]).folded
+        return KeyState.from_bytes(definition, layout, max(before)[1]).at(now)
 
     expected = history_rows(definition, events, neighbour_steps=0)
     for at in range(len(events)):
@@ -134,6 +134,9 @@ def test_a_snapshot_and_the_function_equal_the_pass() -> None:
             definition, joined("user", user, now), joined("item", item, now), events.item[at : at + 1], now
         )
         np.testing.assert_array_equal(found[0], expected[at])
+    for owner in ("user", "item"):  # the last row of a key is its newest state, to the byte
+        newest = {key: state.to_bytes() for key, state in newest_states(definition, events, owner=owner)}
+        assert {key: max(rows)[1] for key, rows in kept[owner].items()} == newest
 
 
 def test_candidates_of_one_user_at_once_equal_them_one_by_one() -> None:

@@ -10,7 +10,7 @@ from llactr.evaluation.arms import PLAIN, TREATMENTS
 from llactr.evaluation.placebos import PLACEBOS
 
 COMMANDS = (
-    "ingest", "finetune", "encode", "apply", "materialize", "train", "evaluate", "diagnose", "score", "export", "run", "quickstart",
+    "ingest", "finetune", "encode", "apply", "materialize", "snapshots", "train", "evaluate", "diagnose", "score", "export", "run", "quickstart",
     "tune", "serve", "push", "check", "skew", "promote", "rollback", "releases", "gc", "list", "show", "compare", "rm",
 )  # fmt: skip
 HEAVY = {"torch", "feast", "faiss", "transformers", "sentence_transformers", "pandas", "pyarrow", "numpy", "duckdb"}

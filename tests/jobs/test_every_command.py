@@ -63,6 +63,7 @@ COMMANDS: dict[str, Callable[[Place], tuple[object, ...]]] = {
     "encode --values": lambda at: ("encode", "--values", "--config", at.config),
     "apply": lambda _: ("apply",),
     "materialize": lambda _: ("materialize",),
+    "snapshots": lambda _: ("snapshots",),
     "train": lambda at: ("train", "--config", at.config),
     "evaluate": lambda at: ("evaluate", "--config", at.config),
     "diagnose": lambda _: ("diagnose",),

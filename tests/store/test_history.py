@@ -61,12 +61,13 @@ def joined_states(
     entities["event_timestamp"] = events["event_timestamp"].to_pandas()
     job = open_store(workspace).get_historical_features(entities, [f"{names.history_view(owner)}:state"])
     found = job.to_arrow().sort_by("row")
+    moments = found["event_timestamp"].cast(pa.int64()).to_pylist()
     return KeyStates.stack(
         [
             KeyStates.empty(definition, layout, 1)
             if content is None
-            else KeyState.from_bytes(definition, layout, content).folded
-            for content in found["state"].to_pylist()
+            else KeyState.from_bytes(definition, layout, content).at(now)
+            for content, now in zip(found["state"].to_pylist(), moments, strict=True)
         ]
     )
 
@@ -76,20 +77,21 @@ def test_states_joined_by_feast_give_the_fields_of_the_pass(tmp_path: Path) -> N
     spec = spec_of(FIELDS).model_copy(update={"history": history_spec()})
     Offline(workspace, spec)
     table = drawn_events()
+    with_events(workspace, spec, table, "00000")
     definition = HistoryDefinition(history_spec(), 0.4)
-    written = write_snapshots(workspace, spec, definition, table)
+    written = write_snapshots(workspace, spec, definition)
     # A row for each user and moment, and for each item and moment.
     times = table["event_timestamp"].to_pylist()
     keys = {owner: table[f"{owner}_id"].to_pylist() for owner in ("user", "item")}
     moments = {(owner, pair) for owner in keys for pair in zip(keys[owner], times, strict=True)}
-    assert written == len(moments)
+    assert (written.rows, written.events, written.how) == (len(moments), 60, "anew")
     store.apply(workspace)
     users = joined_states(workspace, spec, definition, table, "user")
     items = joined_states(workspace, spec, definition, table, "item")
     events = events_of(spec, table)
     found = features(definition, users, items, events.item, events.time)
     np.testing.assert_array_equal(found, history_rows(definition, events))
-    assert write_snapshots(workspace, spec, definition, table) == 0
+    assert write_snapshots(workspace, spec, definition).how == "unchanged"
 
 
 def test_views_of_history_come_with_the_first_snapshots(tmp_path: Path) -> None:
@@ -102,7 +104,8 @@ def test_views_of_history_come_with_the_first_snapshots(tmp_path: Path) -> None:
         return {o.name for o in objects if isinstance(o, FeatureView) and "history" in o.name}
 
     assert views() == set()
-    write_snapshots(workspace, spec, HistoryDefinition(history_spec(), 0.4), drawn_events())
+    with_events(workspace, spec, drawn_events(), "00000")
+    write_snapshots(workspace, spec, HistoryDefinition(history_spec(), 0.4))
     assert views() == {"small__user_history", "small__item_history"}
 
 

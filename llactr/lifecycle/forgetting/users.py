@@ -19,7 +19,7 @@ from llactr.lifecycle.running import running_services
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance
 from llactr.store.events import EventLog
-from llactr.store.history import known_definitions, known_versions, write_states
+from llactr.store.history import has_snapshots, known_definitions, known_versions, write_snapshots, write_states
 from llactr.store.ingested import dataset_spec
 from llactr.transforms import Transform
 from llactr.workspace import Workspace
@@ -150,6 +150,8 @@ def _states(workspace: Workspace, spec: DatasetSpec, wanted: Mapping[str, Collec
     if known_versions(workspace, spec.name):
         for definition in known_definitions(workspace, spec.name):
             write_states(workspace, spec, definition)
+            if has_snapshots(workspace, spec.name, definition.version):
+                write_snapshots(workspace, spec, definition)
     return {"states": removed}
 
 

@@ -35,7 +35,6 @@ from llactr.history import (
     key_hashes,
     newest_states,
     push,
-    snapshots,
 )
 from llactr.history.layout import Owner
 from llactr.manifest import content_hash, hash_once
@@ -44,19 +43,27 @@ from llactr.store.training import events_table
 from llactr.workspace import Workspace
 
 __all__ = [
+    "OWNERS",
+    "DatedState",
     "StatesWritten",
+    "add_states",
+    "covered_by",
     "covered_files",
     "definition_of",
+    "definitions_folder",
     "events_of",
+    "key_names",
     "known_definitions",
     "known_versions",
     "newest_moment",
+    "read_events",
+    "state_schema",
+    "state_tables",
     "states_hash",
-    "write_snapshots",
     "write_states",
 ]
 
-_OWNERS: tuple[Owner, ...] = ("user", "item")
+OWNERS: tuple[Owner, ...] = ("user", "item")
 _ROWS_AT_ONCE = 5000
 _COVERED = "covered.json"
 
@@ -73,14 +80,14 @@ class StatesWritten:
 
 def events_of(spec: DatasetSpec, table: pa.Table) -> Events:
     """Events of a table with the join keys, `event_timestamp` and `label`, in its order."""
-    keys = {owner: table[spec.entities[owner].join_key].to_pylist() for owner in _OWNERS}
+    keys = {owner: table[spec.entities[owner].join_key].to_pylist() for owner in OWNERS}
     times = table[EVENT_TIMESTAMP].cast(TIMESTAMP).cast(pa.int64()).to_numpy()
     return Events.of(keys["user"], keys["item"], times, table[LABEL].to_numpy())
 
 
 def known_versions(workspace: Workspace, dataset: str) -> tuple[str, ...]:
     """The versions of history definitions that states were written of, sorted."""
-    return tuple(sorted(path.name for path in _definitions(workspace, dataset).glob("[!.]*") if path.is_dir()))
+    return tuple(sorted(path.name for path in definitions_folder(workspace, dataset).glob("[!.]*") if path.is_dir()))
 
 
 def known_definitions(workspace: Workspace, dataset: str) -> Iterator[HistoryDefinition]:
@@ -90,12 +97,12 @@ def known_definitions(workspace: Workspace, dataset: str) -> Iterator[HistoryDef
         BundleError: one is damaged.
     """
     for version in known_versions(workspace, dataset):
-        yield HistoryDefinition.load(_definitions(workspace, dataset) / version)
+        yield HistoryDefinition.load(definitions_folder(workspace, dataset) / version)
 
 
 def covered_files(workspace: Workspace, dataset: str, version: str) -> list[str] | None:
     """Hashes of the files of events that a version's newest states hold; None where nobody can say."""
-    return _covered(_definitions(workspace, dataset) / version)
+    return covered_by(definitions_folder(workspace, dataset) / version)
 
 
 def definition_of(workspace: Workspace, dataset: str, version: str) -> HistoryDefinition:
@@ -104,13 +111,13 @@ def definition_of(workspace: Workspace, dataset: str, version: str) -> HistoryDe
     Raises:
         BundleError: it is damaged, or there is none.
     """
-    return HistoryDefinition.load(_definitions(workspace, dataset) / version)
+    return HistoryDefinition.load(definitions_folder(workspace, dataset) / version)
 
 
 def states_hash(workspace: Workspace, dataset: str) -> str | None:
     """Content hash of the names of the files of states, which never change; None for none."""
     names = [
-        path.name for owner in _OWNERS for path in table_files(workspace.offline_table(dataset, f"{owner}_history"))
+        path.name for owner in OWNERS for path in table_files(workspace.offline_table(dataset, f"{owner}_history"))
     ]
     return content_hash(names) if names else None
 
@@ -127,70 +134,41 @@ def write_states(workspace: Workspace, spec: DatasetSpec, definition: HistoryDef
         spec: with entities user and item.
         definition: whose states.
     """
-    home = _definitions(workspace, spec.name) / definition.version
+    home = definitions_folder(workspace, spec.name) / definition.version
     files = table_files(workspace.offline_table(spec.name, "events"))
     hashes = [hash_once(path) for path in files]
-    covered = _covered(home)
-    tables = {owner: workspace.offline_table(spec.name, f"{owner}_history") for owner in _OWNERS}
+    covered = covered_by(home)
+    tables = {owner: workspace.offline_table(spec.name, f"{owner}_history") for owner in OWNERS}
     whole = all(list(table.glob(f"{definition.version}@*.parquet")) for table in tables.values())
     if covered is not None and whole and hashes[: len(covered)] == covered:
         fresh = files[len(covered) :]
         if not fresh:
             return StatesWritten(definition.version, 0, 0, anew=False)
-        rows = _read(fresh, spec)
-        states: dict[Owner, Iterable[_Row]] = {**_pushed(spec, definition, rows, tables)}
+        rows = read_events(fresh, spec)
+        states: dict[Owner, Iterable[DatedState]] = {**_pushed(spec, definition, rows, tables)}
         anew = False
     else:
         for table in tables.values():
             for path in table.glob(f"{definition.version}@*.parquet"):
                 path.unlink()
         rows = events_table(workspace, spec)
-        states = {owner: _newest(spec, definition, rows, owner) for owner in _OWNERS}
+        states = {owner: _newest(spec, definition, rows, owner) for owner in OWNERS}
         anew = True
     if not (home / "history.json").exists():
         with workspace.writing(home) as draft:
             definition.save(draft)
     run = content_hash(hashes)[:8]
+    name = f"{definition.version}@{len(files):05d}-{run}.parquet"
     written = sum(
-        _write(tables[owner] / f"{definition.version}@{len(files):05d}-{run}.parquet", spec, owner, definition, rows_)
-        for owner, rows_ in states.items()
+        add_states(tables[owner] / name, state_schema(spec, owner), state_tables(spec, owner, definition.version, made))
+        for owner, made in states.items()
     )
     atomic.write_text(home / _COVERED, json.dumps(hashes))
     return StatesWritten(definition.version, written, rows.num_rows, anew)
 
 
-def write_snapshots(workspace: Workspace, spec: DatasetSpec, definition: HistoryDefinition, table: pa.Table) -> int:
-    """Writes the states of all users and items after each of some events, for joins at any moment; returns how many.
-
-    The first moment of a state is the row's event timestamp (`llactr.history.snapshots`), so any point-in-time join
-    gives the past as it counts. Run again on the same events it adds nothing. Some thousand states are in memory; on
-    the disk it is a state an event and owner, which no command needs: `write_states` keeps the newest alone.
-
-    Args:
-        workspace: of the dataset.
-        spec: with entities user and item.
-        definition: whose states.
-        table: the events, as `llactr.store.training.events_table` gives them.
-    """
-    events, written = events_of(spec, table), 0
-    for owner in _OWNERS:
-        names = _names(table, spec, owner)
-        layout = definition.user if owner == "user" else definition.item
-        run = content_hash([layout.fingerprint, events.time.tolist(), events.user.tolist(), events.item.tolist()])[:16]
-        folder = workspace.offline_table(spec.name, f"{owner}_history")
-        rows = (
-            _Row(names[key], time.value, state)
-            for piece in snapshots(definition, events, owner=owner)
-            for key, time, state in zip(
-                piece["key"].to_pylist(), piece[EVENT_TIMESTAMP].combine_chunks(), piece[STATE].to_pylist(), strict=True
-            )
-        )
-        written += _write(folder / f"{definition.version}-{run}.parquet", spec, owner, definition, rows)
-    return written
-
-
 @dataclass(frozen=True)
-class _Row:
+class DatedState:
     """A state: its key, the moment from which it holds in microseconds, its bytes."""
 
     key: str
@@ -198,20 +176,20 @@ class _Row:
     state: bytes
 
 
-def _newest(spec: DatasetSpec, definition: HistoryDefinition, rows: pa.Table, owner: Owner) -> Iterator[_Row]:
-    names, events = _names(rows, spec, owner), events_of(spec, rows)
+def _newest(spec: DatasetSpec, definition: HistoryDefinition, rows: pa.Table, owner: Owner) -> Iterator[DatedState]:
+    names, events = key_names(rows, spec, owner), events_of(spec, rows)
     for key, state in newest_states(definition, events, owner=owner):
-        yield _Row(names[key], newest_moment(state), state.to_bytes())
+        yield DatedState(names[key], newest_moment(state), state.to_bytes())
 
 
 def _pushed(
     spec: DatasetSpec, definition: HistoryDefinition, rows: pa.Table, tables: dict[Owner, Path]
-) -> dict[Owner, list[_Row]]:
+) -> dict[Owner, list[DatedState]]:
     """The states of the keys of some new events, after these."""
     events = events_of(spec, rows)
     known: dict[Owner, dict[int, tuple[int, KeyState]]] = {}
-    for owner in _OWNERS:
-        names = _names(rows, spec, owner)
+    for owner in OWNERS:
+        names = key_names(rows, spec, owner)
         stored = _stored(tables[owner], spec, owner, definition.version, list(names.values()))
         layout = definition.user if owner == "user" else definition.item
         known[owner] = {}
@@ -227,11 +205,11 @@ def _pushed(
     return {
         owner: [
             # A late event leaves the newest time as it was: the row must be newer than the one that it corrects.
-            _Row(names[key], max(newest_moment(state), moment + 1), state.to_bytes())
+            DatedState(names[key], max(newest_moment(state), moment + 1), state.to_bytes())
             for key, (moment, state) in known[owner].items()
         ]
-        for owner in _OWNERS
-        for names in (_names(rows, spec, owner),)
+        for owner in OWNERS
+        for names in (key_names(rows, spec, owner),)
     }
 
 
@@ -258,9 +236,9 @@ def _stored(
     return found
 
 
-def _write(path: Path, spec: DatasetSpec, owner: Owner, definition: HistoryDefinition, rows: Iterable[_Row]) -> int:
-    """Adds a file of states, unless there is one of that name; returns how many rows it has."""
-    schema = pa.schema(
+def state_schema(spec: DatasetSpec, owner: Owner) -> pa.Schema:
+    """Columns of an owner's states."""
+    return pa.schema(
         {
             spec.entities[owner].join_key: KEY,
             HISTORY_VERSION: KEY,
@@ -269,27 +247,38 @@ def _write(path: Path, spec: DatasetSpec, owner: Owner, definition: HistoryDefin
             STATE: pa.binary(),
         }
     )
-    written, created = [0], datetime.now(UTC)
+
+
+def add_states(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
+    """Adds a file of states, one table in memory at a time, unless there is one of that name; returns its rows."""
+    written = [0]
 
     def write(draft: Path) -> None:
         with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
-            for some in _pieces(rows):
-                columns = [
-                    [row.key for row in some],
-                    [definition.version] * len(some),
-                    [row.moment for row in some],
-                    [created] * len(some),
-                    [row.state for row in some],
-                ]
-                arrays = [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)]
-                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-                written[0] += len(some)
+            for table in tables:
+                writer.write_table(table)
+                written[0] += table.num_rows
 
     return written[0] if atomic.add_file(path, write) else 0
 
 
-def _pieces(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
-    some: list[_Row] = []
+def state_tables(spec: DatasetSpec, owner: Owner, version: str, rows: Iterable[DatedState]) -> Iterator[pa.Table]:
+    """States as tables of some thousand rows."""
+    schema, created = state_schema(spec, owner), datetime.now(UTC)
+    for some in _pieces(rows):
+        columns = [
+            [row.key for row in some],
+            [version] * len(some),
+            [row.moment for row in some],
+            [created] * len(some),
+            [row.state for row in some],
+        ]
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)]
+        yield pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _pieces(rows: Iterable[DatedState]) -> Iterator[list[DatedState]]:
+    some: list[DatedState] = []
     for row in rows:
         some.append(row)
         if len(some) == _ROWS_AT_ONCE:
@@ -298,8 +287,9 @@ def _pieces(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
     yield some
 
 
-def _read(paths: list[Path], spec: DatasetSpec) -> pa.Table:
-    columns = [*(spec.entities[owner].join_key for owner in _OWNERS), EVENT_TIMESTAMP, LABEL]
+def read_events(paths: list[Path], spec: DatasetSpec) -> pa.Table:
+    """Keys, times and labels of some files of the dataset's events."""
+    columns = [*(spec.entities[owner].join_key for owner in OWNERS), EVENT_TIMESTAMP, LABEL]
     try:
         return pa.concat_tables([pq.read_table(path, columns=columns, partitioning=None) for path in paths])
     except (pa.ArrowException, OSError) as error:
@@ -307,17 +297,18 @@ def _read(paths: list[Path], spec: DatasetSpec) -> pa.Table:
         raise DataError(f"the events of {spec.name!r} cannot be read ({said}): run 'llactr ingest' again") from None
 
 
-def _names(table: pa.Table, spec: DatasetSpec, owner: Owner) -> dict[int, str]:
+def key_names(table: pa.Table, spec: DatasetSpec, owner: Owner) -> dict[int, str]:
     """Hash -> key of an owner's keys."""
     distinct = table[spec.entities[owner].join_key].unique().to_pylist()
     return dict(zip(key_hashes(distinct).tolist(), distinct, strict=True))
 
 
-def _definitions(workspace: Workspace, dataset: str) -> Path:
+def definitions_folder(workspace: Workspace, dataset: str) -> Path:
+    """Where what the states of versions are made by lies, a folder each."""
     return workspace.offline_table(dataset, "user_history").parent / "definitions"
 
 
-def _covered(home: Path) -> list[str] | None:
+def covered_by(home: Path) -> list[str] | None:
     """Hashes of the event files that a version's states cover; None where there are none, or they are not known."""
     try:
         found = json.loads((home / _COVERED).read_text(encoding="utf-8"))
