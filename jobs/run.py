@@ -50,8 +50,7 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
     ingested = ingest.run(job, spec, data_folder=data_folder)
     dataset = ingested.result.dataset
     outcomes: list[StepOutcome[StepResult]] = [ingested, *_semantics(job, dataset, config)]
-    applied = materialize.apply(job)
-    outcomes.append(applied)
+    outcomes.append(applied := materialize.apply(job))
     choice = _choice(job, dataset, config, outcomes)
     trained = train.run(job, dataset, config.train.model_copy(update={"arm": str(choice.served)}))
     outcomes.append(trained)
@@ -70,6 +69,7 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
         "report": report.result.report,
         "served": str(choice.served),
         "doubts": list(trained.result.doubts),
+        "unproven": trained.result.unproven,
         "choice": evaluate.describe_choice(choice),
         "comparison": evaluate.describe(evaluated, slices=False, served=choice.served),
         "check": check.describe_store(checked),
@@ -123,6 +123,8 @@ def describe(summary: dict[str, Any]) -> str:
     """What a person wants to know at the end."""
     doubts = summary["doubts"]
     warning = f"\nNOT FIT TO BE SERVED: {'; '.join(doubts)}." if doubts else ""
+    if summary["unproven"]:
+        warning += f"\nNOT PROVEN: {summary['unproven']}."
     return (
         f"{warning}\n{summary['choice']}\n\n{summary['comparison']}\n\n{summary['check']}\n"
         f"bundle  {summary['bundle']}\nreport  {summary['report']}\n"

@@ -53,6 +53,8 @@ def describe(outcome: StepOutcome[TrainSummary]) -> str:
     """The outcome in a sentence; what speaks against serving it comes first."""
     made, test = outcome.result, outcome.result.metrics.test
     doubts = f"NOT FIT TO BE SERVED: {'; '.join(made.doubts)}.\n" if made.doubts else ""
+    if made.unproven:
+        doubts += f"NOT PROVEN: {made.unproven}.\n"
     how = "" if made.base is None else f", on from {made.base} by {made.new_rows:,} new rows"
     return (
         f"{doubts}{made.backbone} {made.arm}: test AUC {test.auc:.4f}, logloss {test.logloss:.4f} "

@@ -6,10 +6,11 @@ import math
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-__all__ = ["SoundnessFacts", "doubts", "doubts_of_metrics"]
+__all__ = ["SoundnessFacts", "doubts", "doubts_of_metrics", "unproven"]
 
 _RATIO = 1.25
 _ERRORS = 3.0
+_SURE = 1.96
 
 
 class SoundnessFacts(BaseModel):
@@ -53,6 +54,24 @@ def doubts(facts: SoundnessFacts) -> tuple[str, ...]:
     if more > _RATIO * less and more - less > _ERRORS * math.sqrt(more):
         found.append(f"it expects {facts.expected_clicks:,.0f} clicks on the test rows, there were {facts.clicks:,}")
     return tuple(found)
+
+
+def unproven(facts: SoundnessFacts) -> str:
+    """That few clicks cannot tell a model from chance, without subject and full stop; empty where they can.
+
+    The standard error of an AUC is that of Hanley and McNeil (1982), for independent rows; it needs no scores, so a
+    bundle's figures suffice. A model below chance is doubted instead.
+    """
+    clicks, others, auc = facts.clicks, facts.rows - facts.clicks, facts.auc
+    if auc is None or auc < 0.5 or min(clicks, others) < 1:
+        return ""
+    one, two = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    variance = auc * (1 - auc) + (clicks - 1) * (one - auc**2) + (others - 1) * (two - auc**2)
+    reach = _SURE * math.sqrt(variance / (clicks * others))
+    if auc - reach > 0.5:
+        return ""
+    few = f"{clicks:,} clicks" if clicks <= others else f"{others:,} rows without a click"
+    return f"test AUC is {auc:.4f}, known to {reach:.4f} either way with {few}: chance (.5) is within"
 
 
 def doubts_of_metrics(metrics: object) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from llactr.ctr.soundness import SoundnessFacts, unproven
 from llactr.diagnostics.report_data import ReportData, ServedModel
 from llactr.diagnostics.words import count, sentence, share, tiny
 from llactr.evaluation.arms import PLAIN, Arm
@@ -69,6 +70,10 @@ def headline(data: ReportData) -> Headline:
     if served is not None and served.doubts:
         sentences = (f"{sentence('; '.join(served.doubts))}.", *_all_sentences(data))
         return Headline(f"{served.backbone} {served.arm} is not fit to be served", "bad", sentences)
+    if served is not None and (unsure := unproven(SoundnessFacts.model_validate(served.model_dump()))):
+        about = _about(served, data) if data.comparisons else _about_all(data)
+        title = f"Too few clicks to tell {served.backbone} {served.arm} from chance"
+        return Headline(title, "neutral", (f"{sentence(unsure)}.", *about.sentences))
     if served is not None and data.comparisons:
         return _about(served, data)
     return _about_all(data)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from llactr.ctr.soundness import SoundnessFacts, doubts, doubts_of_metrics
+from llactr.ctr.metrics import auc
+from llactr.ctr.soundness import SoundnessFacts, doubts, doubts_of_metrics, unproven
 
 SOUND = {"rows": 1000, "clicks": 33, "auc": 0.6, "logloss": 0.14, "constant_logloss": 0.144, "expected_clicks": 31.0}
 
@@ -54,3 +56,32 @@ def test_what_a_bundle_says_is_read() -> None:
     assert doubts_of_metrics({"test": SOUND}) == ()
     for earlier in ({"test": {"auc": 0.4, "logloss": 0.9, "rows": 3, "clicks": 1}}, {}, None, {"test": None}):
         assert doubts_of_metrics(earlier) == (), "a bundle of an earlier version says too little"
+
+
+def said(**changes: object) -> str:
+    return unproven(SoundnessFacts.model_validate({**SOUND, **changes}))
+
+
+def test_few_clicks_do_not_tell_a_model_from_chance() -> None:
+    """33 clicks of 6,000 logged recommendations, AUC .5978: nothing said that this is hardly more than drawing lots."""
+    assert said(rows=6000, auc=0.5978) == (
+        "test AUC is 0.5978, known to 0.1026 either way with 33 clicks: chance (.5) is within"
+    )
+    assert said(rows=6000, auc=0.62) == ""
+    assert said(rows=6000, clicks=600, auc=0.55) == ""
+    assert "with 20 rows without a click" in said(rows=1000, clicks=980, auc=0.55)
+
+
+@pytest.mark.parametrize("changes", [{"auc": None}, {"auc": 0.49}, {"clicks": 0, "auc": 0.5}, {"clicks": 1000}])
+def test_what_has_no_auc_or_is_doubted_is_not_said_twice(changes: dict[str, object]) -> None:
+    assert said(**changes) == ""
+
+
+def test_the_error_is_that_of_drawn_scores() -> None:
+    """Scores of exponential distributions, for which Hanley and McNeil's formula is exact: AUC 1 / (1 + rate)."""
+    draw = np.random.default_rng(0)
+    label = np.r_[np.ones(33), np.zeros(600)].astype(np.float32)
+    scores = [np.r_[draw.exponential(1.5, 33), draw.exponential(1.0, 600)].astype(np.float32) for _ in range(2000)]
+    spread = np.std([auc(label, one) for one in scores])
+    reach = float(said(rows=633, clicks=33, auc=0.6).split("known to ")[1].split()[0])
+    assert reach / 1.96 == pytest.approx(spread, rel=0.06)

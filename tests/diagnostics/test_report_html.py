@@ -284,6 +284,37 @@ def test_what_is_wrong_with_the_served_model_is_said_before_all_else():
     assert "refuses it unless told --anyway" in words_of(data)
 
 
+def test_a_served_model_that_few_clicks_cannot_tell_from_chance_is_said_to_be_that():
+    """Of 33 clicks in 6,000 rows the headline was that plain is served, the simplest and the best."""
+    served = fake_served("plain", choice=fake_choice("plain"))
+    few = served.model_copy(update={"rows": 6000, "clicks": 33, "auc": 0.5978})
+    said = headline(fake_report().model_copy(update={"served": few}))
+    assert (said.title, said.tone) == ("Too few clicks to tell FM plain from chance", "neutral")
+    assert said.sentences[:2] == (
+        "Test AUC is 0.5978, known to 0.1026 either way with 33 clicks: chance (.5) is within.", "Plain is within it.",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("treatments", "state", "words"),
+    [
+        (("paper",), "no", "2 paired seeds: too few, run at least 3 seeds"),
+        (
+            ("paper", "values"),
+            "yes",
+            "2 paired seeds, what they change taken from all arms together, 95\u202f% intervals",
+        ),
+    ],
+)
+def test_two_seeds_are_too_few_for_two_arms_alone(treatments, state, words):
+    def some(arm, auc):
+        return [Run(Arm.parse(arm), 0, seed, {"all": {"auc": auc + seed / 1000}}) for seed in (0, 1)]
+
+    runs = [*some("plain", 0.7), *(run for arm in treatments for run in some(arm, 0.71))]
+    checks = trust(ReportData(dataset="toy", comparisons=(compare("FM", runs),)))
+    assert (state, words) in [(check.state, check.text) for check in checks]
+
+
 def test_a_plain_model_that_is_served_is_said_to_be_plain():
     choice = fake_choice("plain")
     data = fake_report().model_copy(update={"served": fake_served("plain", choice=choice)})

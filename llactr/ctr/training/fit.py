@@ -15,7 +15,7 @@ from llactr.ctr.bundle import Bundle
 from llactr.ctr.config import BackboneName, TrainConfig, ValuesConfig
 from llactr.ctr.metrics import calibration_error, logloss, measure
 from llactr.ctr.model import CTRModel, predict
-from llactr.ctr.soundness import SoundnessFacts, doubts
+from llactr.ctr.soundness import SoundnessFacts, doubts, unproven
 from llactr.ctr.training.build import build_model, train_config
 from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.training.config import TrainJobConfig, enhancement_of, has_values, history_arm
@@ -115,7 +115,16 @@ class TrainSummary(StepResult):
     @property
     def doubts(self) -> tuple[str, ...]:
         """What speaks against serving it; see `llactr.ctr.soundness`."""
-        return doubts(SoundnessFacts.model_validate(self.metrics.test.model_dump()))
+        return doubts(self._facts)
+
+    @property
+    def unproven(self) -> str:
+        """That too few clicks cannot tell it from chance; empty where they can."""
+        return unproven(self._facts)
+
+    @property
+    def _facts(self) -> SoundnessFacts:
+        return SoundnessFacts.model_validate(self.metrics.test.model_dump())
 
 
 def train_bundle(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[TrainSummary]:
