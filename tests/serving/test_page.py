@@ -93,7 +93,10 @@ def test_a_new_item_is_among_the_ranked_and_marked(
     assert ("brand new", "new", "new") in shown
     asked = {words: said for words, kind, said in shown if kind == "new asked"}
     assert asked == {"title 5": asked["title 5"], "nowhere": "not in the store"}
-    assert "scored as if nothing were known of them: nowhere</p>" in page
+    said = re.search(r'id="missing"[^>]*>([^<]*)<', page)
+    assert said is not None
+    assert said[1].split(": ")[1].split(", ")[0].split(" and ")[0] == "nowhere"
+    assert "new-1" not in said[1]
     assert '<span class="of" title="its key">new-1</span>' in page
     assert "placed by its text: item_id" in page
     assert 12 <= len(shown) <= 15, "the best twelve, and the three that were asked for"
