@@ -63,8 +63,8 @@ class RepositoryFields:
         self._context = [field for field in spec.owned_by("context") if raw_column(field) in taken - {EVENT_TIMESTAMP}]
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="repository")
 
-    async def read(self, batch: Batch) -> Found:
-        """The raw values of a batch's rows.
+    async def read(self, batch: Batch) -> tuple[Found, dict[str, int]]:
+        """The raw values of a batch's rows, and by entity how many of its distinct keys have no row.
 
         Raises:
             StoreAwayError: the repository's online store does not answer, or an on-demand view fails.
@@ -76,10 +76,10 @@ class RepositoryFields:
         """(N, C') local ids of raw values."""
         return np.concatenate([self._vocabularies[place].ids(found[name]) for name, place in self._fields], axis=1)
 
-    def _read(self, rows: pa.Table) -> Found:
-        began = time.thread_time()
+    def _read(self, rows: pa.Table) -> tuple[Found, dict[str, int]]:
+        began, cold = time.thread_time(), dict[str, int]()
         try:
-            return self._features.current(rows)
+            return self._features.current(rows, cold=cold), cold
         except StoreError as error:
             raise StoreAwayError(str(error)) from None
         finally:

@@ -167,7 +167,7 @@ class Scorer:
                 numbers = self.past.numbers(batch, before) if stands else None
             if not stands:  # events came meanwhile to items whose states were kept
                 return await self.score(batch, with_features=with_features, altered=altered, tried=tried + 1)
-        theirs = {} if self.repository is None else await self.repository.read(batch)
+        theirs, away = ({}, {}) if self.repository is None else await self.repository.read(batch)
         began = time.thread_time()
         try:
             ids = self._ids(batch, rows, item_ids, misses, now_s)
@@ -177,7 +177,7 @@ class Scorer:
             raise LostRowsError(
                 f"a row of the online store is damaged ({error}): run 'llactr materialize --force'", owner="any", rows=1
             ) from None
-        cold = self._count_cold(batch, rows, ids)
+        cold = self._count_cold(batch, rows, ids, away)
         if altered is not None:
             ids, numbers = altered(ids, numbers)
         unseen = self._unseen if self._unseen is not None and self._unseen.among(ids) else None
@@ -312,10 +312,12 @@ class Scorer:
         contexts = batch.contexts if len(batch.contexts) == count else list(batch.contexts) * count
         return list(zip(moments, contexts, strict=True))
 
-    def _count_cold(self, batch: Batch, rows: dict[str, list[Row]], ids: NDArray[np.int32]) -> dict[str, int]:
+    def _count_cold(
+        self, batch: Batch, rows: dict[str, list[Row]], ids: NDArray[np.int32], away: Mapping[str, int]
+    ) -> dict[str, int]:
         cold: dict[str, int] = {}
         for owner, codec in self._codecs.items():
-            unknown = sum(row is None for row in rows[owner]) if owner in self._views else 0
+            unknown = sum(row is None for row in rows[owner]) if owner in self._views else away.get(owner, 0)
             cold[owner] = unknown
             if unknown:
                 self._metrics.cold.labels(owner, "store").inc(unknown)

@@ -214,8 +214,11 @@ def check_online(job: Job, dataset: str, *, bundle: str | None, rows: int) -> St
 
 def _mend(job: Job, dataset: str) -> str:
     """What to do when both paths disagree: rows that lie after now do not come online by materializing."""
-    owners = dataset_spec(job.workspace, dataset).entities
+    spec = dataset_spec(job.workspace, dataset)
+    owners = spec.entities
     ahead = rows_ahead({owner: table_files(job.workspace.offline_table(dataset, owner)) for owner in owners})
+    if not ahead and spec.repository_fields:
+        return "run 'llactr materialize', and 'feast materialize' in your own repository, then check again"
     if not ahead:
         return "run 'llactr materialize', then check again"
     late = ", ".join(f"{count:,} {owner} rows" for owner, count in ahead.items())

@@ -67,11 +67,16 @@ def replay(
         kill: whether all of them are killed in the middle.
 
     Raises:
-        InputError: the bundle reads no history, or there are no test rows.
+        InputError: the bundle reads no history, there are no test rows, or the spec reads the user's own repository.
         StepError: the service does not start.
         ConsistencyError: an id, a number or a score differs.
     """
     spec = dataset_spec(job.workspace, dataset)
+    if spec.repository_fields:
+        raise InputError(
+            f"dataset {dataset!r} reads a Feast repository of your own, which a replay on stores of its own cannot "
+            "fill: use 'llactr check', and 'llactr skew' on what was served"
+        )
     folder = find_bundle(job.workspace, dataset, bundle)
     loaded = Bundle.load(folder)
     definition = loaded.history

@@ -34,6 +34,7 @@ from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, Step, StepResult
 from llactr.store import read_field_vectors, read_value_vectors, training_rows
 from llactr.store.ingested import dataset_hash
+from llactr.store.repository.state import repository_state
 from llactr.store.value_texts import read_texts
 from llactr.store.vectors.summaries import last_encoded_values
 
@@ -158,7 +159,10 @@ class Draws:
             lambda key: self.job.workspace.artifact("evaluation_values", f"{self.spec.name}-{key[:12]}"),
             dataset=self.spec.name,
             config=config,
-            inputs={"dataset": dataset_hash(self.job.workspace, self.spec.name)},
+            inputs={
+                "dataset": dataset_hash(self.job.workspace, self.spec.name),
+                **repository_state(self.job.workspace, self.spec),
+            },
             result=DrawnValues,
             work=lambda draft, advance: self._encode(draft, advance, training_set, draw, tuned=tuned),
         )

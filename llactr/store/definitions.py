@@ -40,6 +40,7 @@ from llactr.errors import InputError, NotReadyError, SpecError
 from llactr.spec import DatasetSpec, EntityOwner, Field, NumericField, TimestampPartField, load_spec
 from llactr.store.names import PhysicalNames
 from llactr.store.repository.ours import MADE_BY, MADE_BY_US
+from llactr.store.repository.place import repository_file
 from llactr.store.tables import FIELD_SEMANTICS, SEMANTICS_RELEASE, VALUE_SEMANTICS
 from llactr.workspace import Workspace
 
@@ -76,8 +77,8 @@ def definitions(workspace: Workspace) -> list[FeastObject]:
     release = next(o for o in objects if isinstance(o, FeatureView) and o.name == SEMANTICS_RELEASE)
     for spec in specs:
         objects += dataset_definitions(workspace, spec, release=release)
-    if any(isinstance(o, FeatureView) and HISTORY_VERSION in o.entities for o in objects):
-        objects.insert(0, _history_entity())
+    if any(isinstance(o, FeatureView) and HISTORY_VERSION in {one.name for one in o.schema} for o in objects):
+        objects.insert(0, _history_entity(workspace))
     for thing in objects:
         thing.tags[MADE_BY] = MADE_BY_US
     return objects
@@ -98,10 +99,21 @@ def load_specs(workspace: Workspace) -> list[DatasetSpec]:
 def semantics_definitions(workspace: Workspace) -> list[FeastObject]:
     """What all datasets share: field and value vectors by version, and releases."""
     entities = {
-        DATASET: Entity(name=DATASET, value_type=ValueType.STRING, description="A dataset, by its spec's name"),
-        FIELD: Entity(name=FIELD, value_type=ValueType.STRING, description="A field, by its name in the spec"),
+        DATASET: Entity(
+            name=_entity_name(workspace, DATASET),
+            join_keys=[DATASET],
+            value_type=ValueType.STRING,
+            description="A dataset, by its spec's name",
+        ),
+        FIELD: Entity(
+            name=_entity_name(workspace, FIELD),
+            join_keys=[FIELD],
+            value_type=ValueType.STRING,
+            description="A field, by its name in the spec",
+        ),
         SEMANTICS_VERSION: Entity(
-            name=SEMANTICS_VERSION,
+            name=_entity_name(workspace, SEMANTICS_VERSION),
+            join_keys=[SEMANTICS_VERSION],
             value_type=ValueType.STRING,
             description="Content hash of encoder, adapter, prompt and descriptions",
         ),
@@ -119,7 +131,12 @@ def semantics_definitions(workspace: Workspace) -> list[FeastObject]:
         ],
         source=_source(FIELD_SEMANTICS, workspace.semantics_table(FIELD_SEMANTICS)),
     )
-    value = Entity(name=VALUE, value_type=ValueType.STRING, description="A value of a field, as vocabularies hold it")
+    value = Entity(
+        name=_entity_name(workspace, VALUE),
+        join_keys=[VALUE],
+        value_type=ValueType.STRING,
+        description="A value of a field, as vocabularies hold it",
+    )
     values = FeatureView(
         name=VALUE_SEMANTICS,
         description="What the language model makes of a value's text, such as a film's title, year and genres",
@@ -159,7 +176,7 @@ def dataset_definitions(workspace: Workspace, spec: DatasetSpec, *, release: Fea
         objects.append(entity)
         history = workspace.offline_table(spec.name, f"{owner}_history")
         if table_files(history):  # a view over no file at all cannot be read
-            objects.append(_history_view(spec, names, owner, entity=entity, table=history))
+            objects.append(_history_view(workspace, spec, names, owner, entity=entity, table=history))
         fields = names.stored_fields(owner)
         if not fields:
             continue
@@ -200,13 +217,13 @@ def dataset_definitions(workspace: Workspace, spec: DatasetSpec, *, release: Fea
 
 
 def _history_view(
-    spec: DatasetSpec, names: PhysicalNames, owner: EntityOwner, *, entity: Entity, table: Path
+    workspace: Workspace, spec: DatasetSpec, names: PhysicalNames, owner: EntityOwner, *, entity: Entity, table: Path
 ) -> FeatureView:
     key, stored = names.join_key(owner), spec.entities[owner].join_key
     return FeatureView(
         name=names.history_view(owner),
         description=f"what counts of the past of {spec.name}'s {owner}s from a moment on; see llactr.history",
-        entities=[entity, _history_entity()],
+        entities=[entity, _history_entity(workspace)],
         ttl=FOREVER,
         schema=[
             Feature(name=key, dtype=String),
@@ -218,9 +235,15 @@ def _history_view(
     )
 
 
-def _history_entity() -> Entity:
+def _entity_name(workspace: Workspace, key: str) -> str:
+    """An entity is called as its join key, but not in a repository of the user's own: one of theirs may be."""
+    return key if repository_file(workspace, chosen=False) is None else f"llactr_{key}"
+
+
+def _history_entity(workspace: Workspace) -> Entity:
     return Entity(
-        name=HISTORY_VERSION,
+        name=_entity_name(workspace, HISTORY_VERSION),
+        join_keys=[HISTORY_VERSION],
         value_type=ValueType.STRING,
         description="Content hash of a history definition: states of two versions live side by side",
     )

@@ -11,6 +11,7 @@ from llactr.spec import DatasetSpec
 from llactr.store.feast.open import open_store
 from llactr.store.names import PhysicalNames
 from llactr.store.raw import raw_values
+from llactr.store.repository.features import repository_features
 from llactr.store.training import point_in_time_features
 from llactr.workspace import Workspace
 
@@ -20,12 +21,12 @@ __all__ = ["features_as_of"]
 def features_as_of(
     workspace: Workspace, spec: DatasetSpec, keys: pa.Table, *, config: Path | None = None
 ) -> dict[str, pa.ChunkedArray]:
-    """The stored fields of users and items as they were at given moments, by Feast's point-in-time join.
+    """The stored fields of users and items as they were at given moments, and those of the user's own repository.
 
     Args:
         workspace: an applied workspace.
         spec: the dataset's spec.
-        keys: N rows with the join keys and `event_timestamp`, the moment of each.
+        keys: N rows with the join keys and `event_timestamp`, the moment of each, and the context fields by name.
         config: see `open_store`.
 
     Returns:
@@ -41,4 +42,6 @@ def features_as_of(
     store = open_store(workspace, config=config)
     joined = point_in_time_features(store, spec, names, keys, with_release=False)
     fields = {field.name: field for owner in spec.entities for field in names.stored_fields(owner)}
-    return {name: raw_values(joined[names.features[name]], field) for name, field in fields.items()}
+    found = {name: raw_values(joined[names.features[name]], field) for name, field in fields.items()}
+    repository = repository_features(workspace, spec, config=config)
+    return found if repository is None else found | repository.as_of(keys)

@@ -140,7 +140,7 @@ class OnlineReader:
         """
         views = [*(view.name for view in self._views.values()), FIELD_SEMANTICS]
         if history:
-            views += [self._view(self._names.history_view(owner)).name for owner in self.spec.entities]
+            views += [self._view(self._names.history_view(owner)).name for owner in ("user", "item")]
         with store_failures("reading what is online", then="run 'llactr materialize'"):
             self._online()
             marks = Marks(self._store.config, self._store.provider.online_store).read(views)

@@ -30,7 +30,7 @@ from llactr.store import events_table
 from llactr.store.history import events_of
 from llactr.store.ingested import dataset_spec
 from llactr.store.moments import features_as_of
-from llactr.transforms import split_values
+from llactr.transforms import raw_column, split_values
 from llactr.workspace import Workspace
 
 __all__ = ["measure_skew"]
@@ -73,7 +73,8 @@ def measure_skew(
         bundle = _bundle(workspace, bundle_id)
         spec = bundle.spec if bundle is not None else dataset_spec(workspace, dataset)
         keys = {entity.join_key: rows[entity.join_key] for entity in spec.entities.values()}
-        moments = pa.table(keys | {EVENT_TIMESTAMP: rows[SERVED_AT]})
+        given = {name: rows[name] for name in map(raw_column, spec.owned_by("context")) if name != EVENT_TIMESTAMP}
+        moments = pa.table(keys | given | {EVENT_TIMESTAMP: rows[SERVED_AT]})
         offline = features_as_of(workspace, spec, moments, config=feast_config)
         for name, values in offline.items():
             _compare(fields, name, rows, values, spec)
@@ -113,7 +114,8 @@ def _compare(
         return
     one, served = spec.field(name), rows[name]
     entry = fields.setdefault(name, FieldSkew(lists=ListSkew() if isinstance(one, MultiValuedField) else None))
-    keys = rows[spec.entities[one.owner].join_key].to_pylist()
+    whose = one.owner if one.owner in spec.entities else next(iter(spec.entities))
+    keys = rows[spec.entities[whose].join_key].to_pylist()
     other = set(entry.add(served, offline, keys).tolist())
     if isinstance(one, MultiValuedField):
         assert entry.lists is not None

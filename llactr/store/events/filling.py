@@ -40,7 +40,7 @@ _AGAIN: contextvars.ContextVar[bool] = contextvars.ContextVar("again", default=F
 
 def is_history(view: FeatureView) -> bool:
     """Whether a view holds states of history."""
-    return HISTORY_VERSION in (view.entities or [])
+    return HISTORY_VERSION in view.join_keys
 
 
 @contextlib.contextmanager

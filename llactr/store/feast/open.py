@@ -25,7 +25,7 @@ from llactr.extras import missing_extra
 from llactr.store.definitions import definitions
 from llactr.store.feast.failures import store_failures
 from llactr.store.feast.registry import allow_new_registry, quiet_known_warnings
-from llactr.store.repository.ours import has_import_line, ours, refuse_taken_names
+from llactr.store.repository.ours import has_import_line, ours, refuse_other_workspace, refuse_taken_names
 from llactr.store.repository.place import repository_file
 from llactr.store.tables import create_tables
 from llactr.workspace import Workspace
@@ -40,6 +40,7 @@ _LOG = logging.getLogger(__name__)
 REPOSITORY = (Path(__file__).resolve().parents[2] / "feature_repo").resolve()
 """The Feast repository that is installed beside this package."""
 _ASOF = "llactr.store.asof.AsofDuckDBOfflineStore"
+_SQLITE = "llactr.store.feast.sqlite.WorkspaceSqliteOnlineStore"
 
 
 def open_store(workspace: Workspace, *, config: Path | None = None) -> FeatureStore:
@@ -128,6 +129,11 @@ def _read_repository(path: Path) -> dict[str, Any]:
     if isinstance(registry, dict) and "://" not in str(registry.get("path", "")) and _is_file(registry):
         # Feast starts a relative path at the folder where a command runs.
         content["registry"] = {**registry, "path": str(path.parent / registry.get("path", "data/registry.db"))}
+    online = content.get("online_store", "sqlite")
+    online = dict(online) if isinstance(online, dict) else {"type": online}
+    if online.get("type", "sqlite") == "sqlite" and set(online) <= {"type", "path"}:
+        # The same database in the same layout, with a connection a thread: readers and writers do not wait.
+        content["online_store"] = {"type": _SQLITE, "path": str(path.parent / online.get("path", "data/online.db"))}
     return content
 
 
@@ -200,6 +206,7 @@ def apply(workspace: Workspace, *, config: Path | None = None) -> list[str]:
         ]
         if shared:
             refuse_taken_names(objects, present, place=str(store.config.repo_path))
+            refuse_other_workspace(present, workspace, place=str(store.config.repo_path))
             present = [o for o in present if ours(o)]
         gone = [o for o in present if (type(o).__name__, o.name) not in wanted]
         store.apply(objects, objects_to_delete=gone, partial=shared and not gone)

@@ -84,9 +84,14 @@ class RepositoryFeatures:
         """
         return self._fields(rows, {id(read): self._historical(read, rows) for read in self.plan.reads})
 
-    def current(self, rows: pa.Table) -> dict[str, pa.ChunkedArray]:
-        """The fields as the online store has them now; see `as_of`. Runs in any thread."""
-        return self._fields(rows, {id(read): self._online(read, rows) for read in self.plan.reads})
+    def current(self, rows: pa.Table, *, cold: dict[str, int] | None = None) -> dict[str, pa.ChunkedArray]:
+        """The fields as the online store has them now; see `as_of`. Runs in any thread.
+
+        Args:
+            rows: N rows.
+            cold: gets, by entity, how many of its distinct keys a view of it alone does not know.
+        """
+        return self._fields(rows, {id(read): self._online(read, rows, cold) for read in self.plan.reads})
 
     def require_online(self) -> None:
         """Raises NotReadyError for a view that is not kept online, or never was materialized or pushed to."""
@@ -96,7 +101,9 @@ class RepositoryFeatures:
                 raise NotReadyError(
                     f"the view {read.ref!r} of {place} is not kept online (online=False): it cannot be served from"
                 )
-            if not read.view.materialization_intervals and read.view.stream_source is None:
+            filled = read.view.materialization_intervals or read.view.stream_source is not None
+            # A version that is not the current one is registered as it was when it was applied.
+            if not filled and read.view.projection.version_tag is None:
                 raise NotReadyError(
                     f"the view {read.ref!r} of {place} was never materialized: run 'feast materialize' there first"
                 )
@@ -152,7 +159,7 @@ class RepositoryFeatures:
             job = self.store.get_historical_features(frame, refs, full_feature_names=False)
             return job.to_arrow()
 
-    def _online(self, read: Read, rows: pa.Table) -> dict[str, pa.ChunkedArray]:
+    def _online(self, read: Read, rows: pa.Table, cold: dict[str, int] | None) -> dict[str, pa.ChunkedArray]:
         """One view's newest rows for the distinct keys, without those that are past their ttl now."""
         names = [key.name for key in read.keys]
         columns = {key.name: typed_key(rows[key.column], key) for key in read.keys}
@@ -169,8 +176,13 @@ class RepositoryFeatures:
         ttl = read.view.ttl
         oldest = now() - ttl if ttl is not None and ttl.total_seconds() > 0 else None
         live = [
-            row is not None and when is not None and (oldest is None or _utc(when) >= oldest) for when, row in stored
+            # Redis stores answer for an unknown key with the year 1970.
+            row is not None and when is not None and when.year > 1970 and (oldest is None or _utc(when) >= oldest)
+            for when, row in stored
         ]
+        if cold is not None and len(read.keys) == 1:
+            owner = read.keys[0].owner
+            cold[owner] = max(cold.get(owner, 0), live.count(False))
         made = {}
         for name, feature in read.features.items():
             values = [

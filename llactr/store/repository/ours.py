@@ -9,8 +9,17 @@ from typing import Any
 from feast import FeatureStore, FeatureView, FileSource
 
 from llactr.errors import SpecError
+from llactr.workspace import Workspace
 
-__all__ = ["MADE_BY", "MADE_BY_US", "has_import_line", "our_views", "ours", "refuse_taken_names"]
+__all__ = [
+    "MADE_BY",
+    "MADE_BY_US",
+    "has_import_line",
+    "our_views",
+    "ours",
+    "refuse_other_workspace",
+    "refuse_taken_names",
+]
 
 MADE_BY, MADE_BY_US = "made_by", "llactr"
 """The tag of every object that llactr defines, and its value."""
@@ -38,6 +47,21 @@ def has_import_line(repository: Path) -> bool:
         for path in repository.rglob("*.py")
         if not any(part.startswith(".") for part in path.relative_to(repository).parts)
     )
+
+
+def refuse_other_workspace(present: Sequence[Any], workspace: Workspace, *, place: str) -> None:
+    """Raises SpecError where a registry holds llactr's views over tables of another workspace, which is still there."""
+    for one in present:
+        if not (isinstance(one, FeatureView) and ours(one) and isinstance(one.batch_source, FileSource)):
+            continue
+        table = Path(one.batch_source.path)
+        if table.is_relative_to(workspace.root) or not table.exists():
+            continue
+        root = next((folder for folder in table.parents if (folder / "datasets").is_dir()), table)
+        raise SpecError(
+            f"the Feast repository {place} has llactr's views of the workspace {root}, and these would take their "
+            "place: use that workspace, or another Feast project"
+        )
 
 
 def refuse_taken_names(objects: Sequence[Any], present: Sequence[Any], *, place: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 from feast import FeatureStore, FeatureView, OnDemandFeatureView
 from feast import Field as Feature
-from feast.errors import FeatureViewNotFoundException
+from feast.errors import FeatureViewNotFoundException, FeatureViewVersionNotFound
 from feast.feature_view_projection import FeatureViewProjection
 
 from llactr.errors import SpecError
@@ -133,6 +133,12 @@ def _view(store: FeatureStore, one: Field, ref: str) -> FeatureView | OnDemandFe
                 found.projection.version_tag = int(versioned["version"])
             else:
                 found = store.registry.get_any_feature_view(name, store.project)
+        except FeatureViewVersionNotFound:
+            numbers = [known["version"] for known in store.list_feature_view_versions(name)]
+            raise SpecError(
+                f"field {one.name!r} reads {ref!r}, and the view {name!r} has the versions "
+                f"{', '.join(numbers) or 'none'}"
+            ) from None
         except FeatureViewNotFoundException:
             found = None
     if versioned and not store.config.registry.enable_online_feature_view_versioning:

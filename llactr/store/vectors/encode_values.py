@@ -20,6 +20,7 @@ from llactr.semantics.value_shards import encode_in_shards
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, Step, StepOutcome
 from llactr.store.ingested import dataset_hash, dataset_spec
+from llactr.store.repository.state import repository_state
 from llactr.store.value_texts import read_texts
 from llactr.store.value_vectors import stored_texts, write_value_vectors
 from llactr.store.vectors.encode_fields import adapter_hash, adapter_key, refuse_adapter
@@ -73,6 +74,7 @@ def encode_dataset_values(
         config={"encoder": config.encoder.model_dump(mode="json")},
         inputs={
             "dataset": dataset_hash(job.workspace, dataset),
+            **repository_state(job.workspace, spec),
             "adapter": adapter_key(adapter) if adapter else adapter_hash(encoder.adapter),
         },
         result=EncodeValuesSummary,

@@ -89,7 +89,7 @@ def tune_values(job: Job, dataset: str, config: ValueSemanticsConfig) -> StepOut
         lambda key: job.workspace.artifact("adapters", f"{dataset}-colike-{key[:12]}"),
         dataset=dataset,
         config=config.model_dump(mode="json"),
-        inputs={"dataset": dataset_hash(job.workspace, dataset)},
+        inputs={"dataset": dataset_hash(job.workspace, dataset), **repository_state(job.workspace, spec)},
         result=TuneValuesSummary,
         work=work,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
+from click import ClickException
 from feast import FeatureStore
 
 from llactr.datasets.rows import request_table, rows_of_objects
@@ -20,16 +22,20 @@ from llactr.profile import StartOptions
 from llactr.spec import DatasetSpec, load_spec
 from llactr.steps import Job
 from llactr.store import OnlineReader, apply, materialize, open_store, release, training_rows, write_field_vectors
+from llactr.store.feast.open import open_repository_file
 from llactr.store.ingested import dataset_spec
+from llactr.store.moments import features_as_of
 from llactr.store.repository import features as features_module
 from llactr.store.repository.draft import draft_from_repository
-from llactr.store.repository.features import repository_features
+from llactr.store.repository.features import RepositoryFeatures, repository_features
 from llactr.store.repository.ingest import check_repository, ingest
 from llactr.workspace import Workspace
 from tests.serving.serving_asgi import started
 from tests.serving.serving_workspace import add_bundle, vectors_for
 from tests.store.repository.driver_stats import (
+    DEFINITIONS,
     DRIVERS,
+    FEATURE_STORE,
     HOURS,
     SPEC,
     START,
@@ -47,7 +53,7 @@ END = START + timedelta(hours=HOURS)
 
 @dataclass(frozen=True)
 class World:
-    """A repository that is applied and materialized, and a workspace with a bundle that reads it."""
+    """A repository that is applied and materialized, and a workspace with a bundle of the spec that init drafted."""
 
     folder: Path
     repo: Path
@@ -64,7 +70,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     repo = write_repository(folder)
     store = applied(repo)
     workspace = Workspace.at(folder / ".llactr")
-    ingest(Job(workspace, Terminal(as_json=True)), str(folder / "spec.yaml"))
+    options = StartOptions(out=folder / "trips.yaml", label="taken")
+    draft_from_repository(repo, [str(folder / "trips.parquet")], options)
+    ingest(Job(workspace, Terminal(as_json=True)), str(folder / "trips.yaml"))
     spec = dataset_spec(workspace, "trips")
     apply(workspace)
     vectors = vectors_for(spec, "0123456789abcdef")
@@ -87,10 +95,10 @@ def expected(world: World) -> list[dict[str, Any]]:
         rate = None if row is None else float(row["conv_rate"])
         found.append(
             {
-                "conversion": rate,
-                "daily_trips": None if row is None else float(row["avg_daily_trips"]),
+                "conv_rate": rate,
+                "avg_daily_trips": None if row is None else float(row["avg_daily_trips"]),
                 "home": None if row is None else row["home"],
-                "raised_conversion": None if rate is None else rate + trip["val_to_add"],
+                "conv_rate_plus_val1": None if rate is None else rate + trip["val_to_add"],
             }
         )
     return found
@@ -98,13 +106,13 @@ def expected(world: World) -> list[dict[str, Any]]:
 
 def test_training_rows_hold_the_views_values_as_of_each_event(world: World, expected: list[dict[str, Any]]) -> None:
     assert world.rows.num_rows == len(expected)
-    for name in ("conversion", "daily_trips", "home", "raised_conversion"):
+    for name in ("conv_rate", "avg_daily_trips", "home", "conv_rate_plus_val1"):
         found = world.rows[name].to_pylist()
         for got, row in zip(found, expected, strict=True):
             assert got == (pytest.approx(row[name], abs=1e-6) if isinstance(row[name], float) else row[name]), name
     unknown = [row["home"] is None for row in expected]
     assert 100 < sum(unknown) < 400, "some drivers are unknown, and the values of one expire"
-    assert world.rows.schema.field("conversion").type == pa.float64()
+    assert world.rows.schema.field("conv_rate").type == pa.float64()
     assert world.rows.schema.field("home").type == pa.string()
 
 
@@ -127,8 +135,8 @@ def test_the_join_is_that_of_feast_itself(world: World) -> None:
     ours = pa.table(features.as_of(events)).to_pandas()
     for _, row in theirs.iterrows():
         got = ours.iloc[int(row["row"])]
-        for mine, name in (("daily_trips", "avg_daily_trips"), ("raised_conversion", "conv_rate_plus_val1")):
-            assert got[mine] == pytest.approx(row[name], nan_ok=True)
+        for name in ("avg_daily_trips", "conv_rate_plus_val1"):
+            assert got[name] == pytest.approx(row[name], nan_ok=True)
 
 
 def test_online_the_newest_values_count_until_they_expire(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,9 +155,9 @@ def test_online_the_newest_values_count_until_they_expire(world: World, monkeypa
         row = newest(known, moment, ttl=TTL, driver_id=request["driver"])
         assert (row is None) == (request["driver"] in (1005, 1009, "none")), "1005 stopped two days ago"
         rate = None if row is None else float(row["conv_rate"])
-        assert got["conversion"] == (None if rate is None else pytest.approx(rate, abs=1e-7))
+        assert got["conv_rate"] == (None if rate is None else pytest.approx(rate, abs=1e-7))
         assert got["home"] == (None if row is None else row["home"])
-        assert got["raised_conversion"] == (None if rate is None else pytest.approx(rate + 3))
+        assert got["conv_rate_plus_val1"] == (None if rate is None else pytest.approx(rate + 3))
 
 
 def test_offline_and_online_give_the_same_features(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,8 +197,9 @@ def test_the_service_scores_what_it_reads_of_the_repository(world: World, monkey
     for row in asked:
         stored = newest(known, END, ttl=TTL, driver_id=row["driver"])
         rates.append(None if stored is None else float(stored["conv_rate"]))
-    assert answer["features"]["conversion"] == [None if r is None else pytest.approx(r, abs=1e-7) for r in rates]
-    assert answer["features"]["raised_conversion"] == [None if r is None else pytest.approx(r + 1) for r in rates]
+    assert answer["cold"] == {"user": 0, "item": 0, "driver": 2}, "1005, whose values expired, and 1009"
+    assert answer["features"]["conv_rate"] == [None if r is None else pytest.approx(r, abs=1e-7) for r in rates]
+    assert answer["features"]["conv_rate_plus_val1"] == [None if r is None else pytest.approx(r + 1) for r in rates]
     table = request_table(
         rows_of_objects(
             world.spec,
@@ -203,6 +212,27 @@ def test_the_service_scores_what_it_reads_of_the_repository(world: World, monkey
     assert np.array_equal(np.array(answer["ids"]), ids)
     assert np.allclose(answer["scores"], predict(bundle.model, ids), atol=1e-6)
     assert again["score"] == pytest.approx(answer["scores"][0], abs=1e-6)
+
+
+def test_skew_knows_what_should_have_been_served(world: World) -> None:
+    known = statistics().to_dict("records")
+    asked = [
+        (driver, START + timedelta(hours=hour, minutes=5)) for driver in (1001, 1005, 1009) for hour in (2, 27, 40)
+    ]
+    rows = pa.table(
+        {
+            "driver": pa.array([str(driver) for driver, _ in asked]),
+            "event_timestamp": pa.array([moment for _, moment in asked], pa.timestamp("us", "UTC")),
+            "val_to_add": pa.array([1.0] * 9),
+            "val_to_add_2": pa.array([0.0] * 9),
+        }
+    )
+    found = features_as_of(world.workspace, world.spec, rows)
+    wanted = [newest(known, moment, ttl=TTL, driver_id=driver) for driver, moment in asked]
+    assert found["home"].to_pylist() == [None if row is None else row["home"] for row in wanted]
+    raised = [None if row is None else pytest.approx(float(row["conv_rate"]) + 1, abs=1e-6) for row in wanted]
+    assert found["conv_rate_plus_val1"].to_pylist() == raised
+    assert [row is None for row in wanted] == [False] * 4 + [True] * 5, "1005 stops after a day"
 
 
 def test_ours_are_registered_beside_theirs_which_stay(world: World) -> None:
@@ -327,3 +357,81 @@ def test_a_draft_says_what_it_lacks(world: World, repo: str, tables: list[str], 
     with pytest.raises(InputError, match=message):
         draft_from_repository(world.folder / repo, [str(world.folder / name) for name in tables], options)
     assert not options.out.exists()
+
+
+def test_a_version_of_a_view_is_read_on_both_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second version has no `home` any more; the first is still there."""
+    repo = write_repository(tmp_path)
+    settings = "registry:\n  path: data/registry.db\n  enable_online_feature_view_versioning: true"
+    text = FEATURE_STORE.replace("registry: data/registry.db", settings)
+    (repo / "feature_store.yaml").write_text(text, encoding="utf-8")
+    for definitions in (DEFINITIONS, DEFINITIONS.replace('        Field(name="home", dtype=String),\n', "")):
+        (repo / "example_repo.py").write_text(definitions, encoding="utf-8")
+        applied(repo).materialize(START - timedelta(days=1), END)
+    monkeypatch.setattr(features_module, "now", lambda: END)
+    rows = pa.table(
+        {
+            "driver": ["1001"],
+            "event_timestamp": pa.array([END], pa.timestamp("us", "UTC")),
+            "val_to_add": [1.0],
+            "val_to_add_2": [0.0],
+        }
+    )
+    row = newest(statistics().to_dict("records"), END, ttl=TTL, driver_id=1001)
+    assert row is not None
+    path = repo / "feature_store.yaml"
+    first = DatasetSpec.model_validate(
+        yaml.safe_load(SPEC.replace("driver_hourly_stats:home", "driver_hourly_stats@v0:home"))
+    )
+    features = RepositoryFeatures(first, open_repository_file(path))
+    features.require_online()
+    for found in (features.as_of(rows), features.current(rows)):
+        assert found["home"].to_pylist() == [row["home"]]
+        assert found["conversion"].to_pylist() == [pytest.approx(float(row["conv_rate"]), abs=1e-7)]
+    for version, message in (
+        ("", "does not have: it has conv_rate, acc_rate"),
+        ("@v7", "'driver_hourly_stats@v7', and the view 'driver_hourly_stats' has the versions v0, v1"),
+    ):
+        spec = DatasetSpec.model_validate(
+            yaml.safe_load(SPEC.replace("driver_hourly_stats:home", f"driver_hourly_stats{version}:home"))
+        )
+        with pytest.raises(SpecError, match=message):
+            RepositoryFeatures(spec, open_repository_file(path))
+
+
+def test_the_import_line_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a workspace `feast apply` would remove llactr's views without a word."""
+    views = importlib.reload(importlib.import_module("llactr.feature_repo.views"))
+    monkeypatch.delenv("LLACTR_WORKSPACE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ClickException, match=r"neither .*\.llactr nor .*\.llactr holds a dataset: run 'llactr ingest'"):
+        views.__getattr__("__all__")
+    monkeypatch.setenv("LLACTR_WORKSPACE", str(tmp_path / "empty"))
+    with pytest.raises(ClickException, match="no dataset has been ingested into the workspace"):
+        views.__getattr__("__all__")
+
+
+def test_a_name_of_theirs_is_not_taken(tmp_path: Path) -> None:
+    repo = write_repository(tmp_path)
+    definitions = DEFINITIONS + 'value = Entity(name="value", join_keys=["value_id"], value_type=ValueType.STRING)\n'
+    schema = "[Field(name='conv_rate', dtype=Float32)]"
+    taken = f"FeatureView(name='value_semantics', entities=[driver], schema={schema}, source=driver_stats_source)"
+    (repo / "example_repo.py").write_text(definitions, encoding="utf-8")
+    applied(repo)
+    workspace = Workspace.at(tmp_path / ".llactr")
+    ingest(Job(workspace, Terminal(as_json=True)), str(tmp_path / "spec.yaml"))
+    apply(workspace)
+    assert FeatureStore(repo_path=str(repo)).get_entity("value").join_key == "value_id", "ours is called otherwise"
+    (repo / "example_repo.py").write_text(definitions + f"theirs = {taken}\n", encoding="utf-8")
+    applied(repo)
+    with pytest.raises(SpecError, match="has feature view 'value_semantics' of its own, and llactr needs the name"):
+        apply(workspace)
+
+
+def test_a_repository_takes_the_views_of_one_workspace(world: World, tmp_path: Path) -> None:
+    other = Workspace.at(tmp_path / "other")
+    ingest(Job(other, Terminal(as_json=True)), str(world.folder / "trips.yaml"))
+    with pytest.raises(
+        SpecError, match=r"has llactr's views of the workspace .*\.llactr, and these would take their place"
+    ):
+        apply(other)

@@ -49,6 +49,7 @@ from llactr.store import events_table, read_field_vectors, read_value_vectors, t
 from llactr.store.history import events_of, write_states
 from llactr.store.ingested import dataset_hash, dataset_spec, release_hash, values_hash
 from llactr.store.releases import releases
+from llactr.store.repository.state import repository_state
 from llactr.store.vectors.summaries import current_values_version
 from llactr.transforms import chronological_split
 from llactr.workspace import Workspace
@@ -282,6 +283,7 @@ def _joined(
         inputs={
             "dataset": dataset_hash(job.workspace, spec.name),
             "releases": release_hash(job.workspace, spec.name),
+            **repository_state(job.workspace, spec),
             "base": _identity(base),
         },
         result=JoinSummary,
