@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from llactr.errors import StoreError
-from llactr.history import HistoryDefinition, KeyStates, features, key_hashes
+from llactr.history import NEWER_ITEMS, HistoryDefinition, KeyStates, NewerItems, features, key_hashes
 from llactr.history.encoding import decode
 from llactr.history.fingerprints import event_totals
 from llactr.serving.batch import Batch
@@ -99,9 +99,22 @@ class Past:
         self.views = history_views(spec, definition.version)
         self._changes = mark_view("keys"), [changes_key(spec, definition.version)]
         self._said: tuple[bytes | None, Changes | None] = (None, None)
+        self.newer = None if definition.form is None else (self.views["item"], [NEWER_ITEMS])
+        """What to read for `take_newer` whenever the store was materialized."""
         self._metrics = metrics
         self._names = names
         self._hashes: dict[str, int] = {}
+
+    def take_newer(self, row: Row) -> None:
+        """From now on items that came after training are known by what was materialized of them.
+
+        Raises:
+            LostRowsError: the row is damaged.
+        """
+        try:
+            self.definition = self.definition.with_newer(NewerItems.from_bytes(_content(row, "item")))
+        except StoreError as error:
+            raise _lost(error) from None
 
     def begin(self, batch: Batch, *, now_s: float, anew: bool = False) -> PastStates:
         """What is kept of a batch's states, nothing if `anew`, and which are to be read."""

@@ -148,6 +148,8 @@ class Scorer:
             reading = await self._reader.reading([*wanted, *states])
             found, fill = reading.rows, reading.fill
             if fill != self._fill:
+                if self.past is not None and self.past.newer is not None:
+                    self.past.take_newer((await self._reader.read([self.past.newer]))[0][0])
                 self._start_fill(fill)
                 kept = misses is not None and len(misses) < len(rows["item"])
                 if kept or (before is not None and before.cached):

@@ -1,12 +1,12 @@
 """Two new films enter the catalogue of a running service, and are ranked by their texts without retraining.
 
     make quickstart
-    .venv/bin/llactr train --arm values    # the quickstart's own model reads history, and no text of a new film
     .venv/bin/llactr serve &
     .venv/bin/python examples/new_film/new_film.py
 
-The films share year and genres, so nothing but their titles tells them apart. Prints what the service makes of them
-before and after `llactr ingest --append`, `llactr encode --values` and `llactr materialize`.
+The films share year and genres, so nothing but their titles tells them apart: the quickstart's model compares them with
+what each person did before. Prints what the service makes of them before and after `llactr ingest --append`,
+`llactr encode --values` and `llactr materialize`.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ def train(
     arm: Annotated[
         str | None,
         typer.Option(
-            help="plain, paper, values or both. Default: what llactr run chose, else values where encoded, else paper."
+            help="plain, paper, values, both, 'history taste', ... Default: what llactr run chose, else values where "
+            "encoded, else paper."
         ),
     ] = None,
     cold_share: Annotated[
@@ -63,7 +64,7 @@ def train(
 
 def tune(
     backbone: BackboneOption = None,
-    arm: Annotated[str | None, typer.Option(help="plain, paper, values or both.")] = None,
+    arm: Annotated[str | None, typer.Option(help="As of llactr train. Default: paper.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials in all; asking for more goes on.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Trainings per trial.")] = None,
     dataset: DatasetOption = None,

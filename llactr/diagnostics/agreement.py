@@ -29,7 +29,7 @@ from llactr.manifest import read_manifest
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, Step, StepOutcome, StepResult
 from llactr.store import OnlineReader, events_table, find_value_vectors
-from llactr.store.history import events_of, history_of_rows
+from llactr.store.history import events_of, history_of_rows, with_newer_items
 from llactr.store.ingested import dataset_hash, dataset_spec, release_hash
 from llactr.store.training import current_rows
 from llactr.workspace import Workspace
@@ -125,8 +125,9 @@ def offline_scores(
     ids = request_ids(bundle.transform, bundle.spec, raw)
     past = None
     if bundle.history is not None:
-        states = states_of_events(bundle.history, events_of(spec, everything))
-        past = history_of_rows(spec, bundle.history, raw, states)
+        definition = with_newer_items(workspace, spec, bundle.history, config=config)
+        states = states_of_events(definition, events_of(spec, everything))
+        past = history_of_rows(spec, definition, raw, states)
     unseen = bundle.unseen_values()
     if unseen is None:
         return OfflineScores(ids, predict(bundle.model, bundle.rows(ids, past)), 0, 0)

@@ -43,7 +43,7 @@ from llactr.history import HistoryDefinition, history_rows
 from llactr.spec import DatasetSpec, WindowField
 from llactr.steps import Job
 from llactr.store import REPOSITORY, apply, events_table, materialize, open_store
-from llactr.store.history import events_of, write_states
+from llactr.store.history import events_of, with_newer_items, write_states
 from llactr.store.ingested import dataset_spec
 from llactr.store.training import current_rows
 from llactr.workspace import Workspace
@@ -93,7 +93,7 @@ def replay(
     with _scratch(job.workspace, spec, definition, folder, events.slice(0, first)) as scratch:
         found = _replayed(scratch, spec, window, workers=workers, kill=kill)
         numbers = history_rows(
-            definition,
+            with_newer_items(scratch.workspace, spec, definition, config=scratch.config),
             events_of(spec, events.slice(0, first + window.num_rows)),
             events_of(spec, window),
             neighbour_steps=0,

@@ -66,39 +66,54 @@ from llactr.history.categories import ItemCategories
 from llactr.history.definition import HistoryDefinition
 from llactr.history.events import Event, Events, key_hashes
 from llactr.history.features import features
-from llactr.history.fitting import FittedHistory, ItemSources, fit_history
+from llactr.history.fitting import FittedHistory, ItemSources, fit_history, placed
 from llactr.history.layout import StateLayout
 from llactr.history.neighbours import Neighbours
+from llactr.history.newer import NEWER_ITEMS, NewerItems
 from llactr.history.online import KeyState, Pushed, push, states_from_bytes
 from llactr.history.passes import history_rows, past_counts, with_neighbours
 from llactr.history.requests import ReadStates, request_history, states_of_events
 from llactr.history.snapshots import newest_states, snapshots
 from llactr.history.states import KeyStates
-from llactr.history.vectors import ItemVectors, both, category_vectors, fit_item_vectors
+from llactr.history.vectors import (
+    ItemForm,
+    ItemVectors,
+    both,
+    category_vectors,
+    columns_of,
+    fit_item_vectors,
+    multi_hot,
+)
 
 __all__ = [
+    "NEWER_ITEMS",
     "Event",
     "Events",
     "FittedHistory",
     "HistoryDefinition",
     "ItemCategories",
+    "ItemForm",
     "ItemSources",
     "ItemVectors",
     "KeyState",
     "KeyStates",
     "Neighbours",
+    "NewerItems",
     "Pushed",
     "ReadStates",
     "StateLayout",
     "both",
     "category_vectors",
+    "columns_of",
     "features",
     "fit_history",
     "fit_item_vectors",
     "history_rows",
     "key_hashes",
+    "multi_hot",
     "newest_states",
     "past_counts",
+    "placed",
     "push",
     "request_history",
     "snapshots",

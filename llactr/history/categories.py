@@ -44,3 +44,13 @@ class ItemCategories:
         starts = np.concatenate([[0], np.cumsum([len(values) for values in distinct])]).astype(np.int64)
         codes = key_hashes(value for values in distinct for value in values) >> np.uint64(32)
         return cls(hashes[order], starts, np.maximum(codes, 1).astype(np.uint32))
+
+    def joined(self, later: ItemCategories) -> ItemCategories:
+        """These and those of other items."""
+        items = np.concatenate([self.items, later.items])
+        order = np.argsort(items)
+        begins = np.concatenate([self.starts[:-1], later.starts[:-1] + len(self.values)])[order]
+        counts = np.concatenate([np.diff(self.starts), np.diff(later.starts)])[order]
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        places = np.repeat(begins - starts[:-1], counts) + np.arange(starts[-1])
+        return ItemCategories(items[order], starts, np.concatenate([self.values, later.values])[places])

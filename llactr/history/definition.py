@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,17 @@ from llactr.errors import BundleError, SpecError
 from llactr.history.categories import ItemCategories
 from llactr.history.compiled.plan import Plan
 from llactr.history.index import ItemIndex
-from llactr.history.layout import TILES, Owner, PairWindow, StateLayout, Window, window_of
+from llactr.history.layout import Owner, PairWindow, StateLayout, Window, window_of
 from llactr.history.neighbours import Neighbours
-from llactr.history.vectors import ItemVectors
+from llactr.history.newer import NewerItems
+from llactr.history.planning import plan_of
+from llactr.history.vectors import ItemForm, ItemVectors, Projection
 from llactr.manifest import content_hash, file_hash
 from llactr.spec.history import HistorySpec, TasteField, WindowField
 
 __all__ = ["HistoryDefinition"]
 
-_FACTS, _TENSORS, _FORMAT = "history.json", "history.safetensors", 2
+_FACTS, _TENSORS, _FORMAT = "history.json", "history.safetensors", 3
 _VERSION_DIGITS = 16
 
 
@@ -44,6 +46,8 @@ class HistoryDefinition:
         vectors: source -> vectors of items, for every source that a field names but `item_item`.
         neighbours: of items, for `item_item`; empty where nothing is known yet.
         categories: item field -> which values items have, for every field that a pair window names.
+        form: how the raw vectors were made; None where later items are not to be placed.
+        newer: items that came after training; not a part of what is saved, of the version, or of a state's layout.
     """
 
     spec: HistorySpec
@@ -51,6 +55,8 @@ class HistoryDefinition:
     vectors: Mapping[str, ItemVectors] = field(default_factory=dict)
     neighbours: Neighbours = field(default_factory=Neighbours.empty)
     categories: Mapping[str, ItemCategories] = field(default_factory=dict)
+    form: ItemForm | None = None
+    newer: NewerItems = field(default_factory=NewerItems)
 
     def __post_init__(self) -> None:
         missing = sorted(self._sources - set(self.vectors))
@@ -76,8 +82,23 @@ class HistoryDefinition:
         }
         tables["item_item"] = [self.neighbours.items, self.neighbours.keys, self.neighbours.weights]
         tables |= {f"with.{name}": [one.items, one.starts, one.values] for name, one in self.categories.items()}
+        for source, one in self.vectors.items():
+            if one.projection is not None:
+                tables[source] += [one.projection.mean, one.projection.components]
         digests = {source: [_digest(array) for array in arrays] for source, arrays in tables.items()}
-        return content_hash([self.spec.model_dump(mode="json"), self.overall_rate, digests])[:_VERSION_DIGITS]
+        form = None if self.form is None else asdict(self.form)
+        return content_hash([self.spec.model_dump(mode="json"), self.overall_rate, digests, form])[:_VERSION_DIGITS]
+
+    def with_newer(self, newer: NewerItems) -> HistoryDefinition:
+        """The definition with what is known of items that came after training; version and states are the same.
+
+        Cost: that of the tables of all items, which are made anew.
+        """
+        if newer is self.newer or (not len(newer.items) and not len(self.newer.items)):
+            return self
+        made = replace(self, newer=newer)
+        made.__dict__.update({name: getattr(self, name) for name in ("version", "user", "item")})
+        return made
 
     def only(self, names: Collection[str]) -> HistoryDefinition:
         """The definition of some of the fields, in their order here: their numbers are the same, its states smaller."""
@@ -88,7 +109,7 @@ class HistoryDefinition:
         neighbours = self.neighbours if "item_item" in sources else Neighbours.empty()
         categories = {name: one for name, one in self.categories.items() if name in counted}
         spec = self.spec.model_copy(update={"fields": fields})
-        return HistoryDefinition(spec, self.overall_rate, vectors, neighbours, categories)
+        return HistoryDefinition(spec, self.overall_rate, vectors, neighbours, categories, self.form)
 
     @property
     def _sources(self) -> set[str]:
@@ -112,10 +133,22 @@ class HistoryDefinition:
         return self._layout("item", last=0, tastes={})
 
     @cached_property
+    def all_vectors(self) -> dict[str, ItemVectors]:
+        """Source -> vectors of all items, newer ones too."""
+        later = self.newer.vectors
+        return {source: one.joined(later[source]) if source in later else one for source, one in self.vectors.items()}
+
+    @cached_property
+    def all_categories(self) -> dict[str, ItemCategories]:
+        """Item field -> values of all items, newer ones too."""
+        later = self.newer.categories
+        return {name: one.joined(later[name]) if name in later else one for name, one in self.categories.items()}
+
+    @cached_property
     def index(self) -> ItemIndex:
         """I items: all that have a vector of any source, or categories."""
-        parts = [vectors.items for vectors in self.vectors.values()]
-        parts += [categories.items for categories in self.categories.values()]
+        parts = [vectors.items for vectors in self.all_vectors.values()]
+        parts += [categories.items for categories in self.all_categories.values()]
         if parts and all(np.array_equal(part, parts[0]) for part in parts):
             return ItemIndex.of(parts[0])
         return ItemIndex.of(np.unique(np.concatenate([np.empty(0, np.uint64), *parts])))
@@ -124,7 +157,7 @@ class HistoryDefinition:
     def known(self) -> dict[str, NDArray[np.bool_]]:
         """Source -> (I + 1,) which items have a vector."""
         found = {}
-        for source, vectors in self.vectors.items():
+        for source, vectors in self.all_vectors.items():
             found[source] = np.zeros(len(self.index) + 1, bool)
             found[source][self.index.places(vectors.items)] = True
         return found
@@ -133,7 +166,7 @@ class HistoryDefinition:
     def tables(self) -> dict[str, NDArray[np.float32]]:
         """Source -> (I + 1, r) float32, zeros for an item without a vector, and at the end."""
         found = {}
-        for source, vectors in self.vectors.items():
+        for source, vectors in self.all_vectors.items():
             found[source] = np.zeros((len(self.index) + 1, vectors.rank), np.float32)
             found[source][self.index.places(vectors.items)] = vectors.vectors
         return found
@@ -166,6 +199,8 @@ class HistoryDefinition:
         tensors: dict[str, NDArray[Any]] = {}
         for source, vectors in self.vectors.items():
             tensors |= {f"items.{source}": vectors.items, f"vectors.{source}": vectors.vectors}
+            if (made_by := vectors.projection) is not None:
+                tensors |= {f"mean.{source}": made_by.mean, f"components.{source}": made_by.components}
         for name, categories in self.categories.items():
             tensors |= {f"{part}.{name}": getattr(categories, part) for part in ("starts", "values")}
             tensors[f"categorized.{name}"] = categories.items
@@ -178,6 +213,7 @@ class HistoryDefinition:
             "overall_rate": self.overall_rate,
             "sources": sorted(self.vectors),
             "categories": sorted(self.categories),
+            "form": None if self.form is None else asdict(self.form),
             "sha256": file_hash(folder / _TENSORS),
         }
         (folder / _FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -196,14 +232,14 @@ class HistoryDefinition:
             if file_hash(folder / _TENSORS) != facts["sha256"]:
                 raise BundleError(f"{folder / _TENSORS} is not the file that was saved: restore it, or train again")
             found = load_file(folder / _TENSORS)
-            vectors = {s: ItemVectors(found[f"items.{s}"], found[f"vectors.{s}"]) for s in facts["sources"]}
+            vectors = {source: _vectors(found, source) for source in facts["sources"]}
             table = Neighbours(found["neighbours.items"], found["neighbours.keys"], found["neighbours.weights"])
             categories = {
                 name: ItemCategories(found[f"categorized.{name}"], found[f"starts.{name}"], found[f"values.{name}"])
                 for name in facts["categories"]
             }
             spec = HistorySpec.model_validate(facts["spec"])
-            return cls(spec, float(facts["overall_rate"]), vectors, table, categories)
+            return cls(spec, float(facts["overall_rate"]), vectors, table, categories, _form(facts["form"]))
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             said = " ".join(str(error).split())[:200]
             raise BundleError(
@@ -213,54 +249,13 @@ class HistoryDefinition:
 
     @cached_property
     def _plans(self) -> dict[Owner, Plan]:
-        return {layout.owner: self._plan(layout) for layout in (self.user, self.item)}
+        tables = (self.index, self.tables, self.all_categories)
+        return {layout.owner: plan_of(layout, *tables) for layout in (self.user, self.item)}
 
     @cached_property
     def _blanks(self) -> dict[Owner, NDArray[np.void]]:
         prior = {"prior_taste": self.spec.prior_taste, "prior_level": self.spec.prior_level}
         return {layout.owner: layout.blank(**prior) for layout in (self.user, self.item)}
-
-    def _plan(self, layout: StateLayout) -> Plan:
-        size, start = len(self.index) + 1, 0
-        tastes, tables = [], [np.zeros(0, np.float32)]
-        for source, dim in sorted(layout.tastes.items()):
-            tastes.append([dim, layout.offset(f"mean.{source}"), layout.offset(f"covariance.{source}"), start])
-            tables.append(self.tables[source].reshape(-1))
-            start += size * (dim - 1)
-        fields = list(dict.fromkeys(pair.category for pair in layout.pairs))
-        starts, values = [np.zeros(0, np.int64)], [np.zeros(0, np.uint32)]
-        for name in fields:
-            of_items = self.categories[name]
-            counts = np.zeros(size + 1, np.int64)  # the last place has no values
-            counts[self.index.places(of_items.items) + 1] = np.diff(of_items.starts)
-            starts.append(np.cumsum(counts) + sum(map(len, values)))
-            values.append(of_items.values)
-        parts = ("tile", "sums", "tiles", "items", "times", "residuals")
-        return Plan(
-            at=np.array([*map(layout.offset, parts), layout.last, TILES], np.int64),
-            lives=np.array([w.span_us for w in layout.sums], np.float64),
-            lengths=np.array([w.span_us // TILES for w in layout.tiled], np.int64),
-            tastes=np.array(tastes, np.int64).reshape(-1, 4),
-            pairs=np.array(
-                [
-                    [
-                        layout.offset(f"values.{at}"),
-                        layout.offset(f"numbers.{at}"),
-                        layout.pair_values,
-                        fields.index(pair.category) * (size + 1),
-                    ]
-                    for at, pair in enumerate(layout.pairs)
-                ],
-                np.int64,
-            ).reshape(-1, 4),
-            pair_lives=np.array([pair.window.span_us for pair in layout.pairs], np.float64),
-            items=self.index.items,
-            buckets=self.index.buckets,
-            shift=self.index.shift,
-            table=np.concatenate(tables),
-            starts=np.concatenate(starts),
-            values=np.concatenate(values),
-        )
 
     @property
     def _pairs(self) -> tuple[PairWindow, ...]:
@@ -286,6 +281,18 @@ class HistoryDefinition:
             parts += [[(pair.category, pair.window.span_us) for pair in pairs], spec.pair_values, counted]
         fingerprint = content_hash(parts)[:16]
         return StateLayout(owner, sums, tiled, pairs, spec.pair_values, last, tastes, spec.delay_us, fingerprint)
+
+
+def _vectors(found: Mapping[str, NDArray[Any]], source: str) -> ItemVectors:
+    """Those of a source among what was saved."""
+    made_by = Projection(found[f"mean.{source}"], found[f"components.{source}"]) if f"mean.{source}" in found else None
+    return ItemVectors(found[f"items.{source}"], found[f"vectors.{source}"], made_by)
+
+
+def _form(content: dict[str, Any] | None) -> ItemForm | None:
+    if content is None:
+        return None
+    return ItemForm(**{**content, "columns": {name: tuple(values) for name, values in content["columns"].items()}})
 
 
 def _digest(array: NDArray[Any]) -> str:

@@ -6,7 +6,7 @@ Legend: I items, C categories, L semantic dim, N events.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,12 @@ from llactr.errors import SpecError
 from llactr.history.categories import ItemCategories
 from llactr.history.definition import HistoryDefinition
 from llactr.history.events import Events, key_hashes
+from llactr.history.newer import NewerItems
 from llactr.history.passes import with_neighbours
-from llactr.history.vectors import ItemVectors, both, fit_item_vectors
+from llactr.history.vectors import ItemForm, ItemVectors, both, fit_item_vectors, scales_of
 from llactr.spec.history import HistoryField, HistorySpec, TasteField, WindowField
 
-__all__ = ["FittedHistory", "ItemSources", "fit_history"]
+__all__ = ["FittedHistory", "ItemSources", "fit_history", "placed"]
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,26 @@ class ItemSources:
         categories: (I, C) multi-hot vectors; None where items have no categories.
         text: (I, L) vectors of their texts, zeros where there is none; None where no texts were encoded.
         values: item field -> the values of each item, for windows of pairs.
+        form: how `categories` and `text` were made; None where later items are not to be placed.
     """
 
     items: tuple[str, ...]
     categories: NDArray[np.float32] | None
     text: NDArray[np.float32] | None
     values: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
+    form: ItemForm | None = None
 
-    def raw(self, source: str) -> NDArray[np.float32] | None:
-        """The vectors of `categories`, `text`, or `both` (what there is of the two)."""
+    @property
+    def there(self) -> dict[str, NDArray[np.float32]]:
+        """What there is of `categories` and `text`."""
+        given = {"categories": self.categories, "text": self.text}
+        return {name: one for name, one in given.items() if one is not None}
+
+    def raw(self, source: str, scales: Mapping[str, float] | None = None) -> NDArray[np.float32] | None:
+        """The vectors of `categories`, `text`, or `both` (what there is of the two); `scales` as `both` takes them."""
         if source != "both":
-            return self.categories if source == "categories" else self.text
-        there = {name: one for name in ("categories", "text") if (one := self.raw(name)) is not None}
-        return both(there) if there else None
+            return self.there.get(source)
+        return both(self.there, scales) if self.there else None
 
 
 @dataclass(frozen=True)
@@ -103,10 +111,32 @@ def fit_history(
             for name in sorted(counted)
             if name in sources.values
         },
+        form=None if sources.form is None else replace(sources.form, scales=scales_of(sources.there)),
     )
     if any(getattr(field, "vectors", None) == "item_item" for field in spec.fields):
         definition = with_neighbours(definition, events, before=before)
     return FittedHistory(definition, notes)
+
+
+def placed(definition: HistoryDefinition, sources: ItemSources) -> NewerItems:
+    """What a definition makes of items that it was not fitted with, whose raw vectors are of its form.
+
+    An item without a category that has a column, and without a text, has no vector, as in training.
+    """
+    vectors: dict[str, ItemVectors] = {}
+    for source, known in definition.vectors.items():
+        raw = None if definition.form is None else sources.raw(source, definition.form.scales)
+        if raw is not None and known.projection is not None:
+            there = np.flatnonzero(np.any(raw != 0, axis=1))
+            hashes = key_hashes([sources.items[at] for at in there])
+            order = np.argsort(hashes)
+            vectors[source] = ItemVectors(hashes[order], known.projection.of(raw[there[order]]))
+    categories = {
+        name: ItemCategories.of(sources.items, sources.values[name])
+        for name in definition.categories
+        if name in sources.values
+    }
+    return NewerItems(vectors, categories)
 
 
 def _adapted(spec: HistorySpec, sources: ItemSources) -> tuple[HistorySpec, tuple[str, ...]]:

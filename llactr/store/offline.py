@@ -14,7 +14,7 @@ from llactr.columns import EVENT_TIMESTAMP, TIMESTAMP
 from llactr.history import Events, HistoryDefinition, history_rows
 from llactr.spec import DatasetSpec
 from llactr.store.feast.open import open_store
-from llactr.store.history import events_of
+from llactr.store.history import events_of, with_newer_items
 from llactr.store.repository.features import repository_features
 from llactr.store.training import events_table, rows_as_of_their_time
 from llactr.store.value_vectors import find_value_vectors
@@ -67,7 +67,8 @@ class OfflineReader:
         users, items = (["" if key is None else key for key in keys[owner]] for owner in ("user", "item"))
         moments = rows[EVENT_TIMESTAMP].cast(TIMESTAMP).cast(pa.int64()).to_numpy()
         asked = Events.of(users, items, moments, np.zeros(len(moments), np.float32))
-        return history_rows(definition, self._events, asked, neighbour_steps=0)
+        placed = with_newer_items(self._workspace, self.spec, definition, config=self._config)
+        return history_rows(placed, self._events, asked, neighbour_steps=0)
 
     @cached_property
     def _events(self) -> Events:

@@ -31,6 +31,7 @@ from llactr.columns import (
     VECTOR,
 )
 from llactr.errors import DataError, NotReadyError
+from llactr.history import NEWER_ITEMS, NewerItems
 from llactr.spec import DatasetSpec, EntityOwner, Field
 from llactr.store.feast.failures import store_failures
 from llactr.store.feast.messages import EntityKey, Value, bytes_of, decoder, entity_key, text_of, vector_of
@@ -222,6 +223,8 @@ class OnlineReader:
         def read(owner: EntityOwner, keys: Sequence[str]) -> list[bytes | None]:
             return self.history_states(definition.version, owner, keys)
 
+        if definition.form is not None:
+            definition = definition.with_newer(NewerItems.from_bytes(read("item", [NEWER_ITEMS])[0]))
         return history_of_rows(self.spec, definition, rows, read)
 
     def history_states(self, version: str, owner: EntityOwner, keys: Sequence[str]) -> list[bytes | None]:

@@ -13,13 +13,16 @@ import pytest
 
 from llactr.ctr import Bundle, predict
 from llactr.ctr.scoring import RowScorer
+from llactr.ctr.search.space import SearchConfig
+from llactr.ctr.search.tune import BEST
 from llactr.ctr.training.config import TrainJobConfig
 from llactr.ctr.training.history import HistorySummary
 from llactr.errors import InputError, NotReadyError, SpecError
 from llactr.evaluation.config import EvaluateConfig
 from llactr.history import states_of_events
-from llactr.jobs import check, encode, encode_values, evaluate, ingest, materialize, train
+from llactr.jobs import check, encode, encode_values, evaluate, ingest, materialize, train, tune
 from llactr.jobs.cli.console import Terminal
+from llactr.lifecycle.config import load_config
 from llactr.lifecycle.monitoring.profile import read_profile, write_profile
 from llactr.lifecycle.monitoring.watch import monitor
 from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
@@ -229,6 +232,20 @@ def test_arms_with_history_are_compared_with_their_placebos(place: Place) -> Non
     assert late["items"] != found["items"]
     made = place.train("history taste")
     assert made.result.metrics.test.logloss == pytest.approx(found["history taste"], abs=1e-6), "as the bundle's"
+
+
+def test_an_arm_with_history_is_tuned(place: Place) -> None:
+    pytest.importorskip("optuna")
+    search = SearchConfig(backbone="fm", arm="history taste", trials=2, training=TRAINING)
+    found = tune.run(place.job, "tiny", search)
+    assert [one.name for one in found.result.dimensions] == ["learning_rate", "weight_decay"]
+    assert found.folder.name.startswith("tiny-fm-history_taste-")
+    best = load_config(found.folder / BEST).train
+    assert best.arm == "history taste"
+    trained = train.run(place.job, "tiny", best)
+    assert trained.result.metrics.validation.auc == pytest.approx(found.result.best.auc, abs=1e-6)
+    with pytest.raises(InputError, match="the search is not valid: 'arm': arm 'items text' cannot be trained"):
+        tune.search_config(TrainJobConfig(), {"arm": "items text"})
 
 
 def test_a_rival_reads_the_same_past(place: Place) -> None:

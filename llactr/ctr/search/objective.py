@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from llactr.ctr.config import ModelConfig
-from llactr.ctr.model import CTRModel
 from llactr.ctr.search.space import SearchConfig, TunedSettings
 from llactr.ctr.search.study import TrialScore
-from llactr.ctr.training.build import train_config
+from llactr.ctr.training.build import build_model, train_config
 from llactr.ctr.training.data import CTRData, Split
+from llactr.ctr.training.history import RowHistory
 from llactr.ctr.training.trainer import train
 from llactr.ctr.training.training_set import TrainingSet
 from llactr.ctr.values.embedding import ValueTables
@@ -32,6 +31,7 @@ def score(
     settings: TunedSettings,
     training_set: TrainingSet,
     known: ValueVectors | None,
+    history: RowHistory | None = None,
 ) -> TrialScore:
     """Validation metrics of some settings, mean over the config's seeds.
 
@@ -40,25 +40,26 @@ def score(
         settings: what this one tries.
         training_set: its test split is cut off before anything is trained.
         known: value vectors, where the arm has them.
+        history: of the rows, where the arm reads it.
 
     Raises:
         StepError: the loss was not finite.
     """
-    model_config = ModelConfig(
-        backbone=config.backbone,
-        settings=config.settings,  # type: ignore[arg-type]
-        enhancement=settings.enhancement,
-    )
-    vectors = training_set.field_vectors() if settings.enhancement else None
-    values, data = None, training_set.data
+    values = None
     if settings.values and known:
         values = ValueTables.fit(training_set.transform, known, settings.values, training_set.unseen)
-        data = training_set.with_values(values)
-    data = without_test(data)
     results = []
     for seed in range(config.seed, config.seed + config.seeds):
-        model = CTRModel(model_config, training_set.transform.layout, vectors, values=values, seed=seed)
-        results.append(train(model, data, train_config(config.backbone, seed, settings.training)))
+        model, data = build_model(
+            training_set,
+            config.backbone,
+            enhancement=settings.enhancement,
+            settings=config.settings,
+            seed=seed,
+            values=values,
+            history=history,
+        )
+        results.append(train(model, without_test(data), train_config(config.backbone, seed, settings.training)))
     return TrialScore(
         auc=float(np.mean([result.validation.auc for result in results])),
         logloss=float(np.mean([result.validation.logloss for result in results])),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from llactr.ctr.config import BackboneName, EnhancementConfig, TrainConfig, ValuesConfig
+from llactr.ctr.training.config import enhancement_of, has_values, trainable_arm
 
 __all__ = ["DIMENSIONS", "Dimension", "SearchConfig", "TunedArm", "TunedSettings", "dimensions"]
 
-TunedArm = Literal["plain", "paper", "values", "both"]
+TunedArm = Annotated[str, AfterValidator(trainable_arm)]
+"""Any arm that can be trained into a bundle."""
 
 
 @dataclass(frozen=True)
@@ -65,23 +67,14 @@ class SearchConfig(BaseModel):
     enhancement: EnhancementConfig = EnhancementConfig()
     values: ValuesConfig = ValuesConfig()
 
-    @property
-    def has_field_vectors(self) -> bool:
-        """Whether the arm has the enhancement."""
-        return self.arm in {"paper", "both"}
-
-    @property
-    def has_value_vectors(self) -> bool:
-        """Whether the arm has value vectors."""
-        return self.arm in {"values", "both"}
-
 
 def dimensions(config: SearchConfig) -> tuple[Dimension, ...]:
     """What is searched: learning rate and decay always, the lambdas and what shapes value vectors where they count."""
     names = ["learning_rate", "weight_decay"]
-    if config.has_field_vectors:
-        names += ["lambda_fre"] * config.enhancement.fre + ["lambda_fie"] * config.enhancement.fie
-    if config.has_value_vectors:
+    fields = enhancement_of(config.arm, config.enhancement)
+    if fields is not None:
+        names += ["lambda_fre"] * fields.fre + ["lambda_fie"] * fields.fie
+    if has_values(config.arm):
         names += ["tau", "rank", "decay_factor"]
     return tuple(DIMENSIONS[name] for name in names)
 
@@ -105,8 +98,8 @@ class TunedSettings:
         values = config.values.model_copy(update=chosen("tau", "rank", "decay_factor"))
         return cls(
             training={**config.training, **chosen("learning_rate", "weight_decay")},
-            enhancement=enhancement if config.has_field_vectors else None,
-            values=values if config.has_value_vectors else None,
+            enhancement=enhancement_of(config.arm, enhancement),
+            values=values if has_values(config.arm) else None,
         )
 
     @classmethod

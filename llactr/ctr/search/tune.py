@@ -14,7 +14,8 @@ from llactr.ctr.search.objective import score
 from llactr.ctr.search.space import SearchConfig, TunedArm, TunedSettings, dimensions
 from llactr.ctr.search.study import JOURNAL, Study, Trial, TrialScore
 from llactr.ctr.training.build import train_config
-from llactr.ctr.training.config import TrainJobConfig
+from llactr.ctr.training.config import TrainJobConfig, has_values, history_arm
+from llactr.ctr.training.history import RowHistory, history_of
 from llactr.ctr.training.join import join
 from llactr.ctr.training.training_set import TrainingSet
 from llactr.errors import StepError
@@ -78,12 +79,16 @@ def tune_dataset(job: Job, dataset: str, config: SearchConfig) -> StepOutcome[Tu
     spec = dataset_spec(job.workspace, dataset)
     train_config(config.backbone, 0, config.training)  # refuses bad settings before the join
     joined, training_set = join(job, dataset)
-    version = current_values_version(job.workspace, dataset) if config.has_value_vectors else None
+    version = current_values_version(job.workspace, dataset) if has_values(config.arm) else None
     inputs = {"training_set": joined.key}
     if version:
         inputs["values"] = values_hash(job.workspace, dataset, version)
+    past, history = history_arm(config.arm), None
+    if past is not None:
+        read, history = history_of(job, dataset, past, joined=joined.key, training_set=training_set)
+        inputs["history"] = read.key
     fixed = config.model_dump(mode="json", exclude={"trials"}) | {"inputs": inputs}
-    name = f"{dataset}-{config.backbone}-{config.arm}-{content_hash(fixed)[:12]}"
+    name = f"{dataset}-{config.backbone}-{config.arm.replace(' ', '_')}-{content_hash(fixed)[:12]}"
     folder = job.workspace.artifact("searches", name)
     key = content_hash({"study": fixed, "trials": config.trials})
     with job.measured(Step.TUNE, TuneSummary, dataset=dataset, folder=folder) as step:
@@ -91,7 +96,7 @@ def tune_dataset(job: Job, dataset: str, config: SearchConfig) -> StepOutcome[Tu
             return step.outcome
         if job.force:
             (folder / JOURNAL).unlink(missing_ok=True)
-        study = _searched(job, spec, config, training_set, version, folder, step.advance)
+        study = _searched(job, spec, config, training_set, version, history, folder, step.advance)
         made = _summary(dataset, config, study)
         best = best_config(config, made.best.values)
         write_text(folder / BEST, yaml.safe_dump(best, sort_keys=False))
@@ -125,6 +130,7 @@ def _searched(
     config: SearchConfig,
     training_set: TrainingSet,
     version: str | None,
+    history: RowHistory | None,
     folder: Path,
     advance: Advance,
 ) -> Study:
@@ -135,7 +141,7 @@ def _searched(
     study = Study(folder, dimensions(config), seed=config.seed)
 
     def objective(values: Mapping[str, float]) -> TrialScore:
-        return score(config, TunedSettings.of(config, values), training_set, known)
+        return score(config, TunedSettings.of(config, values), training_set, known, history)
 
     def shown(trial: Trial) -> None:
         best = study.best.score.auc if study.best and study.best.score else float("nan")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from llactr.ctr.config import BackboneName, EnhancementConfig, ValuesConfig
 from llactr.ctr.history_arms import HISTORY_ARMS, HistoryArm, parted
 
-__all__ = ["TRAIN_ARMS", "TrainJobConfig", "enhancement_of", "has_values", "history_arm"]
+__all__ = ["TRAIN_ARMS", "TrainJobConfig", "enhancement_of", "has_values", "history_arm", "trainable_arm"]
 
 TRAIN_ARMS = ("plain", "fre", "fie", "paper", "values", "fre values", "fie values", "both")
 """What a bundle's model uses: nothing, the field vectors (FRE, FIE, or both as `paper`), the value vectors, or all.
@@ -47,18 +47,24 @@ class TrainJobConfig(BaseModel):
     @field_validator("arm", mode="before")
     @classmethod
     def _can_be_served(cls, given: object) -> str | None:
-        if given is None:
-            return None
-        name = str(given)
-        base, past = parted(name)
-        if base in TRAIN_ARMS and (past is None or name in {str(past), f"{base} {past}"} - {f"plain {past}"}):
-            return name
-        choice = f"choose {', '.join(TRAIN_ARMS)}, or one with history: {', '.join(HISTORY_ARMS)}"
-        if any(name.startswith(f"{one} ") for one in (*TRAIN_ARMS[1:], *HISTORY_ARMS)):
-            raise ValueError(f"arm {name!r} cannot be trained into a bundle: {choice}")
-        near = difflib.get_close_matches(name, (*TRAIN_ARMS, *HISTORY_ARMS), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"arm {name!r} is not known: {choice}{hint}")
+        return None if given is None else trainable_arm(str(given))
+
+
+def trainable_arm(name: str) -> str:
+    """The name of an arm that a bundle can have.
+
+    Raises:
+        ValueError: it is none.
+    """
+    base, past = parted(name)
+    if base in TRAIN_ARMS and (past is None or name in {str(past), f"{base} {past}"} - {f"plain {past}"}):
+        return name
+    choice = f"choose {', '.join(TRAIN_ARMS)}, or one with history: {', '.join(HISTORY_ARMS)}"
+    if any(name.startswith(f"{one} ") for one in (*TRAIN_ARMS[1:], *HISTORY_ARMS)):
+        raise ValueError(f"arm {name!r} cannot be trained into a bundle: {choice}")
+    near = difflib.get_close_matches(name, (*TRAIN_ARMS, *HISTORY_ARMS), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"arm {name!r} is not known: {choice}{hint}")
 
 
 def enhancement_of(arm: str, settings: EnhancementConfig) -> EnhancementConfig | None:

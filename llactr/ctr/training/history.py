@@ -171,7 +171,7 @@ def history_step(
         Step.HISTORY,
         lambda key: history_folder(job.workspace, spec.name, key),
         dataset=spec.name,
-        config={"section": section.model_dump(mode="json")},
+        config={"section": section.model_dump(mode="json"), "items": "placed by a form"},
         inputs=inputs,
         result=HistorySummary,
         work=work,

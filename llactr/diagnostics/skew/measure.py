@@ -27,7 +27,7 @@ from llactr.diagnostics.skew.log import SERVED_AT, read_log
 from llactr.history import Events
 from llactr.spec import DatasetSpec, MultiValuedField
 from llactr.store import events_table
-from llactr.store.history import events_of
+from llactr.store.history import events_of, with_newer_items
 from llactr.store.ingested import dataset_spec
 from llactr.store.moments import features_as_of
 from llactr.transforms import raw_column, split_values
@@ -82,7 +82,8 @@ def measure_skew(
         if bundle is not None and bundle.history is not None:
             if events is None:
                 events = events_of(spec, events_table(workspace, spec))
-            numbers = offline_numbers(spec, bundle.history, events, rows)
+            past = with_newer_items(workspace, spec, bundle.history, config=feast_config)
+            numbers = offline_numbers(spec, past, events, rows)
             _compare_past(fields, histories, bundle, events, rows, numbers)
         scores.append(_rescored(workspace, bundle_id, bundle, rows, offline, numbers))
     mismatches = sum(entry.mismatches for entry in fields.values()) + histories.mismatches

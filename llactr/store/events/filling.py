@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import logging
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureStore, FeatureView
+from numpy.typing import NDArray
 
 from llactr.columns import DATASET, HISTORY_VERSION
+from llactr.history import NEWER_ITEMS, NewerItems, key_hashes
 from llactr.manifest import content_hash
 from llactr.spec import EntityOwner, load_spec
 from llactr.store.events.base import StateStore
@@ -26,7 +30,7 @@ from llactr.store.events.choice import state_store
 from llactr.store.events.log import EventLog
 from llactr.store.events.offline import positions_in, taken_files
 from llactr.store.feast.forget import forget_rows
-from llactr.store.history import covered_files
+from llactr.store.history import covered_files, remade_mark, stored_newer
 from llactr.store.keysets import KeySet
 from llactr.store.names import PhysicalNames
 from llactr.workspace import Workspace
@@ -80,18 +84,26 @@ def fill_states(
     try:
         versions = sorted({path.name.replace("@", "-").split("-")[0] for path in table.glob("*.parquet")})
         wanted: dict[str, tuple[str, dict[str, int]]] = {}
+        placed: list[str] = []
+        pushed = functools.cache(lambda: _pushed_items(EventLog(workspace, spec.name)))
         for version in versions:
             name, positions = _snapshot(workspace, spec.name, version)
             if not _stands(states, version, name, owner, lambda v=version: _sample(newest, v, key)):  # type: ignore[misc]
                 wanted[version] = name, positions
-        if not wanted:
+            items = _newer(workspace, spec.name, version, states)
+            if len(items) and np.isin(items, pushed()).any():
+                wanted[version] = name, positions  # their events were folded in before their vectors were known
+            if len(items) and owner == "item":
+                placed.append(version)
+        if not wanted and not placed:
             return
         for version, (name, _) in wanted.items():
             states.begin(version, name)
-        some = pa.array(list(wanted), pa.string())
+        some, changed = pa.array(list(wanted), pa.string()), pa.array(placed, pa.string())
         written: set[tuple[str, str]] = set()
         for batch in newest():
-            rows = batch.filter(pc.is_in(batch.column(HISTORY_VERSION), some))
+            ours = pc.and_(pc.equal(batch.column(key), NEWER_ITEMS), pc.is_in(batch.column(HISTORY_VERSION), changed))
+            rows = batch.filter(pc.or_(pc.is_in(batch.column(HISTORY_VERSION), some), ours))
             if rows.num_rows:
                 write(rows)
                 written.update(zip(rows.column(HISTORY_VERSION).to_pylist(), rows.column(key).to_pylist(), strict=True))
@@ -101,6 +113,20 @@ def fill_states(
             _LOG.info("history %s of %s: the states of all %ss are online", version, spec.name, owner)
     finally:
         states.close()
+
+
+def _newer(workspace: Workspace, dataset: str, version: str, states: StateStore) -> NDArray[np.uint64]:
+    """Hashes of the items that came after training of which the online store does not know what is known by now."""
+    offline = stored_newer(workspace, dataset, version)
+    if offline is None:
+        return np.empty(0, np.uint64)
+    return offline.changed(NewerItems.from_bytes(states.read(version, "item", [NEWER_ITEMS])[0]))
+
+
+def _pushed_items(log: EventLog) -> NDArray[np.uint64]:
+    """Hashes of the items of all pushed events."""
+    items = {event.item for name in log.segments() for frame in log.frames(name) for event in frame.events}
+    return key_hashes(sorted(items))
 
 
 def _forget_pushed(
@@ -141,7 +167,8 @@ def _snapshot(workspace: Workspace, dataset: str, version: str) -> tuple[str, di
     pushed = taken_files(workspace, dataset)
     others = None if covered is None else sorted(set(covered) - set(pushed))
     files = list(pushed) if covered is None else covered
-    return content_hash([version, others])[:16], positions_in(workspace, dataset, files)
+    mark = remade_mark(workspace, dataset, version)
+    return content_hash([version, others, *([mark] if mark else ())])[:16], positions_in(workspace, dataset, files)
 
 
 def _stands(states: StateStore, version: str, name: str, owner: EntityOwner, sample: Callable[[], list[str]]) -> bool:
@@ -154,7 +181,8 @@ def _stands(states: StateStore, version: str, name: str, owner: EntityOwner, sam
 
 def _sample(newest: Callable[[], Iterator[pa.RecordBatch]], version: str, key: str) -> list[str]:
     for batch in newest():
-        rows = batch.filter(pc.equal(batch.column(HISTORY_VERSION), version))
+        mine = pc.equal(batch.column(HISTORY_VERSION), version)
+        rows = batch.filter(pc.and_(mine, pc.not_equal(batch.column(key), NEWER_ITEMS)))
         if rows.num_rows:
             keys: list[str] = rows.column(key).slice(0, _SAMPLE).to_pylist()
             return keys

@@ -8,13 +8,13 @@ apply: because they died, or keep up other versions.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from feast import FeatureStore
 
 from llactr.errors import NotReadyError, StoreError
-from llactr.history import Event, HistoryDefinition, KeyState, key_hashes, push
+from llactr.history import NEWER_ITEMS, Event, HistoryDefinition, KeyState, NewerItems, key_hashes, push
 from llactr.spec import DatasetSpec, EntityOwner
 from llactr.store.events.base import OWNERS, StateRow, StateStore
 from llactr.store.events.choice import state_store
@@ -66,6 +66,7 @@ class Pusher:
         self.log = EventLog(workspace, spec.name)
         self._states = state_store(store, spec) if states is None else states
         self._writer = self.log.writer()
+        self._known: dict[str, tuple[bytes | None, HistoryDefinition, HistoryDefinition]] = {}
 
     def require_online(self) -> None:
         """Refuses versions whose states are not online whole.
@@ -140,8 +141,9 @@ class Pusher:
                 "user": list(dict.fromkeys(event.user for event in events)),
                 "item": list(dict.fromkeys(event.item for event in events)),
             }
-            work = _Work(definition, events, keys)
-            position = self._states.apply(version, segment, start, end, keys, work.change)
+            asked = keys if definition.form is None else {**keys, "item": [*keys["item"], NEWER_ITEMS]}
+            work = _Work(lambda newer: self._placed(version, definition, newer), events, keys)
+            position = self._states.apply(version, segment, start, end, asked, work.change)
             if position is None:
                 return None  # not online as a whole: who fills it applies the log
             if position == end and work.done:
@@ -157,12 +159,29 @@ class Pusher:
             frames = [frame for frame in frames if frame.end > position]
             start = position
 
+    def _placed(self, version: str, definition: HistoryDefinition, newer: bytes | None) -> HistoryDefinition:
+        """The definition with the newer items that the online store knows, made anew only when they change."""
+        kept = self._known.get(version)
+        if kept is None or kept[0] != newer or kept[1] is not definition:
+            kept = newer, definition, definition.with_newer(NewerItems.from_bytes(newer))
+            self._known[version] = kept
+        return kept[2]
+
 
 class _Work:
-    """The change of states by some events; may be made again."""
+    """The change of states by some events; may be made again.
+
+    Args:
+        definition: from the bytes of newer items, as they are stored with the items' states, to the definition.
+        events: in order.
+        keys: of their states; the newer items' comes behind those of items where it is read.
+    """
 
     def __init__(
-        self, definition: HistoryDefinition, events: Sequence[LoggedEvent], keys: Mapping[EntityOwner, Sequence[str]]
+        self,
+        definition: Callable[[bytes | None], HistoryDefinition],
+        events: Sequence[LoggedEvent],
+        keys: Mapping[EntityOwner, Sequence[str]],
     ) -> None:
         self._definition = definition
         self._keys = keys
@@ -176,13 +195,14 @@ class _Work:
 
     def change(self, stored: Mapping[EntityOwner, Sequence[bytes | None]]) -> dict[EntityOwner, list[StateRow]]:
         """What `StateStore.apply` calls."""
-        definition = self._definition
+        newer = stored["item"][len(self._keys["item"]) :]
+        definition = self._definition(newer[0] if newer else None)
         layouts = {"user": definition.user, "item": definition.item}
         states: dict[EntityOwner, dict[str, KeyState]] = {}
         for owner in OWNERS:
             layout = layouts[owner]
             states[owner] = {}
-            for key, content in zip(self._keys[owner], stored[owner], strict=True):
+            for key, content in zip(self._keys[owner], stored[owner], strict=False):
                 try:
                     states[owner][key] = (
                         KeyState.empty(definition, layout)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from llactr.lazy import loader
 
 if TYPE_CHECKING:
-    from llactr.store.history.items import read_item_sources
+    from llactr.store.history.items import newer_items, read_item_sources
+    from llactr.store.history.newer import stored_newer, with_newer_items
     from llactr.store.history.requests import history_of_rows
     from llactr.store.history.snapshots import SnapshotsWritten, has_snapshots, write_snapshots
     from llactr.store.history.states import (
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         known_definitions,
         known_versions,
         newest_moment,
+        remade_mark,
         states_hash,
         write_states,
     )
@@ -32,9 +34,13 @@ __all__ = [
     "history_of_rows",
     "known_definitions",
     "known_versions",
+    "newer_items",
     "newest_moment",
     "read_item_sources",
+    "remade_mark",
     "states_hash",
+    "stored_newer",
+    "with_newer_items",
     "write_snapshots",
     "write_states",
 ]
@@ -51,7 +57,11 @@ __getattr__ = loader(
         "history_of_rows": "requests",
         "known_definitions": "states",
         "known_versions": "states",
+        "newer_items": "items",
         "newest_moment": "states",
+        "remade_mark": "states",
+        "stored_newer": "newer",
+        "with_newer_items": "newer",
         "states_hash": "states",
         "read_item_sources": "items",
         "write_snapshots": "snapshots",

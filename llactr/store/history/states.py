@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from llactr import atomic
 from llactr.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, HISTORY_VERSION, KEY, LABEL, STATE, TIMESTAMP
@@ -32,6 +33,7 @@ from llactr.history import (
     Events,
     HistoryDefinition,
     KeyState,
+    NewerItems,
     key_hashes,
     newest_states,
     push,
@@ -39,6 +41,8 @@ from llactr.history import (
 from llactr.history.layout import Owner
 from llactr.manifest import content_hash, hash_once
 from llactr.spec import DatasetSpec
+from llactr.store.history.items import newer_items
+from llactr.store.history.newer import stored_newer, write_newer
 from llactr.store.training import events_table
 from llactr.workspace import Workspace
 
@@ -57,6 +61,7 @@ __all__ = [
     "known_versions",
     "newest_moment",
     "read_events",
+    "remade_mark",
     "state_schema",
     "state_tables",
     "states_hash",
@@ -65,7 +70,7 @@ __all__ = [
 
 OWNERS: tuple[Owner, ...] = ("user", "item")
 _ROWS_AT_ONCE = 5000
-_COVERED = "covered.json"
+_COVERED, _REMADE = "covered.json", "remade.txt"
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,12 @@ def known_definitions(workspace: Workspace, dataset: str) -> Iterator[HistoryDef
         yield HistoryDefinition.load(definitions_folder(workspace, dataset) / version)
 
 
+def remade_mark(workspace: Workspace, dataset: str, version: str) -> str:
+    """What tells states apart that were made anew of the same events, with newer items; empty where none were."""
+    path = definitions_folder(workspace, dataset) / version / _REMADE
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
 def covered_files(workspace: Workspace, dataset: str, version: str) -> list[str] | None:
     """Hashes of the files of events that a version's newest states hold; None where nobody can say."""
     return covered_by(definitions_folder(workspace, dataset) / version)
@@ -126,8 +137,9 @@ def write_states(workspace: Workspace, spec: DatasetSpec, definition: HistoryDef
     """Brings the newest state of every key up to all events of the dataset; views appear with the next `apply`.
 
     Where events were only added since the last call, the new ones are pushed, one by one, onto the states of their
-    keys, and these are written as new rows; the rest is not touched. Otherwise all states are made anew. Run again on
-    the same events it writes nothing.
+    keys, and these are written as new rows; the rest is not touched. Otherwise all states are made anew, as they are
+    where something else is known by now of an item that came after training and had events before. Run again on the
+    same tables it writes nothing.
 
     Args:
         workspace: of the dataset.
@@ -138,11 +150,17 @@ def write_states(workspace: Workspace, spec: DatasetSpec, definition: HistoryDef
     files = table_files(workspace.offline_table(spec.name, "events"))
     hashes = [hash_once(path) for path in files]
     covered = covered_by(home)
+    newer = newer_items(workspace, spec, definition)
+    changed = newer.changed(stored_newer(workspace, spec.name, definition.version) or NewerItems())
+    definition = definition.with_newer(newer)
     tables = {owner: workspace.offline_table(spec.name, f"{owner}_history") for owner in OWNERS}
     whole = all(list(table.glob(f"{definition.version}@*.parquet")) for table in tables.values())
-    if covered is not None and whole and hashes[: len(covered)] == covered:
-        fresh = files[len(covered) :]
+    added = covered is not None and whole and hashes[: len(covered)] == covered
+    outdated = added and len(changed) > 0 and _happened(changed, files[: len(covered or ())], spec)
+    if added and not outdated:
+        fresh = files[len(covered or ()) :]
         if not fresh:
+            write_newer(workspace, spec, definition.version, newer)
             return StatesWritten(definition.version, 0, 0, anew=False)
         rows = read_events(fresh, spec)
         states: dict[Owner, Iterable[DatedState]] = {**_pushed(spec, definition, rows, tables)}
@@ -157,13 +175,17 @@ def write_states(workspace: Workspace, spec: DatasetSpec, definition: HistoryDef
     if not (home / "history.json").exists():
         with workspace.writing(home) as draft:
             definition.save(draft)
-    run = content_hash(hashes)[:8]
+    mark = content_hash(newer.to_bytes().hex()) if outdated else ""
+    run = content_hash([*hashes, mark] if mark else hashes)[:8]
     name = f"{definition.version}@{len(files):05d}-{run}.parquet"
     written = sum(
         add_states(tables[owner] / name, state_schema(spec, owner), state_tables(spec, owner, definition.version, made))
         for owner, made in states.items()
     )
+    if mark:
+        atomic.write_text(home / _REMADE, mark)
     atomic.write_text(home / _COVERED, json.dumps(hashes))
+    write_newer(workspace, spec, definition.version, newer)  # last: a run that is killed before makes all of it again
     return StatesWritten(definition.version, written, rows.num_rows, anew)
 
 
@@ -285,6 +307,12 @@ def _pieces(rows: Iterable[DatedState]) -> Iterator[list[DatedState]]:
             yield some
             some = []
     yield some
+
+
+def _happened(items: NDArray[np.uint64], paths: list[Path], spec: DatasetSpec) -> bool:
+    """Whether one of some items, by their hashes, has an event."""
+    known = read_events(paths, spec)[spec.entities["item"].join_key].unique().to_pylist() if paths else []
+    return bool(np.isin(items, key_hashes(known)).any())
 
 
 def read_events(paths: list[Path], spec: DatasetSpec) -> pa.Table:
