@@ -35,7 +35,7 @@ from llactr.ctr.history import with_history
 from llactr.evaluation.ranking import METRICS, RankingRows
 from llactr.history import Events, HistoryDefinition, ItemCategories, fit_item_vectors, history_rows
 from llactr.history.vectors import ItemVectors
-from llactr.spec import HistorySpec, TasteField, WindowField
+from llactr.spec import HistorySpec, SequenceField, TasteField, WindowField
 from llactr.transforms import Transform
 from research.history_data import DATASETS, HistoryLog, load_log
 from research.history_joint import BlockRows, JointModel
@@ -44,6 +44,8 @@ WINDOWS = (0.5, 0.6, 0.7)
 MEASURES = ("level", "recent", "regression", "uncertainty", "similarity", "nearest", "liked_near", "disliked_near")
 SOURCES = ("both", "text", "categories")
 PLACEBOS = ("", "-permuted", "-random")
+SEEN = 20
+"""Events of a sequence."""
 TASTE = ("regression", "similarity", "nearest")
 
 USER = ("user_count", "user_rate")
@@ -59,6 +61,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "unsure": ("both.uncertainty",),
     "near": ("both.liked_near", "both.disliked_near"),
     **{f"{s}{p}": tuple(f"{s}{p}.{m}" for m in TASTE) for s in SOURCES for p in PLACEBOS},
+    **{
+        f"{s}{p}-seq": tuple(f"{s}{p}.seq {part} {n}" for n in range(1, SEEN + 1) for part in ("cosine", "residual", "age"))
+        for s in SOURCES
+        for p in PLACEBOS
+    },
     **{f"{s}{p}-reg": (f"{s}{p}.regression",) for s in SOURCES for p in PLACEBOS},
     **{f"{s}{p}-sim": (f"{s}{p}.similarity",) for s in SOURCES for p in PLACEBOS},
 }
@@ -80,7 +87,8 @@ def spec_of(source: str, categories: Sequence[str], **settings: Any) -> HistoryS
     windows = [window(o, m) for o in ("user", "item") for m in ("count", "rate")]
     windows += [window("pair", m, f".{c}", category=c) for c in categories for m in ("count", "rate")]
     recent = [window("item", m, "_month", half_life="30d") for m in ("count", "rate")]
-    return HistorySpec(fields=(*windows, *recent, both_, *taste), **settings)
+    last = SequenceField(name=f"{source}.seq", description="last", kind="sequence", vectors=source, last=SEEN)
+    return HistorySpec(fields=(*windows, *recent, both_, *taste, last), **settings)
 
 
 class Columns:
@@ -123,7 +131,7 @@ class Columns:
         found = np.load(path)
         return {
             (f"{source}.{name.split('.')[1]}" if name.startswith(f"{base}.") else name): found[:, at]
-            for at, name in enumerate(spec.field_names)
+            for at, name in enumerate(spec.columns)
         }
 
     def _vectors(self, base: str, placebo: str) -> ItemVectors:
@@ -159,6 +167,7 @@ def logits_of(
         additive = set(names) if options.additive == "all" else LEVELS & set(names) if options.additive == "levels" else ()
         history = {"names": names, "additive": tuple(n for n in names if n in additive)}
         history["hidden_units"] = tuple(options.hidden)
+        history["sequences"] = tuple((at, SEEN) for at, name in enumerate(names) if name.endswith(".seq cosine 1"))
     config = ModelConfig(backbone=options.backbone, settings={}, history=history)
     slot = int(transform.layout.slot_starts[[f.name for f in log.spec.fields].index("user_id")])
     model = (JointModel if options.pair_loss else CTRModel)(config, transform.layout, seed=seed)

@@ -394,7 +394,7 @@ def _history(loaded: LoadedBundle, scored: Scored, order: NDArray[np.int64] | No
     rows = scored.history if order is None else scored.history[order]
     return {
         name: [None if number != number else number for number in column.tolist()]
-        for name, column in zip(loaded.bundle.history.spec.field_names, rows.T, strict=True)
+        for name, column in zip(loaded.bundle.history.spec.columns, rows.T, strict=True)
     }
 
 

@@ -29,14 +29,18 @@ __all__ = ["explain", "leave_out"]
 
 
 def leave_out(
-    layout: FieldLayout, ids: NDArray[np.int32], history: NDArray[np.float32] | None
+    layout: FieldLayout,
+    ids: NDArray[np.int32],
+    history: NDArray[np.float32] | None,
+    places: Sequence[int | slice] = (),
 ) -> tuple[NDArray[np.int32], NDArray[np.float32] | None]:
     """Equal rows, each but the first with another field left out: the layout's fields, then history's.
 
     Args:
         layout: of the ids, F fields.
-        ids: (1 + F + H, C), equal rows.
-        history: (1 + F + H, H) numbers, or None where H is 0.
+        ids: (1 + F + P, C), equal rows.
+        history: (1 + F + P, H) numbers, or None where P is 0.
+        places: where among the numbers the P fields of history are.
     """
     ids = np.array(ids)
     for place, (start, slots) in enumerate(zip(layout.slot_starts.tolist(), layout.slots, strict=True), start=1):
@@ -45,8 +49,8 @@ def leave_out(
     if history is None:
         return ids, None
     history = np.array(history)
-    at = np.arange(history.shape[1])
-    history[1 + layout.field_count + at, at] = np.nan
+    for row, where in enumerate(places, start=1 + layout.field_count):
+        history[row, where] = np.nan
     return ids, history
 
 
@@ -56,11 +60,14 @@ async def explain(service: Service, request: Request) -> Response:
         body = await read_json(request, service.config.max_body_bytes)
         row: Any = validated(loaded.schemas.row, body)
         layout = loaded.bundle.transform.layout
-        past = [] if loaded.bundle.history is None else list(loaded.bundle.history.spec.field_names)
-        names = [*layout.names, *past]
+        fields = {} if loaded.bundle.history is None else loaded.bundle.history.spec.places
+        places = list(fields.values())
+        names = [*layout.names, *fields]
         batch = _repeated(loaded, row, 1 + len(names))
         try:
-            scored = await loaded.scorer.score(batch, altered=lambda ids, history: leave_out(layout, ids, history))
+            scored = await loaded.scorer.score(
+                batch, altered=lambda ids, history: leave_out(layout, ids, history, places)
+            )
         except LostRowsError as error:
             service.metrics.lost.labels(error.owner).inc(error.rows)
             raise Problem.unavailable(str(error), kind="rows-lost") from None
@@ -73,7 +80,7 @@ async def explain(service: Service, request: Request) -> Response:
         "request_id": request.scope["state"]["request_id"],
         "score": score,
         "fields": _parts(layout.names, score, without[: layout.field_count]),
-        "history": _parts(past, score, without[layout.field_count :]) if past else None,
+        "history": _parts(list(fields), score, without[layout.field_count :]) if fields else None,
     }
     return Response(orjson.dumps(content), media_type="application/json")
 

@@ -313,7 +313,7 @@ async def _warm_up(loaded: LoadedBundle, config: ServeConfig) -> None:
         ids: NDArray[np.int32] = (generator.random((count, len(sizes))) * np.maximum(sizes - FIRST, 1)).astype(np.int32)
         rows = np.minimum(ids + FIRST, sizes - 1).astype(np.int32)
         if loaded.bundle.history is not None:
-            nothing = np.full((len(rows), len(loaded.bundle.history.spec.fields)), np.nan, np.float32)
+            nothing = np.full((len(rows), len(loaded.bundle.history.spec.columns)), np.nan, np.float32)
             rows = with_history(rows, nothing)
         scores = await asyncio.to_thread(loaded.score, rows)
         if scores.shape != (count,) or not np.isfinite(scores).all():

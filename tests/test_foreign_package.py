@@ -200,7 +200,7 @@ def test_a_foreign_backbone_is_trained_saved_loaded_and_served(tmp_path: Path) -
 @pytest.mark.usefixtures("acme")
 def test_an_unknown_name_lists_what_the_package_offers() -> None:
     with pytest.raises(
-        InputError, match=r"fm, fwfm, fmfm, deepfm, finalmlp, wukong, crossnet; did you mean 'crossnet'"
+        InputError, match=r"fm, fwfm, fmfm, deepfm, finalmlp, wukong, din, crossnet; did you mean 'crossnet'"
     ):
         check_backbone("crosnet")
     with pytest.raises(SpecError, match=r"there is no recipe 'acme': known are .*movielens-100k.*, acme-dishes"):

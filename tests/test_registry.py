@@ -172,5 +172,7 @@ def test_the_backbones_names_need_no_torch() -> None:
         "print(*BACKBONES, BACKBONES.unknown('deepfn'), 'torch' in sys.modules)\n"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.startswith("fm fwfm fmfm deepfm finalmlp wukong backbone 'deepfn' is not known: choose one of ")
+    assert found.stdout.startswith(
+        "fm fwfm fmfm deepfm finalmlp wukong din backbone 'deepfn' is not known: choose one of "
+    )
     assert found.stdout.endswith("; did you mean 'deepfm'? False\n")

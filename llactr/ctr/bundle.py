@@ -225,7 +225,7 @@ def _history(folder: Path, facts: dict[str, Any], config: ModelConfig) -> Histor
     if definition.version != version:
         said = f"{_HISTORY}/ has the version {definition.version}, the model was trained with {version}"
         raise BundleError(_damaged(folder, said))
-    if config.history is None or config.history.names != definition.spec.field_names:
+    if config.history is None or config.history.names != definition.spec.columns:
         raise BundleError(_damaged(folder, f"{_HISTORY}/ has other fields than the model reads"))
     return definition
 

@@ -88,11 +88,14 @@ class ValuesConfig(_Settings):
 class HistoryInputConfig(_Settings):
     """How history fields enter: embedded beside the other fields, or, if `additive`, on the logit alone.
 
-    What is additive and the user's own cannot reorder the candidates of one request.
+    What is additive and the user's own cannot reorder the candidates of one request. `names` are those of the numbers;
+    of each sequence, which attention makes two numbers of, `sequences` has the place of its first one among them and
+    how many events it holds.
     """
 
     names: tuple[str, ...] = Field(min_length=1)
     additive: tuple[str, ...] = ()
+    sequences: tuple[tuple[int, int], ...] = ()
     hidden_units: tuple[int, ...] = ()
     dropout: float = Field(default=0.0, ge=0, lt=1)
 

@@ -18,7 +18,7 @@ from typing import Literal
 
 from llactr.ctr.config import HistoryInputConfig
 from llactr.errors import InputError
-from llactr.spec.history import HistoryField, HistorySpec, TasteField, WindowField
+from llactr.spec.history import HistoryField, HistorySpec, SequenceField, TasteField, WindowField
 
 __all__ = ["HISTORY_ARMS", "HistoryArm", "history_input", "parted"]
 
@@ -68,6 +68,9 @@ class HistoryArm:
                         fields[field.name] = field
                 elif field.owner == "item" or self.past == "history":
                     fields[field.name] = field
+            elif isinstance(field, SequenceField):
+                if self.reads_vectors:
+                    fields[field.name] = self._by_own_vectors(field)
             elif field.vectors == "item_item":
                 if self.taste in {"all", "item-item"}:
                     fields[field.name] = field
@@ -83,7 +86,7 @@ class HistoryArm:
             )
         return given.model_copy(update={"fields": tuple(kept)})
 
-    def _by_own_vectors(self, field: TasteField) -> TasteField:
+    def _by_own_vectors(self, field: TasteField | SequenceField) -> TasteField | SequenceField:
         if self.taste not in {"text", "categories"}:
             return field
         return field.model_copy(update={"vectors": self.taste})
@@ -119,6 +122,12 @@ def history_input(spec: HistorySpec) -> HistoryInputConfig:
     own = tuple(
         field.name
         for field in spec.fields
-        if (field.owner == "user" if isinstance(field, WindowField) else field.measure in _OWN)
+        if (field.owner == "user" if isinstance(field, WindowField) else getattr(field, "measure", None) in _OWN)
     )
-    return HistoryInputConfig(names=spec.field_names, additive=own)
+    places = spec.places
+    sequences = tuple(
+        (place.start, field.last)
+        for field in spec.fields
+        if isinstance(field, SequenceField) and isinstance(place := places[field.name], slice)
+    )
+    return HistoryInputConfig(names=spec.columns, additive=own, sequences=sequences)

@@ -132,7 +132,7 @@ class CTRModel(nn.Module):
         return self._logits(lookup, ids, numbers, self._needed(version))[1]
 
     def split(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Ids (B, C) of rows, and history numbers (B, 2, H) where the model reads them."""
+        """Ids (B, C) of rows, and history numbers (B, 2, G) where the model reads them; see `llactr.ctr.history`."""
         return (rows, None) if self.history is None else self.history.split(rows)
 
     def loss(self, ids: Tensor, label: Tensor, version: Tensor | None = None, *, lookup: Lookup | None = None) -> Loss:

@@ -144,12 +144,12 @@ def _compared(
     numbers: NDArray[np.float32],
     scores: NDArray[np.float32],
 ) -> dict[str, Any]:
-    fields = definition.spec.fields
-    counts = [
-        at
-        for at, field in enumerate(fields)
+    counted = {
+        field.name
+        for field in definition.spec.fields
         if isinstance(field, WindowField) and field.measure != "rate" and field.half_life is None
-    ]
+    }
+    counts = [at for at, name in enumerate(definition.spec.columns) if name in counted]
     missing = np.isnan(found.numbers) != np.isnan(numbers)
     gaps = np.abs(np.nan_to_num(found.numbers) - np.nan_to_num(numbers))
     gap = float(np.where(missing, np.inf, gaps).max()) if gaps.size else 0.0

@@ -32,7 +32,7 @@ from llactr.evaluation.placebos import Placebo, Texts
 from llactr.history import Events, ItemSources
 from llactr.manifest import content_hash
 from llactr.semantics import FieldValueVectors, ValueVectors
-from llactr.spec import DatasetSpec, HistorySpec, TasteField
+from llactr.spec import DatasetSpec, HistorySpec, WindowField
 from llactr.steps import Advance, Job, Step
 from llactr.store import events_table
 from llactr.store.history import events_of, read_item_sources
@@ -176,14 +176,14 @@ def arm_columns(arm: HistoryArm, whole: RowHistory) -> RowHistory:
 
 def _by_vectors(section: HistorySpec) -> HistorySpec | None:
     """The part of a section that reads vectors of items; None for none."""
-    fields = tuple(one for one in section.fields if isinstance(one, TasteField) and one.vectors != "item_item")
+    fields = tuple(one for one in section.fields if not isinstance(one, WindowField) and one.vectors != "item_item")
     return section.model_copy(update={"fields": fields}) if fields else None
 
 
 def _with_columns(history: RowHistory, other: RowHistory) -> RowHistory:
     """A history with the columns of another in the place of its own."""
-    numbers, names = history.numbers.copy(), history.definition.spec.field_names
-    for at, name in enumerate(other.definition.spec.field_names):
+    numbers, names = history.numbers.copy(), history.definition.spec.columns
+    for at, name in enumerate(other.definition.spec.columns):
         numbers[:, names.index(name)] = other.numbers[:, at]
     return RowHistory(history.definition, numbers)
 

@@ -175,7 +175,7 @@ class EvaluationRuns:
         if key is None or cell.arm.history is None:
             return {}
         past = arm_columns(cell.arm.history, self.draws[cell.draw].histories[key])
-        return dict(zip(past.definition.spec.field_names, past.numbers.T, strict=True))
+        return dict(zip(past.definition.spec.columns, past.numbers.T, strict=True))
 
     def _train(self, cell: Cell) -> None:
         if cell.arm.rival is not None:

@@ -28,7 +28,7 @@ from llactr.history.newer import NewerItems
 from llactr.history.planning import plan_of
 from llactr.history.vectors import ItemForm, ItemVectors, Projection
 from llactr.manifest import content_hash, file_hash
-from llactr.spec.history import HistorySpec, TasteField, WindowField
+from llactr.spec.history import HistorySpec, TasteField, WindowField, vector_sources
 
 __all__ = ["HistoryDefinition"]
 
@@ -103,7 +103,7 @@ class HistoryDefinition:
     def only(self, names: Collection[str]) -> HistoryDefinition:
         """The definition of some of the fields, in their order here: their numbers are the same, its states smaller."""
         fields = tuple(one for one in self.spec.fields if one.name in names)
-        sources: set[str] = {one.vectors for one in fields if isinstance(one, TasteField) and one.measure != "recent"}
+        sources = vector_sources(fields)
         counted = {one.category for one in fields if isinstance(one, WindowField)}
         vectors = {source: one for source, one in self.vectors.items() if source in sources}
         neighbours = self.neighbours if "item_item" in sources else Neighbours.empty()
@@ -113,8 +113,7 @@ class HistoryDefinition:
 
     @property
     def _sources(self) -> set[str]:
-        named: set[str] = {f.vectors for f in self.spec.fields if isinstance(f, TasteField) and f.measure != "recent"}
-        return named - {"item_item"}
+        return vector_sources(self.spec.fields) - {"item_item"}
 
     @cached_property
     def user(self) -> StateLayout:

@@ -1,6 +1,6 @@
 """The one function of (states, candidates, moment) that gives history fields, for training and for serving.
 
-Legend: R rows, K states (R or 1), H history fields, N last events.
+Legend: R rows, K states (R or 1), H history numbers, N last events.
 """
 
 from __future__ import annotations
@@ -9,12 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llactr.history.compiled.pairing import neighbour_sums
-from llactr.history.compiled.reading import cosines, likeness, pair_windows, recent, regression, window_sums
+from llactr.history.compiled.reading import (
+    cosines,
+    likeness,
+    pair_windows,
+    recent,
+    regression,
+    sequence,
+    window_sums,
+)
 from llactr.history.definition import HistoryDefinition
 from llactr.history.index import ItemIndex
 from llactr.history.layout import PairWindow, StateLayout, window_of
 from llactr.history.states import KeyStates
-from llactr.spec.history import TasteField, WindowField
+from llactr.spec.history import SequenceField, TasteField, WindowField
 
 __all__ = ["features", "item_features", "user_features"]
 
@@ -39,14 +47,14 @@ def features(
         now: the rows' moments in microseconds, (R,) or one for all.
 
     Returns:
-        (R, H) float32 in the order of the spec; NaN where there is nothing to say.
+        (R, H) float32 in the order of the spec's `columns`; NaN where there is nothing to say.
     """
     moments = np.full(candidates.shape, now, np.int64)
-    found = np.empty((len(candidates), len(definition.spec.fields)), np.float32)
+    found = np.empty((len(candidates), len(definition.spec.columns)), np.float32)
     of_users = user_features(definition, users, candidates, moments)
     of_items = item_features(definition, items, moments)
-    for at, field in enumerate(definition.spec.fields):
-        found[:, at] = (of_items if field.name in of_items else of_users)[field.name]
+    for name, place in definition.spec.places.items():
+        found[:, place] = (of_items if name in of_items else of_users)[name]
     return found
 
 
@@ -69,7 +77,9 @@ def user_features(
     *,
     item_item: bool = True,
 ) -> dict[str, NDArray[np.float32]]:
-    """The fields of users, of their pairs and of their tastes, (R,) each; those of `item_item` only if asked.
+    """The fields of users, of their pairs and of their tastes, (R,) each, or (R, 3 last) of a sequence.
+
+    Those of `item_item` come only if asked.
 
     `users` holds R states or one.
     """
@@ -81,6 +91,8 @@ def user_features(
                 found[field.name] = _window(definition, definition.user, users, field, rows.now)
             elif field.owner == "pair":
                 found[field.name] = rows.pair(field)
+        elif isinstance(field, SequenceField):
+            found[field.name] = rows.sequence(field)
         elif field.measure == "recent":
             found[field.name] = rows.recent()
         elif field.measure in {"level", "regression", "uncertainty"}:
@@ -175,15 +187,25 @@ class _UserRows:
         `nearest` that of five. Each holds a residual of 0 of weight 1, which draws to 0 what rests on little. Residuals
         are taken beside their mean (`recent`): how far a person goes above others says nothing of one candidate.
         """
-        if field.vectors not in self._cosines:
-            near = np.empty((len(self.now), self.layout.last), np.float32)
-            known = self.definition.known[field.vectors]
-            cosines(self.users.bytes, self.past, self.definition.directions[field.vectors], known, self.here, near)
-            self._cosines[field.vectors] = near
         value, measure = np.empty(len(self.now)), _LIKENESS.index(field.measure)
-        near = self._cosines[field.vectors]
+        near = self.near(field.vectors)
         likeness(self.users.bytes, self.plan.at, near, measure, field.above, field.below, value)
         return value.astype(np.float32)
+
+    def near(self, source: str) -> NDArray[np.float32]:
+        """(R, N) cosines with the last events' items by some vectors."""
+        if source not in self._cosines:
+            near = np.empty((len(self.now), self.layout.last), np.float32)
+            known = self.definition.known[source]
+            cosines(self.users.bytes, self.past, self.definition.directions[source], known, self.here, near)
+            self._cosines[source] = near
+        return self._cosines[source]
+
+    def sequence(self, field: SequenceField) -> NDArray[np.float32]:
+        """(R, 3 last) the last events beside the candidate; see `SequenceField`."""
+        found = np.empty((len(self.now), 3 * field.last), np.float32)
+        sequence(self.users.bytes, self.plan.at, self.near(field.vectors), self.now, found)
+        return found
 
     def neighbours(self) -> NDArray[np.float32]:
         """Sum over the last events of weight x (residual - their mean), divided by the root of how many there are."""

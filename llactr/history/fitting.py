@@ -18,7 +18,7 @@ from llactr.history.events import Events, key_hashes
 from llactr.history.newer import NewerItems
 from llactr.history.passes import with_neighbours
 from llactr.history.vectors import ItemForm, ItemVectors, both, fit_item_vectors, scales_of
-from llactr.spec.history import HistoryField, HistorySpec, TasteField, WindowField
+from llactr.spec.history import HistoryField, HistorySpec, SequenceField, TasteField, WindowField
 
 __all__ = ["FittedHistory", "ItemSources", "fit_history", "placed"]
 
@@ -88,7 +88,7 @@ def fit_history(
         SpecError: a source is not there, or the training rows have one outcome.
     """
     spec, notes = _adapted(spec, sources)
-    wanted = {field.vectors for field in spec.fields if isinstance(field, TasteField)} - {"item_item"}
+    wanted = {field.vectors for field in spec.fields if not isinstance(field, WindowField)} - {"item_item"}
     hashes = key_hashes(sources.items)
     seen = np.isin(hashes, events.item[training])
     vectors: dict[str, ItemVectors] = {}
@@ -141,7 +141,7 @@ def placed(definition: HistoryDefinition, sources: ItemSources) -> NewerItems:
 
 def _adapted(spec: HistorySpec, sources: ItemSources) -> tuple[HistorySpec, tuple[str, ...]]:
     """The spec with the fields that can be had."""
-    reads_both = any(isinstance(field, TasteField) and field.vectors == "both" for field in spec.fields)
+    reads_both = any(getattr(field, "vectors", None) == "both" for field in spec.fields)
     if not reads_both:
         return spec, ()
     if sources.raw("both") is None:
@@ -162,4 +162,6 @@ def _adapted(spec: HistorySpec, sources: ItemSources) -> tuple[HistorySpec, tupl
 
 
 def _needs_both(field: HistoryField) -> bool:
+    if isinstance(field, SequenceField):
+        return field.vectors == "both"
     return isinstance(field, TasteField) and field.vectors == "both" and field.measure not in {"level", "recent"}

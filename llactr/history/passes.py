@@ -3,7 +3,7 @@
 Keys do not read each other's states, so a pass goes key by key, in the order of time within a key: the state of one key
 is in memory at a time, besides the events. Items go first, since users' residuals are relative to the items' rates.
 
-Legend: N events, R rows, H history fields.
+Legend: N events, R rows, H history numbers.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def history_rows(
     rows = events if rows is None else rows
     events = events.counted()
     residuals = residuals_of(definition, events)
-    found = np.full((len(rows), len(definition.spec.fields)), np.nan, np.float32)
-    places = {field.name: at for at, field in enumerate(definition.spec.fields)}
+    found = np.full((len(rows), len(definition.spec.columns)), np.nan, np.float32)
+    places = definition.spec.places
 
     of_items = sided(definition.item, events)
     for states, at in states_at(definition, definition.item, of_items, rows.item, rows.time):

@@ -52,7 +52,7 @@ def request_history(
     """
     known = {"user": _Known(definition, read, "user", users), "item": _Known(definition, read, "item", items)}
     hashes = key_hashes(["" if item is None else item for item in items])
-    pieces = [np.empty((0, len(definition.spec.fields)), np.float32)]
+    pieces = [np.empty((0, len(definition.spec.columns)), np.float32)]
     for start in range(0, len(items), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         of_users, of_items = (known[owner].as_of(rows, now[rows]) for owner in ("user", "item"))

@@ -9,7 +9,7 @@ from llactr.spec.fields import (
     Owner,
     TimestampPartField,
 )
-from llactr.spec.history import HistoryField, HistorySpec, TasteField, VectorSource, WindowField
+from llactr.spec.history import HistoryField, HistorySpec, SequenceField, TasteField, VectorSource, WindowField
 from llactr.spec.load import dump_spec, find_spec, load_spec, spec_difference
 from llactr.spec.model import DatasetSpec
 from llactr.spec.parts import EntitySpec, FeastSpec, LabelRule, SourceSpec, SplitSpec, TimestampSpec
@@ -27,6 +27,7 @@ __all__ = [
     "MultiValuedField",
     "NumericField",
     "Owner",
+    "SequenceField",
     "SourceSpec",
     "SplitSpec",
     "TasteField",

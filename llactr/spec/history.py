@@ -7,12 +7,23 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 from pydantic import Field as Setting
 
-__all__ = ["Duration", "HistoryField", "HistorySpec", "TasteField", "VectorSource", "WindowField"]
+__all__ = [
+    "Duration",
+    "HistoryField",
+    "HistorySpec",
+    "SequenceField",
+    "TasteField",
+    "VectorSource",
+    "WindowField",
+    "columns_of",
+    "vector_sources",
+]
 
 VectorSource = Literal["categories", "text", "both", "item_item"]
 TasteMeasure = Literal[
@@ -114,7 +125,19 @@ class TasteField(_HistoryFieldBase):
         return self
 
 
-HistoryField = Annotated[WindowField | TasteField, Setting(discriminator="kind")]
+class SequenceField(_HistoryFieldBase):
+    """The person's last events beside the candidate, for attention over them (`llactr.ctr.attention`).
+
+    Three numbers for each of the `last` events, the newest first: the cosine of its item with the candidate by their
+    `vectors`, 0 where one has none; its residual beside the mean of the last events; log(1 + seconds) since then.
+    """
+
+    kind: Literal["sequence"]
+    vectors: Literal["categories", "text", "both"] = "both"
+    last: int = Setting(default=20, ge=1, le=200)
+
+
+HistoryField = Annotated[WindowField | TasteField | SequenceField, Setting(discriminator="kind")]
 
 
 def _default_fields() -> tuple[WindowField | TasteField, ...]:
@@ -137,6 +160,22 @@ def _default_fields() -> tuple[WindowField | TasteField, ...]:
         taste("nearest", "what the person did with the items most like this one"),
         taste("similarity", "whether those who clicked what the person clicked also clicked this item", "item_item"),
     )
+
+
+def columns_of(field: HistoryField) -> tuple[str, ...]:
+    """Names of a field's numbers."""
+    if not isinstance(field, SequenceField):
+        return (field.name,)
+    return tuple(f"{field.name} {part} {n}" for n in range(1, field.last + 1) for part in ("cosine", "residual", "age"))
+
+
+def vector_sources(fields: Iterable[HistoryField]) -> set[str]:
+    """Whose vectors of items some fields read, `item_item` among them."""
+    return {
+        field.vectors
+        for field in fields
+        if isinstance(field, SequenceField) or (isinstance(field, TasteField) and field.measure != "recent")
+    }
 
 
 class HistorySpec(_HistoryModel):
@@ -171,12 +210,33 @@ class HistorySpec(_HistoryModel):
             if field.name.lower() in seen:
                 raise ValueError(f"history field {field.name!r} is listed twice: field names are unique")
             seen.add(field.name.lower())
+            if isinstance(field, SequenceField) and field.last > self.last:
+                raise ValueError(
+                    f"history field {field.name!r} reads the last {field.last} events, and {self.last} are kept: give "
+                    "'history' a longer 'last'"
+                )
         return self
 
     @property
     def field_names(self) -> tuple[str, ...]:
-        """Names of the H history fields, in the spec's order."""
+        """Names of the history fields, in the spec's order."""
         return tuple(field.name for field in self.fields)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the numbers of all fields: a field has one of its own name, a `sequence` three for each event."""
+        return tuple(name for field in self.fields for name in columns_of(field))
+
+    @property
+    def places(self) -> dict[str, int | slice]:
+        """Field -> where among the numbers it is."""
+        found: dict[str, int | slice] = {}
+        at = 0
+        for field in self.fields:
+            width = len(columns_of(field))
+            found[field.name] = slice(at, at + width) if isinstance(field, SequenceField) else at
+            at += width
+        return found
 
     @property
     def delay_us(self) -> int:

@@ -14,7 +14,7 @@ from tests.ctr.training_fakes import clicks, model
 
 
 def test_the_simple_ones_come_first() -> None:
-    assert tuple(BACKBONES) == ("fm", "fwfm", "fmfm", "deepfm", "finalmlp", "wukong")
+    assert tuple(BACKBONES) == ("fm", "fwfm", "fmfm", "deepfm", "finalmlp", "wukong", "din")
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -33,6 +33,7 @@ def test_training_defaults_are_the_published_ones() -> None:
     assert found == {
         "fm": (0, 1e-3), "fwfm": (1e-6, 1e-3), "fmfm": (1e-3, 1e-3),
         "deepfm": (1e-3, 1e-3), "finalmlp": (3e-3, 1e-3), "wukong": (1e-2, 3e-4),
+        "din": (1e-3, 1e-3),
     }  # fmt: skip
 
 

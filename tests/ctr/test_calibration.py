@@ -115,7 +115,7 @@ def test_two_steps_add_up() -> None:
     assert output(torch.tensor([1.0])).item() == pytest.approx(2 * (1 + 0.5) - 1)
 
 
-@pytest.mark.parametrize("backbone", ["fm", "fwfm", "fmfm", "deepfm", "finalmlp", "wukong"])
+@pytest.mark.parametrize("backbone", ["fm", "fwfm", "fmfm", "deepfm", "finalmlp", "wukong", "din"])
 def test_a_calibrated_model_scores_so_and_is_written_so(backbone: str) -> None:
     transform = Transform.fit(spec(), ROWS)
     model = CTRModel(ModelConfig.model_validate({"backbone": backbone}), transform.layout, seed=1)

@@ -18,6 +18,10 @@ FIXTURES = Path(__file__).parent / "fixtures"
 TOLERANCE = 1e-5
 
 
+PUBLISHED = tuple(name for name in BACKBONES if name != "din")
+"""The authors' code has no DIN; `test_attention` works it out by hand."""
+
+
 class Published:
     """One fixture: the authors' weights, ids, vectors and expected outputs."""
 
@@ -144,7 +148,7 @@ class Published:
         return self.lambda_fie * float(weights.sum())
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", PUBLISHED)
 def test_backbone_gives_the_published_probabilities(backbone: BackboneName) -> None:
     published = Published(backbone)
     with torch.no_grad():
@@ -154,7 +158,7 @@ def test_backbone_gives_the_published_probabilities(backbone: BackboneName) -> N
     assert expected.std() > 0.01, "the expected numbers differ between rows, so the comparison says something"
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", PUBLISHED)
 @pytest.mark.parametrize("grad", [True, False], ids=["training", "scoring"])
 def test_fie_gives_the_published_probabilities(backbone: BackboneName, grad: bool) -> None:
     published = Published(backbone)
@@ -167,7 +171,7 @@ def test_fie_gives_the_published_probabilities(backbone: BackboneName, grad: boo
     assert (torch.sigmoid(logits) - expected).abs().max() < TOLERANCE
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", PUBLISHED)
 def test_losses_are_the_published_ones(backbone: BackboneName) -> None:
     published = Published(backbone)
     loss = published.model(enhanced=True).loss(published.ids, published.label)

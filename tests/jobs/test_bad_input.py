@@ -62,7 +62,7 @@ def test_empty_table(llactr, ran, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train", "--backbone", "deepdream"), "choose one of fm, fwfm, fmfm, deepfm, finalmlp, wukong"),
+        (("train", "--backbone", "deepdream"), "choose one of fm, fwfm, fmfm, deepfm, finalmlp, wukong, din"),
         (("train", "--arm", "golden"), "plain"),
         (("evaluate", "--backbone", "fm", "--backbone", "nope"), "choose one of"),
         (("finetune", "--model", "no-such-model-anywhere"), "cannot be resolved"),

@@ -48,7 +48,7 @@ def test_the_help_of_evaluate_lists_the_arms(llactr, monkeypatch):
 def test_help_names_the_backbones_that_there_are(llactr, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "200")
     words = " ".join(llactr(command, "--help").out.replace("│", " ").split())
-    assert "fm, fwfm, fmfm, deepfm, finalmlp, wukong" in words
+    assert "fm, fwfm, fmfm, deepfm, finalmlp, wukong, din" in words
 
 
 def test_help_names_a_backbone_of_an_installed_package_without_importing_it(tmp_path):
@@ -63,4 +63,4 @@ def test_help_names_a_backbone_of_an_installed_package_without_importing_it(tmp_
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     words = " ".join(found.stdout.replace("│", " ").split())
-    assert "finalmlp, wukong, crossnet." in words
+    assert "wukong, din, crossnet." in words

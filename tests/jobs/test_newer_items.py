@@ -1,4 +1,7 @@
-"""Dishes that came after training: a model with history reads their texts and categories wherever it is asked."""
+"""Dishes that came after training: a model with history reads their texts and categories wherever it is asked.
+
+It is a DIN, which reads a sequence besides all else.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from llactr.datasets.rows import request_table
 from llactr.jobs import check, encode, encode_values, ingest, materialize, push, train
 from llactr.jobs.cli.console import Terminal
 from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
+from llactr.spec import HistorySpec
 from llactr.steps import Job
 from llactr.store.history import stored_newer
 from llactr.workspace import Workspace
@@ -25,6 +29,8 @@ from tests.serving.serving_asgi import Asgi, started
 
 MOMENT = "2023-12-20T12:00:00+00:00"
 UNTUNED = ValueSemanticsConfig(tune=False)
+DEFAULTS = HistorySpec().model_dump(mode="json", exclude_none=True)["fields"]
+SEQUENCE = {"name": "past", "kind": "sequence", "last": 5, "description": "the last dishes"}
 NEW = {"d90": "fish|rice", "d91": "leek|beef"}
 
 
@@ -39,7 +45,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         fields = [{**f, **({"value_text": ["tags"]} if f["name"] == "dish" else {})} for f in SPEC["fields"]]
-        self.spec = write_dataset(folder, fields=fields, history={"last": 8})
+        self.spec = write_dataset(folder, fields=fields, history={"last": 8, "fields": [*DEFAULTS, SEQUENCE]})
         self.folder = folder
         self.job = Job(Workspace.at(folder / "workspace"), Terminal(as_json=True))
         ingest.run(self.job, str(self.spec), data_folder=None)
@@ -47,7 +53,7 @@ class Place:
         materialize.apply(self.job)
         encode_values.run(self.job, "tiny", UNTUNED)
         training = {"max_epochs": 4, "min_steps": 0, "batch_size": 64, "learning_rate": 0.02}
-        config = TrainJobConfig(backbone="fm", arm="history taste", training=training)
+        config = TrainJobConfig(backbone="din", arm="history taste", training=training)
         self.bundle = train.run(self.job, "tiny", config).folder
         materialize.apply(self.job)
         materialize.materialize(self.job)
@@ -97,7 +103,7 @@ def same_everywhere(place: Place, asgi: Asgi, dishes: list[str]) -> np.ndarray:
 def test_new_dishes_are_told_apart_without_a_new_model(place: Place) -> None:
     """Runs first. A running service, an event before its dish is known, another after it."""
     dishes = ["d90", "d91", "d1"]
-    at = place.definition.spec.field_names.index("taste_similarity")
+    at = place.definition.spec.columns.index("taste_similarity")
     with started(place.job.workspace, anyway=True, catch_up_s=0.05, store_timeout_s=30) as asgi:
         before = same_everywhere(place, asgi, dishes)
         assert np.isnan(before[:2, at]).all(), "nothing is known of them"

@@ -42,7 +42,7 @@ def test_each_row_but_the_first_lacks_another_field() -> None:
     layout = FieldLayout(("a", "b"), (9, 9), (1, 2))
     ids = np.tile(np.array([[5, 6, 7]], np.int32), (5, 1))
     numbers = np.tile(np.array([[0.5, 2.0]], np.float32), (5, 1))
-    found, past = leave_out(layout, ids, numbers)
+    found, past = leave_out(layout, ids, numbers, [0, 1])
     assert found.tolist() == [[5, 6, 7], [NULL, 6, 7], [5, NULL, PAD], [5, 6, 7], [5, 6, 7]]
     assert past is not None
     assert [[None if math.isnan(one) else one for one in row] for row in past.tolist()] == [

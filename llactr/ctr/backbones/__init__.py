@@ -29,7 +29,7 @@ BACKBONES: Registry[type[Backbone]] = Registry(
     "backbone",
     package=__name__,
     group="llactr.backbones",
-    order=("fm", "fwfm", "fmfm", "deepfm", "finalmlp", "wukong"),
+    order=("fm", "fwfm", "fmfm", "deepfm", "finalmlp", "wukong", "din"),
     check=_check,
 )
 """Name -> class."""

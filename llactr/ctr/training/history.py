@@ -3,7 +3,7 @@
 The numbers of a row are those as of its moment. Rows after the training split read the item-item table as it was when
 training ended, as a service with the bundle does: scored from pushed states they come out the same.
 
-Legend: N rows, H history fields.
+Legend: N rows, H history numbers.
 """
 
 from __future__ import annotations
@@ -101,8 +101,9 @@ class RowHistory:
         """Some of the fields."""
         if names == self.definition.spec.field_names:
             return self
-        places = [at for at, name in enumerate(self.definition.spec.field_names) if name in names]
-        return RowHistory(self.definition.only(names), np.ascontiguousarray(self.numbers[:, places]))
+        definition = self.definition.only(names)
+        places = [self.definition.spec.columns.index(name) for name in definition.spec.columns]
+        return RowHistory(definition, np.ascontiguousarray(self.numbers[:, places]))
 
 
 def past_of(spec: DatasetSpec) -> HistorySpec:
@@ -217,7 +218,7 @@ def made_history(
         before=int(events.time[split.validation].min()),
         change=change,
     )
-    numbers = np.full((len(events), len(fitted.definition.spec.fields)), np.nan, np.float32)
+    numbers = np.full((len(events), len(fitted.definition.spec.columns)), np.nan, np.float32)
     numbers[used] = history_rows(fitted.definition, happened, frozen=~trained)
     past = past_counts(fitted.definition, happened, events.take(split.validation))
     return RowHistory(fitted.definition, numbers), float(np.median(past)), fitted.notes

@@ -112,7 +112,7 @@ def compare_numbers(
 ) -> None:
     """Adds the comparison of every history field: logged numbers with offline ones (N, H)."""
     served = np.asarray(rows["served_history"].combine_chunks().flatten()).reshape(numbers.shape)
-    for at, name in enumerate(definition.spec.field_names):
+    for at, name in enumerate(definition.spec.columns):
         one, other = (pa.array(values[:, at], pa.float32(), from_pandas=True) for values in (served, numbers))
         fields.setdefault(name, FieldSkew()).add(one, other, keys, tolerance=_NUMBERS_EQUAL)
 

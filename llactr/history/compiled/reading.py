@@ -15,6 +15,7 @@ from llactr.history.compiled.plan import (
     TILE,
     TILE_COUNT,
     TILE_SLOTS,
+    TIMES,
     Bytes,
     Doubles,
     Floats,
@@ -23,7 +24,7 @@ from llactr.history.compiled.plan import (
     compiled,
 )
 
-__all__ = ["cosines", "likeness", "pair_windows", "recent", "regression", "window_sums"]
+__all__ = ["cosines", "likeness", "pair_windows", "recent", "regression", "sequence", "window_sums"]
 
 
 @compiled
@@ -228,3 +229,29 @@ def likeness(
             out[row] = total / (kept + 1.0)
         else:
             out[row] = np.log1p(total)
+
+
+@compiled
+def sequence(records: Bytes, parts: Longs, near: Floats, now: Longs, out: Floats) -> None:
+    """The last events beside candidates (R, 3 L): cosine, residual, log(1 + seconds), of each the newest first.
+
+    Args:
+        records: (K, B).
+        parts: `Plan.at` of users' layout.
+        near: (R, N) what `cosines` gave; 0 is taken where there is none.
+        now: (R,) microseconds.
+        out: (R, 3 L), L at most N; NaN behind the last event.
+    """
+    last = parts[LAST]
+    for row in range(len(near)):
+        record = records[row if len(records) > 1 else 0]
+        count = record[:8].view(np.int64)[0]
+        times = record[parts[TIMES] : parts[TIMES] + 8 * last].view(np.int64)
+        residuals = record[parts[RESIDUALS] : parts[RESIDUALS] + 4 * last].view(np.float32)
+        own = _own_mean(record, parts)
+        out[row] = np.nan
+        for back in range(min(count, out.shape[1] // 3)):
+            at = (count - 1 - back) % last
+            out[row, 3 * back] = 0.0 if np.isnan(near[row, back]) else near[row, back]
+            out[row, 3 * back + 1] = residuals[at] - own
+            out[row, 3 * back + 2] = np.log1p(max(now[row] - times[at], 0) / 1e6)
