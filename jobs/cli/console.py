@@ -94,7 +94,8 @@ class Terminal:
         self.as_json = as_json
         self._clock = clock
         speak_plainly()
-        self._err = Console(stderr=True, highlight=False)
+        # Notebooks set FORCE_COLOR: what is no terminal would be told of every step of a bar.
+        self._err = Console(stderr=True, highlight=False, force_terminal=None if sys.stderr.isatty() else False)
         self._out = Console(highlight=False)
 
     def note(self, text: str) -> None:

@@ -55,6 +55,18 @@ def test_a_short_step_has_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_a_notebook_s_shell_cell_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kernel sets FORCE_COLOR, and every step of a bar was kept in the notebook."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with Terminal(clock=Clock()).step("join") as advance:
+        advance(1, 1, "900 rows")
+    err = capsys.readouterr().err
+    assert "\x1b" not in err
+    assert len(err.splitlines()) == 1
+
+
 def test_a_step_that_says_nothing_itself_is_heard_of(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
