@@ -194,7 +194,7 @@ class Histories(RuleBasedStateMachine):
         self.stack: list[str] = []
         self.candidates: set[str] = set()
         self.pinned: set[str] = set()
-        self.services: list[tuple[Registration, str]] = []
+        self.services: list[tuple[Registration, set[str]]] = []
         self.count = 0
         self.encode()
 
@@ -266,10 +266,11 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self._there())
     @rule(data=st.data())
     def serve(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(self._there()))
+        """Some services score with a second bundle beside the answers."""
+        names = data.draw(st.sets(st.sampled_from(self._there()), min_size=1, max_size=2))
         entry = Registration(self.at.workspace, follows=False)
-        assert entry.tell("shop", [self.at.workspace.artifact("bundles", name)])
-        self.services.append((entry, name))
+        assert entry.tell("shop", [self.at.workspace.artifact("bundles", name) for name in names])
+        self.services.append((entry, names))
 
     @precondition(lambda self: self.services)
     @rule()
@@ -288,7 +289,12 @@ class Histories(RuleBasedStateMachine):
         assert not {one.what for one in plan.removed} & {f"bundles/{name}" for name in used}
 
     def used(self) -> set[str]:
-        return {*self.stack[-1:], *self.candidates, *self.pinned, *(name for _, name in self.services)}
+        return {
+            *self.stack[-1:],
+            *self.candidates,
+            *self.pinned,
+            *(name for _, names in self.services for name in names),
+        }
 
     @invariant()
     def what_is_used_is_there_and_all_that_it_needs(self) -> None:

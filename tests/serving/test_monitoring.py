@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
+from feast.monitoring.monitoring_service import MonitoringService
 
 from llactr.ctr import Bundle, predict
 from llactr.lifecycle.monitoring.profile import PROFILE, build_profile
 from llactr.manifest import sealed
-from llactr.store import training_rows
+from llactr.store import REPOSITORY, apply, training_rows
+from llactr.store.feast.open import open_store
 from llactr.workspace import Workspace
 from tests.serving.serving_asgi import Asgi, started
 
@@ -46,6 +51,22 @@ def test_windows_are_compared_and_told(workspace: Workspace) -> None:
         text = asgi.ask("GET", "/metrics").body.decode()
     assert 'llactr_drift_alarm{of="Device (type)",what="psi"} 1.0' in text, "one value took over"
     assert 'llactr_drift_alarm{of="item_id",what="psi"} 0.0' in text
+
+
+def test_feasts_own_monitoring_reads_the_tables(workspace: Workspace, tmp_path: Path) -> None:
+    """As `feast monitor run --set-baseline` does; it keeps what it finds beside its configuration."""
+    shutil.copy(REPOSITORY / "feature_store.yaml", tmp_path / "feature_store.yaml")
+    apply(workspace)
+    store = open_store(workspace, config=tmp_path / "feature_store.yaml")
+    store.config.repo_path = tmp_path
+    done = MonitoringService(store).compute_baseline(project=store.config.project, feature_view_name="shop__user")
+    assert done["status"] == "completed"
+    (file,) = (tmp_path / "feast_monitoring").glob("*_feature_metrics.parquet")
+    found = {row["feature_name"]: row for row in pq.read_table(file).to_pylist()}
+    # Of 40 users, those whose number is a multiple of 7 (0 to 35: 6) have no age, every fifth has no occupation.
+    assert {name: (row["row_count"], row["null_count"]) for name, row in found.items()} == {
+        "age": (40, 6), "occupation": (40, 8),
+    }  # fmt: skip
 
 
 def test_a_bundle_without_a_profile_is_served_and_nothing_is_compared(workspace: Workspace) -> None:
