@@ -11,7 +11,7 @@ from llactr.spec import DatasetSpec, find_spec
 from llactr.steps import Job
 from llactr.store.feast.lean import lean_feast
 from llactr.store.repository.ingest import repository_problems
-from llactr.store.repository.place import repository_of_spec
+from llactr.store.repository.place import named_repository, repository_of_spec
 
 __all__ = ["check", "describe", "describe_check", "run"]
 
@@ -37,6 +37,7 @@ def run(
     with job.terminal.step("init") as advance:
         describe = (lambda draft: descriptions_by_model(draft, model)) if model else None
         if repository is not None:
+            named_repository(repository)  # before Feast is imported
             lean_feast()
             from llactr.store.repository.draft import draft_from_repository
 

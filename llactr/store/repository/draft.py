@@ -18,6 +18,7 @@ from llactr.profile.start import Ask, Describe, Drafted
 from llactr.store.feast.failures import store_failures
 from llactr.store.feast.open import open_repository_file
 from llactr.store.repository.ours import ours
+from llactr.store.repository.place import named_repository
 
 __all__ = ["draft_from_repository"]
 
@@ -51,10 +52,8 @@ def draft_from_repository(
         InputError: there is no such repository, nothing is registered there, or no column is a join key of it.
         DataError: as for `start_spec`.
     """
-    path = repository if repository.suffix in {".yaml", ".yml"} else repository / "feature_store.yaml"
-    if not path.is_file():
-        raise InputError(f"--feast is {str(repository)!r}, and there is no {path}: name a Feast repository's folder")
-    store = open_repository_file(path.absolute())
+    path = named_repository(repository)
+    store = open_repository_file(path)
     with store_failures(f"reading the registry of {path.parent}", then="run 'feast apply' there"):
         views = [
             view for view in store.list_batch_feature_views() + store.list_stream_feature_views() if not ours(view)

@@ -10,7 +10,14 @@ from llactr.errors import InputError, SpecError
 from llactr.spec import DatasetSpec
 from llactr.workspace import Workspace
 
-__all__ = ["REPOSITORY_VARIABLE", "keep_repository", "refuse_other_repository", "repository_file", "repository_of_spec"]
+__all__ = [
+    "REPOSITORY_VARIABLE",
+    "keep_repository",
+    "named_repository",
+    "refuse_other_repository",
+    "repository_file",
+    "repository_of_spec",
+]
 
 REPOSITORY_VARIABLE = "FEAST_FS_YAML_FILE_PATH"
 """Feast's own name for the environment variable that says which feature_store.yaml is meant."""
@@ -37,6 +44,18 @@ def repository_of_spec(spec: DatasetSpec, data_folder: Path) -> Path | None:
             f"the folder that holds its {_NAME}"
         )
     return Path(os.path.normpath(path))
+
+
+def named_repository(place: Path) -> Path:
+    """The feature_store.yaml of a repository that is named by its folder, or by that file.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = place if place.suffix in {".yaml", ".yml"} else place / _NAME
+    if not path.is_file():
+        raise InputError(f"--feast is {str(place)!r}, and there is no {path}: name a Feast repository's folder")
+    return path.absolute()
 
 
 def refuse_other_repository(workspace: Workspace, spec: DatasetSpec, path: Path | None) -> None:
