@@ -4,9 +4,13 @@
     python -m research.many --page                                      # tables and picture of what is kept, no data
 
 FOLDER holds one folder a set with its raw files (`research.datasets.tables` says whose they are), DIR gets tables and
-workspaces. Each set's figures are kept in `research/results/many/SET.parquet`. The split is chronological, 8:1:1;
-settings are the product's defaults, nothing is chosen on test, and every arm of a set is trained before its test rows
-are read, once. The sets come in the order of their size, so that a run that is cut short has most of them.
+workspaces. Each set's figures are kept in `research/results/many/SET.parquet`, and a set that is kept is left alone
+unless it is asked for `--again`. The split is chronological, 8:1:1; settings are the product's defaults but for the
+weight decay, nothing is chosen on test, and every arm of a set is trained before its test rows are read, once. The sets
+come in the order of their size, so that a run that is cut short has most of them.
+
+`--tuned` asks another question, whether value vectors gain by being tuned on likes, of the sets that have some; what it
+finds is kept in `research/results/many/tuned`.
 """
 
 from __future__ import annotations
@@ -21,8 +25,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 
 from llactr.errors import LlactrError
+from llactr.evaluation.rivals.kinds import RIVALS
 from research.datasets.tables import names
-from research.many.page import page, write_picture
+from research.many.page import page
+from research.many.picture import write_picture
 from research.many.study import Plan, run_set
 from research.results import RESULTS, keep, load
 
@@ -36,9 +42,13 @@ def main() -> None:
     parser.add_argument("sets", nargs="*", metavar="SET", help=f"{', '.join(names())}; all without one")
     parser.add_argument("--data", type=Path, help="one folder a set, with its raw files")
     parser.add_argument("--cache", type=Path, help="gets tables and workspaces")
-    parser.add_argument("--backbones", nargs="+", default=["fm"])
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--tuned", action="store_true", help="also values tuned on likes, some CPU-minutes a set more")
+    parser.add_argument("--backbones", nargs="+", default=["fm", "deepfm"])
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--rivals", nargs="*", default=list(RIVALS), choices=list(RIVALS))
+    parser.add_argument("--tuned", action="store_true", help="values tuned on likes against untuned ones, nothing else")
+    parser.add_argument(
+        "--again", action="store_true", help="also the sets that are kept; their test rows are read again"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--kept", type=Path, default=KEPT, help="folder of the figures")
     parser.add_argument("--page", action="store_true", help="print tables of what is kept, and draw the picture")
@@ -50,14 +60,28 @@ def main() -> None:
         if options.data is None or options.cache is None:
             parser.error("--data and --cache are needed, or --page")
         torch.set_num_threads(options.threads)
-        plan = Plan(options.data, options.cache, tuple(options.backbones), options.seeds, tuned=options.tuned)
+        plan = Plan(
+            options.data,
+            options.cache,
+            tuple(options.backbones),
+            options.seeds,
+            tuple(options.rivals),
+            tuned=options.tuned,
+        )
         for name in options.sets or names():
+            path = options.kept / "tuned" / f"{name}.parquet" if options.tuned else options.kept / f"{name}.parquet"
+            if path.exists() and not options.again:
+                print(f"{name}: kept already, its test rows are read again with --again", file=sys.stderr)
+                continue
             try:
-                found = run_set(name, plan)
+                found = run_set(name, plan, earlier=_readings(path))
             except LlactrError as error:
                 print(f"{name}: {error}", file=sys.stderr)
                 continue
-            keep(found, options.kept / f"{name}.parquet")
+            if "left_out" in found:
+                print(f"{name}: left out, {found['left_out']}", file=sys.stderr)
+                continue
+            keep(found, path)
             print(f"{name}: kept, {sum(found['cpu_s'].values()):.0f} CPU-seconds", file=sys.stderr)
     kept = [load(path) for name in names() if (path := options.kept / f"{name}.parquet").exists()]
     if not kept:
@@ -65,6 +89,14 @@ def main() -> None:
     print(page(kept))
     if options.page:
         write_picture(kept, PICTURE)
+
+
+def _readings(path: Path) -> list[str]:
+    """When a set's test rows were read for what is kept of it."""
+    if not path.exists():
+        return []
+    reading = load(path)["reading"]
+    return [*reading["earlier_readings"], reading["read_at"]]
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
-"""What the kept sets say together: a table a question, and a forest over data sets."""
+"""What the kept sets say together, in tables: ours against trees, what the past is worth, a line a question, all arms."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from scipy.special import stdtrit
 
-from research.many.meta import RandomEffects, random_effects
+from research.many.meta import random_effects
 
-__all__ = ["CONTRASTS", "Effect", "effects", "page", "write_picture"]
+__all__ = ["CONTRASTS", "PICTURED", "Effect", "champion", "cpu_s", "effects", "page"]
 
 BEST, RIVAL = "best of ours", "best rival"
+TASTE = "history taste"
 CONTRASTS: tuple[tuple[str, str, str], ...] = (
     ("paper", "plain", "does the method help"),
     ("paper", "paper permuted", "by the meaning of fields"),
@@ -23,16 +23,19 @@ CONTRASTS: tuple[tuple[str, str, str], ...] = (
     ("values untuned", "plain", "do texts of values help"),
     ("values untuned", "values untuned permuted", "by their meaning"),
     ("values untuned", "values words", "more than the words"),
-    ("values", "values untuned", "does tuning on likes help"),
-    ("history", "plain", "does the past help"),
-    ("history", "history permuted", "by its meaning"),
+    ("items", "plain", "does the past of items help"),
+    ("history", "plain", "and that of the person"),
+    (TASTE, "plain", "and what the person liked"),
+    (TASTE, "history", "this alone"),
+    (TASTE, f"{TASTE} permuted", "by its meaning"),
+    (TASTE, f"{TASTE} words", "more than the words"),
     (BEST, RIVAL, "both chosen on validation"),
 )
-"""Arm, baseline, and the question; `history` stands for what a set's history arm is."""
+"""Arm, baseline, and the question."""
 PICTURED = (
     ("paper", "paper permuted"),
-    ("values untuned", "plain"),
     ("values untuned", "values untuned permuted"),
+    (TASTE, f"{TASTE} permuted"),
     (BEST, RIVAL),
 )
 METRICS = ("auc", "user_auc", "logloss")
@@ -42,7 +45,7 @@ METRICS = ("auc", "user_auc", "logloss")
 class Effect:
     """A difference in one set.
 
-    `error` is its standard error over users and seeds; the interval is the bootstrap's own where there are no seeds in it.
+    `error` is its standard error over users and seeds; the interval is the bootstrap's own where no seeds are in it.
     """
 
     set: str
@@ -110,11 +113,100 @@ def _error(difference: dict[str, Any]) -> float | None:
 
 def page(kept: Sequence[dict[str, Any]]) -> str:
     """Tables in Markdown."""
-    lines: list[str] = []
+    lines = ["## Ours against the best rival", "", *_goal(kept), "", "## What the past is worth", "", *_past(kept), ""]
     for backbone in dict.fromkeys(b["backbone"] for one in kept for b in one["backbones"]):
         lines += [f"## {backbone}", "", *_together(kept, backbone), "", *_by_set(kept, backbone)]
         lines += ["", *_arms(kept, backbone), ""]
     return "\n".join([*lines, *_readings(kept)])
+
+
+def champion(one: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The backbone and arm of ours with the best validation AUC of a set."""
+    ours = [
+        (arm["validation_auc"], at, arm["arm"])
+        for at, backbone in enumerate(one["backbones"])
+        for arm in backbone["arms"]
+        if arm["role"] in {"plain", "treatment"} and arm["validation_auc"] is not None
+    ]
+    _, at, name = max(ours)
+    return one["backbones"][at], name
+
+
+def cpu_s(one: dict[str, Any], backbone: dict[str, Any], name: str) -> float:
+    """CPU-seconds to come to a model: the search of its weight decay, as of a rival's settings, and its training."""
+    arm = next(arm for arm in backbone["arms"] if arm["arm"] == name)
+    if arm["role"] == "rival":
+        return float(arm["train_s"])
+    words = name.split()
+    searched = TASTE if "history" in words else "items" if "items" in words else "plain"
+    groups = one.get("tried", ())
+    if isinstance(groups, dict):  # as sets were kept before arms that read the past had a search of their own
+        groups = [{"backbone": name, "arm": "plain", "tried": some} for name, some in groups.items()]
+    tried = [
+        sum(run["cpu_s"] for run in group["tried"])
+        for group in groups
+        if group["backbone"] == backbone["backbone"] and group["arm"] == searched
+    ]
+    return float(arm["train_s"]) + math.fsum(tried)
+
+
+def _goal(kept: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The best of ours and the best rival of each set, both of the best validation AUC; a rival may read the past too."""
+    yield "| set | ours | rival | AUC | − | AUC within users | − | CPU-s to find it |"
+    yield "|---|---|---|---|---|---|---|---|"
+    count = {"AUC": [0, 0, 0, 0], "AUC within users": [0, 0, 0, 0]}
+    sets = cheaper = both = 0
+    for one in kept:
+        backbone, ours = champion(one)
+        rival = best(backbone, ("rival",))
+        if rival is None:
+            continue
+        sets += 1
+        cells, ahead = [], []
+        for metric, name in (("auc", "AUC"), ("user_auc", "AUC within users")):
+            figures = [
+                next(arm for arm in backbone["arms"] if arm["arm"] == each).get(metric) for each in (ours, rival)
+            ]
+            found = _effect(backbone["differences"], ours, rival, metric, "all")
+            if found is None or None in figures:
+                cells += ["-", "-"]
+                continue
+            low, high = found[2]
+            ahead.append(found[0] > 0)
+            count[name][0] += found[0] > 0
+            count[name][1] += low > 0
+            count[name][2] += high < 0
+            count[name][3] += 1
+            cells += [" against ".join(f"{value:.4f}" for value in figures), f"{_signed(found[0])} {_span(found[2])}"]
+        seconds = [cpu_s(one, backbone, each) for each in (ours, rival)]
+        cheaper += seconds[0] <= seconds[1]
+        both += all(ahead) and seconds[0] <= seconds[1]
+        cells.append(" against ".join(f"{value:,.0f}" for value in seconds))
+        yield f"| {one['set']} | {backbone['backbone']} {ours} | {rival} | " + " | ".join(cells) + " |"
+    said = [
+        f"{name}: ahead on {a} of {n} (surely on {b}, surely behind on {c})" for name, (a, b, c, n) in count.items()
+    ]
+    yield ""
+    yield (
+        f"In {'; in '.join(said)}. At no more CPU on {cheaper} of {sets}; ahead in all that there is, at no more CPU, "
+        f"on {both}."
+    )
+
+
+def _past(kept: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Arms that read the past against plain, and which arm the product's rule would serve."""
+    arms = ("items", "history", TASTE)
+    yield "| set | backbone | would be served | " + " | ".join(f"{arm}: AUC, within users" for arm in arms) + " |"
+    yield "|---|---|---|" + "---|" * len(arms)
+    for one in kept:
+        for backbone in one["backbones"]:
+            cells = []
+            for arm in arms:
+                found = [_effect(backbone["differences"], arm, "plain", m, "all") for m in ("auc", "user_auc")]
+                cells.append("<br>".join("-" if f is None else f"{_signed(f[0])} {_span(f[2])}" for f in found))
+            if any(cell != "-<br>-" for cell in cells):
+                served = backbone["chosen"]["served"]
+                yield f"| {one['set']} | {backbone['backbone']} | {served} | " + " | ".join(cells) + " |"
 
 
 def _together(kept: Sequence[dict[str, Any]], backbone: str) -> Iterator[str]:
@@ -170,50 +262,6 @@ def _readings(kept: Sequence[dict[str, Any]]) -> Iterator[str]:
             f"| {one['set']} | {reading['rows']:,} | {reading['seeds']} | {reading['models_before']} | "
             f"{reading['read_at'][:16]} | {len(reading['earlier_readings'])} | {sum(one['cpu_s'].values()):,.0f} |"
         )
-
-
-def write_picture(kept: Sequence[dict[str, Any]], path: Path, *, backbone: str = "fm") -> None:
-    """A panel a contrast: sets with their intervals, the mean as a diamond, the prediction interval as a line below."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    from llactr.diagnostics.pictures.canvas import INK, LINE, MUTED, ROLE_COLOURS, drawing
-
-    panels = [(a, b, found) for a, b in PICTURED if len(found := effects(kept, backbone, a, b)) > 1]
-    names = [one["set"] for one in kept]
-    with drawing():
-        figure, axes = pyplot.subplots(1, len(panels), figsize=(3.1 * len(panels) + 1.4, 0.34 * len(names) + 1.7))
-        for at, (axis, (arm, baseline, found)) in enumerate(zip(list(axes) if len(panels) > 1 else [axes], panels)):
-            axis.axvline(0, color=MUTED, linewidth=1)
-            for effect in found:
-                y = names.index(effect.set)
-                axis.plot(effect.interval, [y, y], color=INK, linewidth=1.2)
-                axis.plot([effect.mean], [y], "s", color=ROLE_COLOURS["treatment"], markersize=5)
-            _summary(axis, random_effects([e.mean for e in found], [e.error for e in found]), len(names))
-            axis.set_ylim(len(names) + 1.2, -0.7)
-            labels = [*names, "mean", "next set"] if at == 0 else [""] * (len(names) + 2)
-            axis.set_yticks(range(len(names) + 2), labels)
-            axis.set_title(f"{arm} − {baseline}", fontsize=10)
-            axis.axhline(len(names) - 0.5, color=LINE, linewidth=0.8)
-            axis.tick_params(labelsize=9)
-            for side in ("top", "right", "left"):
-                axis.spines[side].set_visible(False)
-        figure.supxlabel(f"difference in test AUC, {backbone}, 95 %", fontsize=9, color=MUTED)
-        figure.tight_layout()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="svg", metadata={"Date": None})
-        pyplot.close(figure)
-
-
-def _summary(axis: Any, together: RandomEffects | None, y: int) -> None:
-    if together is None:
-        return
-    low, high = together.interval
-    axis.fill([low, together.mean, high, together.mean], [y, y - 0.25, y, y + 0.25], color="#b4540a")
-    if together.prediction is not None:
-        axis.plot(together.prediction, [y + 1, y + 1], color="#b4540a", linewidth=2)
 
 
 def _signed(value: float) -> str:

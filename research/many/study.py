@@ -1,142 +1,169 @@
-"""One data set through the product's own steps: ingest, tune and encode the fields, join, train all arms, read test once."""
+"""One data set through the product's own steps: ingest, tune and encode, join, train all arms, read test once.
+
+Arms that read the past of a person, of items alone, and those that read none have weight decays of their own: the best of
+three (DeepFM: of two) on validation for one of them (`history taste`, `items`, `plain`), as rivals' settings are searched.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llactr.ctr import TrainingSet, train
-from llactr.ctr.training.build import build_model, train_config
-from llactr.ctr.training.join import join
+from llactr.ctr.metrics import measure
 from llactr.evaluation.arms import PLAIN, Arm
 from llactr.evaluation.config import EvaluateConfig
-from llactr.evaluation.result import EvaluationResult
+from llactr.evaluation.prepared import prepared
 from llactr.evaluation.rivals.kinds import RIVALS
 from llactr.evaluation.rivals.search import kept_facts
-from llactr.evaluation.step import evaluate
+from llactr.evaluation.runs import EvaluationRuns
 from llactr.jobs import encode, encode_values, finetune, ingest, materialize, tune_values
 from llactr.jobs.cli.console import Terminal
 from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 from llactr.semantics.tuning.likes import can_tune
 from llactr.spec import DatasetSpec
-from llactr.steps import Job
+from llactr.steps import Job, Step
+from llactr.store.vectors.tuning import why_untuned
 from llactr.workspace import Workspace
-from research.datasets.tables import SPECS, prepared, spec_of
+from research.datasets.tables import SPECS, prepared as prepared_tables, spec_of
+from research.many.judged import judged
 
-__all__ = ["Plan", "arms_of", "run_set"]
+__all__ = ["Group", "Plan", "groups_of", "run_set"]
 
-FIELDS = ("paper", "paper permuted", "paper random", "fre", "fre permuted", "fie", "fie permuted")
+FIELDS = ("paper", "paper permuted", "fre", "fre permuted", "fie", "fie permuted")
 UNTUNED = ("values untuned", "values untuned permuted", "values words")
-TUNED = ("values", "values permuted")
-METRICS = ("auc", "user_auc", "logloss")
-SLICES = ("all", "unseen items", "unseen users", "warm")
+PAST = ("history", "history taste")
+PLACEBOS = ("history taste permuted", "history taste words")
+TUNED = ("values", "values untuned")
+ITEMS = Arm.parse("items")
+TREES = ("lightgbm", "catboost")
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is run of every set."""
+    """What is run of every set. The first backbone has all arms, the others those that may be its best ones."""
 
     data: Path
     cache: Path
-    backbones: tuple[str, ...] = ("fm",)
-    seeds: int = 1
+    backbones: tuple[str, ...] = ("fm", "deepfm")
+    seeds: int = 2
     rivals: tuple[str, ...] = tuple(RIVALS)
     bootstrap: int = 200
     tuned: bool = False
-    decays: tuple[float, ...] = (0.0, 1e-5, 1e-4, 1e-3)
+    decays: tuple[float, ...] = (0.0, 1e-4, 1e-3)
+
+    def decays_of(self, backbone: str) -> tuple[float, ...]:
+        """Those tried; the two largest for any but the first backbone, as deep ones without decay only take longer."""
+        return self.decays if backbone == self.backbones[0] else self.decays[-2:]
 
 
-def arms_of(spec: DatasetSpec, rivals: Sequence[str], *, tuned: bool = False) -> tuple[Arm, ...]:
-    """The arms that a set has the columns for; with value vectors tuned on likes only when asked, which cost most."""
-    names = [*FIELDS]
-    if spec.text_fields:
-        names += UNTUNED
-    if tuned and can_tune(spec):
-        names += TUNED
-    return (PLAIN, *map(Arm.parse, (*names, *rivals)))
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Arms of a backbone that share a weight decay, and that of them by which it is chosen; rivals have none."""
+
+    backbone: str
+    arms: tuple[Arm, ...]
+    searched: Arm
 
 
-def run_set(name: str, plan: Plan) -> dict[str, Any]:
-    """All arms of a set, and what came out; what was done before is not done again."""
-    folder = prepared(name, plan.data, plan.cache / "tables")
+def groups_of(spec: DatasetSpec, plan: Plan) -> tuple[Group, ...]:
+    """The arms that a set has the columns for.
+
+    Placebos of history are those of the first backbone, and of the texts' vectors: where there are none, taste reads
+    none. `values` tuned on likes are a study of their own, as what was encoded last is also what taste reads.
+    """
+    found = []
+    for backbone in plan.backbones:
+        first = backbone == plan.backbones[0]
+        if plan.tuned:
+            found.append(Group(backbone, (PLAIN, *map(Arm.parse, TUNED)), PLAIN))
+            continue
+        names: list[str] = [*FIELDS] if first else []
+        if spec.text_fields:
+            names += UNTUNED if first else UNTUNED[:1]
+        found.append(Group(backbone, (PLAIN, *map(Arm.parse, (*names, *(plan.rivals if first else ())))), PLAIN))
+        if {"user", "item"} <= set(spec.entities):
+            found.append(Group(backbone, (ITEMS,), ITEMS))
+            names = [*PAST]
+            if first:
+                names += PLACEBOS if spec.text_fields else ()
+                names += [f"{tree} {PAST[-1]}" for tree in TREES if tree in plan.rivals]
+            found.append(Group(backbone, tuple(map(Arm.parse, names)), Arm.parse(PAST[-1])))
+    return tuple(found)
+
+
+def run_set(name: str, plan: Plan, *, earlier: Sequence[str] = ()) -> dict[str, Any]:
+    """All arms of a set, and what came out; what was trained before is not trained again.
+
+    Args:
+        name: of the set.
+        plan: what is run.
+        earlier: when its test rows were read before.
+    """
+    folder = prepared_tables(name, plan.data, plan.cache / "tables")
     job = Job(Workspace.at(plan.cache / "workspaces" / name), Terminal(as_json=False))
-    semantics = SemanticsConfig()
+    semantics, values, spec = SemanticsConfig(), ValueSemanticsConfig(), spec_of(name)
     steps: list[Any] = [
         ingest.run(job, str(SPECS / f"{name}.yaml"), data_folder=folder),
         finetune.run(job, name, semantics),
         encode.run(job, name, semantics, untuned=False, effective_from="start"),
         materialize.apply(job),
     ]
-    spec = spec_of(name)
-    if plan.tuned and can_tune(spec):  # `values` are what was encoded last
-        values = ValueSemanticsConfig()
-        steps += [tune_values.run(job, name, values), encode_values.run(job, name, values)]
-    joined, training_set = join(job, name)
-    tried = {backbone: list(_searched(backbone, training_set, plan)) for backbone in plan.backbones}
-    decay = {backbone: max(some, key=lambda one: one["auc"])["weight_decay"] for backbone, some in tried.items()}
+    if plan.tuned:
+        reason = "its items have no texts" if not can_tune(spec) else why_untuned(job.workspace, spec, values)
+        if reason:
+            return {"set": name, "left_out": reason}
+        steps.append(tune_values.run(job, name, values))
+    if spec.text_fields:  # what was encoded last is what taste reads
+        steps.append(encode_values.run(job, name, values, untuned=not plan.tuned))
+    groups, tried = groups_of(spec, plan), []
+    runs = []
+    for group in groups:
+        some = list(_searched(job, name, group, plan))
+        best = max(some, key=lambda one: one["auc"])["weight_decay"]
+        tried.append({"backbone": group.backbone, "arm": str(group.searched), "tried": some})
+        runs.append(_runs(job, name, group, plan, {"weight_decay": best}))
+    found = judged(job, name, runs, earlier=earlier)
+    found["cpu_s"] = {step.step.value: round(step.cpu_seconds, 1) for step in steps} | found["cpu_s"]
+    found["cpu_s"]["search"] = round(sum(one["cpu_s"] for group in tried for one in group["tried"]), 1)
+    rivals = [arm.file_name for group in groups for arm in group.arms if arm.rival is not None]
+    return {"set": name, **found, "tried": tried, "searches": [_search(job, name, rival) for rival in rivals]}
+
+
+def _runs(
+    job: Job, name: str, group: Group, plan: Plan, training: Mapping[str, float], *, arms: Sequence[Arm] = ()
+) -> EvaluationRuns:
     config = EvaluateConfig.model_validate(
         {
-            "backbones": plan.backbones, "arms": arms_of(spec, plan.rivals, tuned=plan.tuned), "seeds": plan.seeds,
-            "bootstrap": plan.bootstrap, "training": {one: {"weight_decay": decay[one]} for one in plan.backbones},
+            "backbones": [group.backbone], "seeds": 1 if arms else plan.seeds, "bootstrap": plan.bootstrap,
+            "training": {group.backbone: dict(training)},
         }
     )  # fmt: skip
-    outcome = evaluate(job, name, config, ValueSemanticsConfig())
-    steps += [joined, outcome]
-    return {
-        "set": name,
-        "reading": outcome.result.test_reading.model_dump(mode="json"),
-        "cpu_s": {step.step.value: round(step.cpu_seconds, 1) for step in steps},
-        "tried": tried,
-        "backbones": list(_backbones(outcome.result)),
-        "searches": [_search(job, name, rival) for rival in plan.rivals],
-    }
+    chosen = config.model_copy(update={"arms": tuple(arms or group.arms)})
+    return prepared(job, name, chosen, ValueSemanticsConfig()).runs
 
 
-def _searched(backbone: str, training_set: TrainingSet, plan: Plan) -> Iterator[dict[str, float]]:
-    """Plain models of one seed with each weight decay, on validation; rivals are searched too."""
-    for decay in plan.decays:
-        model, data = build_model(training_set, backbone, enhancement=None, settings={}, seed=0)
-        found = train(model, data, train_config(backbone, 0, {"weight_decay": decay}))
-        assert found.validation.auc is not None
-        assert found.validation.logloss is not None
+def _searched(job: Job, name: str, group: Group, plan: Plan) -> Iterator[dict[str, float]]:
+    """Models of one seed with each weight decay, on validation; rivals are searched too."""
+    for decay in plan.decays_of(group.backbone):
+        runs = _runs(job, name, group, plan, {"weight_decay": decay}, arms=(group.searched,))
+        with job.terminal.step(Step.TRAIN) as advance:
+            runs.train_all(advance)
+            (scores,) = runs.validation_scores(group.backbone, group.searched)
+            advance(1, 1, f"{group.backbone} {group.searched}, weight decay {decay:g}")
+        data = runs.draws[0].training_set.data
+        found = measure(data.label[data.split.validation], scores)
+        assert found.auc is not None
+        assert found.logloss is not None
         yield {
-            "weight_decay": decay, "auc": found.validation.auc, "logloss": found.validation.logloss,
-            "cpu_s": round(found.cpu_seconds, 2),
+            "weight_decay": decay, "auc": found.auc, "logloss": found.logloss,
+            "cpu_s": round(runs.trained[0].cpu_seconds, 2),
         }  # fmt: skip
-
-
-def _backbones(result: EvaluationResult) -> Iterator[dict[str, Any]]:
-    for comparison in result.comparisons:
-        mine = [run for run in result.validation if run.backbone == comparison.backbone]
-        arms = []
-        for runs in comparison.arms:
-            validated = [run.auc for run in mine if run.arm == runs.arm and run.auc is not None]
-            found = {metric: runs.mean(metric) for metric in runs.runs[0].metrics["all"]}
-            arms.append(
-                {
-                    "arm": str(runs.arm), "role": runs.arm.role, **found, "train_s": runs.train_s,
-                    "rows_per_s": runs.rows_per_s,
-                    "validation_auc": math.fsum(validated) / len(validated) if validated else None,
-                }
-            )  # fmt: skip
-        differences = [
-            {
-                "arm": str(one.arm), "baseline": str(one.baseline), "slice": one.slice, "metric": one.metric,
-                "mean": one.mean, "over_seeds": one.over_seeds, "over_rows": one.over_rows, "by_seed": one.by_seed,
-            }
-            for one in comparison.differences
-            if one.slice in SLICES and one.metric in METRICS
-        ]  # fmt: skip
-        baselines = [{"name": one.name, **one.metrics["all"]} for one in comparison.baselines]
-        found = {"backbone": comparison.backbone, "baselines": baselines, "arms": arms, "differences": differences}
-        yield json.loads(json.dumps(found))
 
 
 def _search(job: Job, name: str, rival: str) -> dict[str, Any]:
     """What a rival's search with the first seed tried."""
     found = job.workspace.root.glob(f"evaluation_runs/{name}-*/0-{rival}-0-*.safetensors")
-    return kept_facts(max(found, key=lambda path: path.stat().st_mtime)).model_dump(mode="json")
+    kept = kept_facts(max(found, key=lambda path: path.stat().st_mtime)).model_dump(mode="json")
+    return {"arm": rival.replace("_", " "), **kept}

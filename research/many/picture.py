@@ -1,0 +1,56 @@
+"""A forest over data sets: what the sets say of a question, one below the other, and together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from research.many.meta import RandomEffects, random_effects
+from research.many.page import PICTURED, effects
+
+__all__ = ["write_picture"]
+
+
+def write_picture(kept: Sequence[dict[str, Any]], path: Path, *, backbone: str = "fm") -> None:
+    """A panel a contrast: sets with their intervals, the mean as a diamond, the prediction interval as a line below."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    from llactr.diagnostics.pictures.canvas import INK, LINE, MUTED, ROLE_COLOURS, drawing
+
+    panels = [(a, b, found) for a, b in PICTURED if len(found := effects(kept, backbone, a, b)) > 1]
+    names = [one["set"] for one in kept]
+    with drawing():
+        figure, axes = pyplot.subplots(1, len(panels), figsize=(3.1 * len(panels) + 1.4, 0.34 * len(names) + 1.7))
+        for at, (axis, (arm, baseline, found)) in enumerate(zip(list(axes) if len(panels) > 1 else [axes], panels)):
+            axis.axvline(0, color=MUTED, linewidth=1)
+            for effect in found:
+                y = names.index(effect.set)
+                axis.plot(effect.interval, [y, y], color=INK, linewidth=1.2)
+                axis.plot([effect.mean], [y], "s", color=ROLE_COLOURS["treatment"], markersize=5)
+            _summary(axis, random_effects([e.mean for e in found], [e.error for e in found]), len(names))
+            axis.set_ylim(len(names) + 1.2, -0.7)
+            labels = [*names, "mean", "next set"] if at == 0 else [""] * (len(names) + 2)
+            axis.set_yticks(range(len(names) + 2), labels)
+            axis.set_title(f"{arm} − {baseline}", fontsize=10)
+            axis.axhline(len(names) - 0.5, color=LINE, linewidth=0.8)
+            axis.tick_params(labelsize=9)
+            for side in ("top", "right", "left"):
+                axis.spines[side].set_visible(False)
+        figure.supxlabel(f"difference in test AUC, {backbone}, 95 %", fontsize=9, color=MUTED)
+        figure.tight_layout()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, format="svg", metadata={"Date": None})
+        pyplot.close(figure)
+
+
+def _summary(axis: Any, together: RandomEffects | None, y: int) -> None:
+    if together is None:
+        return
+    low, high = together.interval
+    axis.fill([low, together.mean, high, together.mean], [y, y - 0.25, y, y + 0.25], color="#b4540a")
+    if together.prediction is not None:
+        axis.plot(together.prediction, [y + 1, y + 1], color="#b4540a", linewidth=2)
