@@ -4,7 +4,7 @@
     torchrun --nproc-per-node=4 -m llactr.jobs.train_rows ...
 
 The rows are those of `llactr.ctr.training.stream.write_rows`; the configuration's section `train` is that of
-`llactr train`, whose arms with vectors need a semantics store and are not trained here. The same command goes on from
+`llactr train`, whose arms with vectors or history need the stores and are refused here. The same command goes on from
 its own checkpoints.
 """
 
@@ -24,7 +24,7 @@ from llactr.ctr.training.checkpoint import Checkpoints
 from llactr.ctr.training.config import TrainJobConfig
 from llactr.ctr.training.parallel import Processes
 from llactr.ctr.training.stream import StreamedRows, read_rows
-from llactr.errors import InputError, LlactrError
+from llactr.errors import DataError, InputError, LlactrError
 from llactr.lifecycle.config import load_config
 from llactr.manifest import write_manifest
 from llactr.steps import Step
@@ -57,13 +57,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace, processes: Processes) -> None:
-    config = load_config(arguments.config, train={"arm": "plain"}).train
+    config = load_config(arguments.config).train
+    _check(config)
     if processes.count > 1 and arguments.checkpoint_minutes is not None:
         raise InputError("several processes save after the same steps: give --checkpoint-steps instead of minutes")
     training = TrainConfig.of(config.backbone, **{**config.training, "seed": config.seed})
     model_config = ModelConfig.model_validate({"backbone": config.backbone, "settings": config.settings})
     model = CTRModel(model_config, Transform.load(arguments.transform).layout, seed=config.seed)
     rows = StreamedRows(arguments.rows, read_rows(arguments.held_out), window_rows=arguments.window_rows)
+    for folder, width in ((arguments.rows, rows.width), (arguments.held_out, rows.held_out.ids.shape[1])):
+        if width != model.layout.slot_count:
+            raise DataError(
+                f"the rows in {folder} are {width} numbers wide, the transform makes {model.layout.slot_count} ids of "
+                "a row: write them with this transform, and without history numbers behind the ids"
+            )
     checkpoints = Checkpoints(
         arguments.out.with_name(f"{arguments.out.name}.checkpoints") / f"process-{processes.rank}",
         every_steps=arguments.checkpoint_steps,
@@ -79,6 +86,24 @@ def _run(arguments: argparse.Namespace, processes: Processes) -> None:
         _save(arguments.out, model, config, training, result)
         print(
             json.dumps({"folder": str(arguments.out), "validation_auc": result.validation.auc, "steps": result.steps})
+        )
+
+
+def _check(config: TrainJobConfig) -> None:
+    """Refuses what needs more than ids.
+
+    Raises:
+        InputError: the arm, or cold starts.
+    """
+    if config.arm not in {None, "plain"}:
+        raise InputError(
+            f"rows on disk hold ids alone, and the arm {config.arm!r} reads vectors or history: train it with 'llactr "
+            "train', or leave 'arm' out"
+        )
+    if config.cold_share:
+        raise InputError(
+            f"cold_share is {config.cold_share:g}, and cold starts are not drawn among rows on disk: leave it out, or "
+            "train with 'llactr train'"
         )
 
 

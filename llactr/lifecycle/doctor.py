@@ -9,28 +9,25 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from llactr.ctr import Bundle
 from llactr.ctr.find import champion_of, find_bundle
 from llactr.datasets import table_files, tables_stand
 from llactr.errors import LlactrError, NotReadyError
 from llactr.extras import EXTRAS
+from llactr.lifecycle.findings import Area, Diagnosis, Finding
 from llactr.lifecycle.readiness import check_servable
 from llactr.lifecycle.running import running_services
+from llactr.lifecycle.standing import states_standing
 from llactr.manifest import package_versions, read_manifest
 from llactr.spec import load_spec
-from llactr.steps import StepResult
 from llactr.store.feast.online_state import online_runs, registered_views
 from llactr.store.releases import current_release, releases
 from llactr.system import system_failure
 from llactr.workspace import Workspace
 
 __all__ = ["Diagnosis", "Finding", "examine"]
-
-Area = Literal["folder", "disk", "clock", "packages", "data", "semantics", "stores", "bundle", "steps", "service"]
-State = Literal["well", "look", "wrong"]
 
 _LOW_BYTES = 1 << 30
 _FUTURE_S = 120.0
@@ -45,36 +42,6 @@ _AFTER = {
     "evaluate": ("ingest",), "diagnose": ("ingest", "encode", "train", "evaluate"),
 }  # fmt: skip
 """Step -> steps that it reads what they made."""
-
-
-class Finding(BaseModel):
-    """One thing that was looked at.
-
-    Attributes:
-        area: what it belongs to; `dataset` where it is of one.
-        state: well; look, where a person should; wrong, where something does not work.
-        said: what was found; `do` what to do, empty where all is well.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    area: Area
-    state: State
-    said: str
-    do: str = ""
-    dataset: str = ""
-
-
-class Diagnosis(StepResult):
-    """All that was looked at in a workspace."""
-
-    workspace: str
-    findings: tuple[Finding, ...]
-
-    @property
-    def well(self) -> bool:
-        """Whether nothing is wrong; there may be things to look at."""
-        return all(one.state != "wrong" for one in self.findings)
 
 
 def examine(workspace: Workspace) -> Diagnosis:
@@ -293,6 +260,14 @@ def _bundle(workspace: Workspace, dataset: str) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def _history(workspace: Workspace, dataset: str) -> Iterator[Finding]:
+    """The past that the bundle in use reads."""
+    if workspace.current(dataset).get("train") or champion_of(workspace, dataset) is not None:
+        bundle = Bundle.load(find_bundle(workspace, dataset))
+        if bundle.history is not None:
+            yield from states_standing(workspace, bundle.spec, bundle.history.version)
+
+
 def _stores(workspace: Workspace) -> Iterator[Finding]:
     views = registered_views(workspace)
     if not views:
@@ -317,4 +292,5 @@ def _services(workspace: Workspace) -> Iterator[Finding]:
 
 _PARTS: tuple[tuple[Area, Callable[[Workspace, str], Iterator[Finding]]], ...] = (
     ("data", _data), ("semantics", _semantics), ("steps", _steps), ("bundle", _bundle),
+    ("history", _history),
 )  # fmt: skip

@@ -412,6 +412,9 @@ async function begin() {
   byId("user").closest("label").hidden = !users.length;
   byId("added").value = byId("added").value || new URLSearchParams(location.search).get("items") || "";
   byId("push-note").hidden = !model.history;
+  // What cannot be clicked says why.
+  byId("no-past").hidden = Boolean(model.history);
+  byId("no-past").textContent = `This model${model.values_version ? ", with value vectors," : ""} reads no past: what a person did changes nothing here.`;
   // With history an empty moment is now, to the second: what was just pushed counts.
   if (model.history) byId("moment-label").textContent = "Moment (UTC), now if empty";
   else byId("moment").value = new Date().toISOString().slice(0, 16);

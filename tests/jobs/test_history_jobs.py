@@ -142,6 +142,12 @@ def test_texts_come_in_when_they_are_encoded(tmp_path: Path, place: Place) -> No
     assert place.check(both.folder)["max_score_difference"] == 0.0
 
 
+def test_several_processes_are_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="trains in one process, and torchrun has started several"):
+        place.train("items")
+
+
 def scores(place: Place, bundle: Path, person: str, dishes: list[str]) -> list[float]:
     rows = pa.table(
         {

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ import pyarrow as pa
 import pytest
 from safetensors.torch import load_file
 
-from llactr.ctr.training.stream import encode_rows, write_rows
+from llactr.ctr.history import with_history
+from llactr.ctr.training.batches import HeldOut
+from llactr.ctr.training.stream import encode_rows, read_rows, write_rows
 from llactr.jobs.train_rows import main
 from llactr.transforms import Transform
 from tests.specs import field, spec_of
@@ -72,3 +75,31 @@ def test_a_missing_folder_is_one_sentence(place: Path, capsys: pytest.CaptureFix
     assert main(broken) == 2
     assert "holds no training rows" in capsys.readouterr().err
     assert not (place / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ("arm: history taste", "the arm 'history taste' reads vectors or history: train it with 'llactr train'"),
+        ("arm: paper", "the arm 'paper' reads vectors or history"),
+        ("cold_share: 0.1", "cold_share is 0.1, and cold starts are not drawn among rows on disk"),
+    ],
+)
+def test_what_needs_more_than_ids_is_refused(
+    place: Path, capsys: pytest.CaptureFixture[str], train: str, said: str
+) -> None:
+    (place / "run.yaml").write_text(f"train: {{backbone: fm, {train}}}")
+    assert main(arguments(place)) == 2
+    assert said in capsys.readouterr().err
+    assert not (place / "model").exists()
+
+
+def test_rows_with_history_numbers_behind_their_ids_are_refused(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = read_rows(place / "held_out")
+    shutil.rmtree(place / "held_out")
+    numbers = np.zeros((len(held.label), 3), np.float32)
+    write_rows(place / "held_out", [HeldOut(with_history(held.ids, numbers), held.label, held.version)])
+    assert main(arguments(place)) == 2
+    assert "are 5 numbers wide, the transform makes 2 ids of a row" in capsys.readouterr().err

@@ -25,6 +25,7 @@ def test_a_click_is_pushed_and_the_ranking_is_another_one(
         page.value("document.getElementById('key-form').requestSubmit()")
         page.until("document.body.dataset.ready")
         assert page.value("document.getElementById('past').hidden") is False
+        assert page.value("document.getElementById('no-past').hidden") is True
         before, past = page.value(SCORES), page.value("document.getElementById('recent').textContent")
         title = page.value("document.querySelectorAll('.item .words')[2].textContent")
         page.value("document.querySelectorAll('.item')[2].click()")
@@ -51,6 +52,10 @@ def test_without_history_nothing_of_it_is_shown(
         page.until("document.body?.dataset.ready")
         hidden = "['past', 'push-note', 'why'].map((id) => document.getElementById(id).hidden)"
         assert page.value(hidden) == [True, True, True]
+        assert page.value("document.getElementById('no-past').hidden") is False
+        assert page.value("document.getElementById('no-past').textContent") == (
+            "This model reads no past: what a person did changes nothing here."
+        )
         assert page.value("document.querySelectorAll('.acts').length") == 0
         assert page.value("document.getElementById('moment').value") != ""
 

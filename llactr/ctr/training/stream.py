@@ -70,6 +70,11 @@ class StreamedRows:
         """Rows of an epoch."""
         return sum(group.rows for group in self._groups)
 
+    @cached_property
+    def width(self) -> int:
+        """Numbers of a row."""
+        return int(pq.read_schema(self._groups[0].file).field("ids").type.list_size)
+
     @property
     def label(self) -> NDArray[np.float32]:
         """Labels of the validation rows: those on disk are read batch by batch."""

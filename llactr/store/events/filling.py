@@ -35,7 +35,7 @@ from llactr.store.keysets import KeySet
 from llactr.store.names import PhysicalNames
 from llactr.workspace import Workspace
 
-__all__ = ["fill_states", "filling_again", "is_history", "pushed_keys"]
+__all__ = ["fill_states", "filling_again", "is_history", "pushed_keys", "snapshot_of"]
 
 _LOG = logging.getLogger(__name__)
 _SAMPLE = 200
@@ -87,7 +87,7 @@ def fill_states(
         placed: list[str] = []
         pushed = functools.cache(lambda: _pushed_items(EventLog(workspace, spec.name)))
         for version in versions:
-            name, positions = _snapshot(workspace, spec.name, version)
+            name, positions = snapshot_of(workspace, spec.name, version)
             if not _stands(states, version, name, owner, lambda v=version: _sample(newest, v, key)):  # type: ignore[misc]
                 wanted[version] = name, positions
             items = _newer(workspace, spec.name, version, states)
@@ -161,7 +161,7 @@ def pushed_keys(
     return KeySet.of(pa.table({HISTORY_VERSION: [one for one, _ in found], key: [one for _, one in found]}))
 
 
-def _snapshot(workspace: Workspace, dataset: str, version: str) -> tuple[str, dict[str, int]]:
+def snapshot_of(workspace: Workspace, dataset: str, version: str) -> tuple[str, dict[str, int]]:
     """A name for the events in a version's states that were not pushed, and up to where the log is in them."""
     covered = covered_files(workspace, dataset, version)
     pushed = taken_files(workspace, dataset)

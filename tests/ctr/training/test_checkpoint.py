@@ -82,6 +82,28 @@ def test_a_run_taken_up_again_has_the_bits_of_one_that_was_never_broken(
     assert 1000 - rows.left == result.steps - broken_after // 5 * 5  # lost: what came after the last checkpoint
 
 
+@pytest.mark.parametrize("optimizer", ["dense", "lazy"])
+def test_a_run_with_history_is_taken_up_again_to_the_bit(tmp_path: Path, optimizer: str) -> None:
+    """The weights of history numbers, and what they are standardised by, are in a checkpoint too."""
+
+    def made() -> CTRModel:
+        model_ = model("deepfm", enhanced=True, history=True)
+        assert model_.history is not None
+        model_.history.fit(clicks(history=True).ids[:2000, -3:].copy().view(np.float32))
+        return model_
+
+    whole, settings = made(), config(embedding_optimizer=optimizer)
+    train(whole, clicks(history=True), settings)
+    kept = Checkpoints(tmp_path, every_steps=5)
+    with pytest.raises(OSError, match="went away"):
+        train(made(), Breaking(18, clicks(history=True)), settings, checkpoints=kept)
+    again = made()
+    train(again, clicks(history=True), settings, checkpoints=Checkpoints(tmp_path, every_steps=5))
+    assert bits(again) == bits(whole)
+    assert again.history is not None
+    assert float(again.history.weights[0, 0].detach()) > 0, "the number that says something was learned"
+
+
 def cold_model(share: float = 0.4) -> tuple[CTRModel, CTRData, ColdStart | None]:
     """A model that treats users and items as never seen at random, and rows for it."""
     spec = spec_of(field("person", "user"), field("film", "item"))

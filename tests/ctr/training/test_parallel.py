@@ -19,10 +19,11 @@ WAYS = {
     "dense": {"embedding_optimizer": "dense"},
     "replicated": {"embedding_optimizer": "lazy"},
     "sharded": {"embedding_optimizer": "lazy", "tables": "sharded"},
+    "sharded, with history": {"embedding_optimizer": "lazy", "tables": "sharded", "history": True},
 }
 
 
-def run(out: Path, *, processes: int, **settings: object) -> list[dict[str, float]]:
+def run(out: Path, *, processes: int, ends: bool = True, **settings: object) -> list[dict[str, float]]:
     out.mkdir(exist_ok=True)
     command = [sys.executable]
     if processes > 1:
@@ -34,7 +35,10 @@ def run(out: Path, *, processes: int, **settings: object) -> list[dict[str, floa
         [*command, str(SCRIPT), str(out), json.dumps(settings)],
         env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert (done.returncode == 0) == ends, done.stderr[-3000:]
+    if not ends:
+        assert not (out / "history-0.json").exists()
+        return []
     return json.loads((out / "history-0.json").read_text())
 
 
@@ -71,10 +75,10 @@ def test_no_thread_of_the_process_group_outlives_it(tmp_path: Path) -> None:
 
 
 def test_processes_go_on_from_the_newest_checkpoint_that_all_have(tmp_path: Path) -> None:
-    settings = {"backbone": "fm", **WAYS["sharded"]}
+    settings = {"backbone": "fm", **WAYS["sharded, with history"]}
     whole = run(tmp_path / "whole", processes=2, max_epochs=3, **settings)
     kept = tmp_path / "kept"
-    run(tmp_path / "parts", processes=2, max_epochs=1, checkpoints=str(kept), **settings)
+    run(tmp_path / "parts", processes=2, max_epochs=3, killed_after=1, ends=False, checkpoints=str(kept), **settings)
     newest = sorted((kept / "1").glob("step-*"))[-1]
     for file in newest.iterdir():
         file.unlink()
