@@ -52,6 +52,7 @@ class Step(StrEnum):
     TRAIN_ROWS = "train_rows"
     TUNE = "tune"
     EVALUATE = "evaluate"
+    REPLAY = "replay"
     CHECK = "check"
     DIAGNOSE = "diagnose"
 

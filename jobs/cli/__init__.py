@@ -13,7 +13,7 @@ from llactr.jobs.cli.data import apply, ingest, materialize, snapshots
 from llactr.jobs.cli.door import doctor, init
 from llactr.jobs.cli.evaluation import diagnose, evaluate
 from llactr.jobs.cli.inventory import compare, list_command, rm, show
-from llactr.jobs.cli.live import advance, forget, gc, monitor, promote, releases, rollback
+from llactr.jobs.cli.live import advance, forget, gc, monitor, promote, releases, replay, rollback
 from llactr.jobs.cli.scoring import export, score
 from llactr.jobs.cli.semantics import encode, finetune
 from llactr.jobs.cli.service import check, push, serve, skew
@@ -50,6 +50,7 @@ app.command()(doctor)
 for _command in (
     ingest, finetune, encode, apply, materialize, snapshots, train, diagnose, score, export, run, quickstart, tune,
     evaluate, serve, push, check, skew, promote, rollback, releases, gc, show, compare, rm, forget, monitor, advance,
+    replay,
 ):  # fmt: skip
     app.command()(_command)
 app.command("list")(list_command)

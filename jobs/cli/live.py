@@ -1,4 +1,4 @@
-"""Commands about what is live: `llactr promote`, `rollback`, `releases`, `gc`, `forget`, `monitor`."""
+"""Commands about what is live: days, policies, promotions, garbage, forgetting, monitoring."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import typer
 
 from llactr.errors import InputError
 from llactr.jobs.cli.command import (
+    BackboneOption,
     ConfigOption,
     DatasetOption,
+    ForceOption,
     JsonOption,
     ThreadsOption,
     WorkspaceOption,
+    check_spec,
     chosen_dataset,
     execute,
 )
 from llactr.jobs.cli.service import time_option
 from llactr.steps import Job
 
-__all__ = ["advance", "forget", "gc", "monitor", "promote", "releases", "rollback"]
+__all__ = ["advance", "forget", "gc", "monitor", "promote", "releases", "replay", "rollback"]
 
 BecauseOption = Annotated[str, typer.Option("--because", help="Why, in a few words; it is kept in the log.")]
 ByOption = Annotated[str, typer.Option("--by", help="Who. Default: the login name and the machine.")]
@@ -76,6 +79,44 @@ def advance(
         return found, step.describe(found)
 
     execute(body, workspace=workspace, as_json=as_json, threads=threads, writes=not dry_run)
+
+
+def replay(
+    spec: Annotated[str, typer.Argument(help="Dataset spec (YAML), or the name of one that comes with llactr.")],
+    every: Annotated[str, typer.Option(help="Length of a period, such as 7d or 12h.")] = "7d",
+    first: Annotated[
+        float, typer.Option(min=0.01, max=0.99, help="Share of the rows that the first model knows of.")
+    ] = 0.5,
+    policies: Annotated[
+        str, typer.Option(help="Some of never, cold, warm, gated, with commas between.")
+    ] = "never,cold,warm,gated",
+    backbone: BackboneOption = None,
+    arm: Annotated[str | None, typer.Option(help="As llactr train has it. Default: what it would train.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of the source files.")] = None,
+    config: ConfigOption = None,
+    threads: ThreadsOption = 0,
+    workspace: WorkspaceOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare policies of retraining over a data set's time: every row is scored by the model that was live then.
+
+    Nothing of the workspace is served or promoted by it. To hold a service against the events that were pushed to it
+    is another thing: llactr check --replay.
+    """
+
+    def body(job: Job) -> tuple[dict[str, Any], str | None]:
+        check_spec(spec)
+        from llactr.lifecycle.config import load_config
+
+        settings = load_config(config, train={"backbone": backbone, "arm": arm})
+        from llactr.jobs import replay as step
+
+        chosen = step.walk_config(settings, every=every, first=first, policies=policies)
+        outcome = step.run(job, spec, settings, chosen, data_folder=data)
+        return outcome.as_json(), step.describe(outcome)
+
+    execute(body, workspace=workspace, as_json=as_json, force=force, threads=threads)
 
 
 def rollback(

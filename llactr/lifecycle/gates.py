@@ -22,7 +22,7 @@ from llactr.store.ingested import dataset_spec
 from llactr.transforms import chronological_split
 from llactr.workspace import Workspace
 
-__all__ = ["Figures", "Gate", "Gates", "Trial", "decide", "hold_trial"]
+__all__ = ["Figures", "Gate", "Gates", "Trial", "decide", "figures_of", "hold_trial"]
 
 
 class Gates(BaseModel):
@@ -120,10 +120,12 @@ def hold_trial(
 
     def figures(name: str) -> Figures:
         scorer = RowScorer.offline(workspace, dataset, name)
-        return _figures(name, label, score_features(scorer.bundle, scorer.source, scorer.source.features(requests))[1])
+        return figures_of(
+            name, label, score_features(scorer.bundle, scorer.source, scorer.source.features(requests))[1]
+        )
 
     before = float(events[LABEL].to_numpy()[: len(split.train)].mean())
-    constant = _figures("constant", label, np.full(len(label), before, np.float32))
+    constant = figures_of("constant", label, np.full(len(label), before, np.float32))
     one, other = figures(challenger), None if champion is None else figures(champion)
     positives = int(np.count_nonzero(label))
     return decide(one, other, constant, rows=len(label), positives=positives, gates=gates, doubts=doubts)
@@ -157,7 +159,8 @@ def decide(
     )
 
 
-def _figures(name: str, label: NDArray[np.float32], scores: NDArray[np.float32]) -> Figures:
+def figures_of(name: str, label: NDArray[np.float32], scores: NDArray[np.float32]) -> Figures:
+    """The figures of scores (N,) of rows with labels (N,)."""
     found = measure(label, scores)
     gap = float(scores.mean()) - float(label.mean())
     return Figures(model=name, auc=found.auc, logloss=logloss(label, scores), calibration=gap)

@@ -12,6 +12,7 @@ from llactr.evaluation.placebos import PLACEBOS
 COMMANDS = (
     "ingest", "finetune", "encode", "apply", "materialize", "snapshots", "train", "evaluate", "diagnose", "score", "export", "run", "quickstart",
     "tune", "serve", "push", "check", "skew", "promote", "rollback", "releases", "gc", "list", "show", "compare", "rm",
+    "advance", "replay",
 )  # fmt: skip
 HEAVY = {"torch", "feast", "faiss", "transformers", "sentence_transformers", "pandas", "pyarrow", "numpy", "duckdb"}
 

@@ -84,6 +84,18 @@ COMMANDS: dict[str, Callable[[Place], tuple[object, ...]]] = {
     "compare": lambda _: ("compare", "datasets/tiny", "datasets/tiny"),
     "rm": lambda _: ("rm", "datasets/tiny"),
     "advance": lambda at: ("advance", "--config", at.config),
+    "replay": lambda at: (
+        "replay",
+        at.spec,
+        "--config",
+        at.config,
+        "--every",
+        "2d",
+        "--first",
+        0.8,
+        "--policies",
+        "never,warm",
+    ),
     "monitor": lambda _: ("monitor",),
     "forget": lambda _: ("forget", "--user", "p3"),
 }

@@ -43,6 +43,7 @@ __all__ = [
     "TrainSummary",
     "Trained",
     "bundle_place",
+    "fresh_model",
     "kept_bundle",
     "model_facts",
     "resolved_arm",
@@ -154,7 +155,7 @@ def train_bundle(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[
         def shown(record: EpochRecord) -> None:
             advance(record.epoch, 0, f"epoch {record.epoch}: validation AUC {record.validation_auc:.4f}")
 
-        model, data = _model(job.workspace, spec, training_set, config, arm, history)
+        model, data = fresh_model(job.workspace, spec, training_set, config, arm, history)
         cold, moments = ColdStart.of(spec, training_set.transform, config.cold_share), Moments()
         result = train(model, data, settings, progress=shown, cold=cold, moments=moments)
         facts = facts_of(job.workspace, spec, data.split, config)
@@ -258,7 +259,7 @@ def model_facts(config: TrainJobConfig) -> dict[str, Any]:
     return config.model_dump(mode="json", include=kept)
 
 
-def _model(
+def fresh_model(
     workspace: Workspace,
     spec: DatasetSpec,
     training_set: TrainingSet,

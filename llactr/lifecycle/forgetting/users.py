@@ -105,6 +105,8 @@ def forget_users(
     served = forget_in_files(workspace.offline_table(dataset, "served"), wanted)
     receipt = receipt.with_removed({"served log": served, "command log": _command_log(workspace, keys)})
     _remove(workspace.root / "reports" / dataset)
+    for half_done in sorted((workspace.root / "replays" / "running").glob(f"{dataset}-*")):
+        _remove(half_done)  # models of a walk that was killed
     left += [
         "the sources, and copies of them under downloads/: take the users out there too, or a new ingest brings them"
     ]

@@ -40,7 +40,7 @@ from llactr.ctr.training.warm.start import WarmBase, moved_moments, take_over, u
 from llactr.ctr.training.warm.state import TrainedState, TrainingFacts
 from llactr.ctr.values.embedding import ValueTables
 from llactr.errors import InputError
-from llactr.history import history_rows
+from llactr.history import Events, history_rows
 from llactr.manifest import file_hash
 from llactr.semantics import FieldVectors
 from llactr.spec import DatasetSpec
@@ -54,7 +54,16 @@ from llactr.store.vectors.summaries import current_values_version
 from llactr.transforms import chronological_split
 from llactr.workspace import Workspace
 
-__all__ = ["grown_set", "train_on", "train_warm", "waiting_rows", "warm_model", "warm_settings", "why_cold"]
+__all__ = [
+    "grown_set",
+    "kept_warm",
+    "train_on",
+    "train_warm",
+    "waiting_rows",
+    "warm_model",
+    "warm_settings",
+    "why_cold",
+]
 
 
 def why_cold(workspace: Workspace, dataset: str, config: TrainJobConfig, base: WarmBase) -> str:
@@ -150,17 +159,6 @@ def train_warm(
         def shown(record: EpochRecord) -> None:
             advance(record.epoch, warm.epochs, f"epoch {record.epoch}: validation AUC {record.validation_auc:.4f}")
 
-        definition = base.bundle.history
-        history = None
-        if definition is not None:
-            happened = events_of(spec, events)
-            frozen = times[rows.places] >= base.state.facts.history_before_us
-            numbers = history_rows(definition, happened, happened.take(rows.places), frozen=frozen)
-            history = RowHistory(definition, numbers)
-        values = _value_tables(job.workspace, spec, training_set, base) if has_values(str(config.arm)) else None
-        model, data, moments = warm_model(base, training_set, config, values=values, history=history)
-        cold = ColdStart.of(spec, training_set.transform, config.cold_share)
-        result = train(model, data, settings, progress=shown, cold=cold, moments=moments)
         facts = TrainingFacts(
             until_us=int(times[ranges.train[-1]]),
             history_before_us=base.state.facts.history_before_us,
@@ -168,16 +166,13 @@ def train_warm(
             base=base.name,
             config=model_facts(config),
         )
-        made = kept_bundle(
-            draft,
-            Trained(model, data, training_set, config, settings, result),
-            spec=spec,
-            history=definition,
-            state=TrainedState(facts, moments.tensors),
-        )
-        counts = {"base": base.name, "new_rows": rows.new_count, "replayed_rows": len(rows.new) - rows.new_count}
+        known = None if base.bundle.history is None else events_of(spec, events)
+        made = kept_warm(
+            draft, base, training_set, rows, config, settings, facts,
+            workspace=job.workspace, spec=spec, known=known, progress=shown,
+        )  # fmt: skip
         advance(1, 1, f"{rows.new_count:,} new rows on {base.name}: test AUC {made.metrics.test.auc:.4f}")
-        return made.model_copy(update=counts)
+        return made
 
     outcome = job.step(
         Step.TRAIN,
@@ -197,6 +192,55 @@ def train_warm(
             written = write_states(job.workspace, spec, base.bundle.history)
             advance(1, 1, f"{written.states:,} states of {written.events:,} events")
     return outcome
+
+
+def kept_warm(
+    draft: Path,
+    base: WarmBase,
+    training_set: TrainingSet,
+    rows: WarmRows,
+    config: TrainJobConfig,
+    settings: TrainConfig,
+    facts: TrainingFacts,
+    *,
+    workspace: Workspace,
+    spec: DatasetSpec,
+    known: Events | None,
+    progress: Callable[[EpochRecord], None] | None = None,
+) -> TrainSummary:
+    """Trains on from a bundle and writes the new bundle into a folder.
+
+    Args:
+        draft: the folder.
+        base: the bundle.
+        training_set: of `rows`, as `grown_set` makes it.
+        rows: which of the events these are.
+        config: the model, with an arm.
+        settings: see `warm_settings`.
+        facts: what the new bundle says of its training.
+        workspace: where value vectors are.
+        spec: of the dataset.
+        known: all events so far, for a model that reads history; None for another.
+        progress: called after each epoch.
+    """
+    definition, history = base.bundle.history, None
+    if definition is not None and known is not None:
+        mine = known.take(rows.places)
+        frozen = mine.time >= facts.history_before_us
+        history = RowHistory(definition, history_rows(definition, known, mine, frozen=frozen))
+    values = _value_tables(workspace, spec, training_set, base) if has_values(str(config.arm)) else None
+    model, data, moments = warm_model(base, training_set, config, values=values, history=history)
+    cold = ColdStart.of(spec, training_set.transform, config.cold_share)
+    result = train(model, data, settings, progress=progress, cold=cold, moments=moments)
+    made = kept_bundle(
+        draft,
+        Trained(model, data, training_set, config, settings, result),
+        spec=spec,
+        history=definition,
+        state=TrainedState(facts, moments.tensors),
+    )
+    counts = {"base": base.name, "new_rows": rows.new_count, "replayed_rows": len(rows.new) - rows.new_count}
+    return made.model_copy(update=counts)
 
 
 def waiting_rows(workspace: Workspace, dataset: str, base: WarmBase) -> int:
