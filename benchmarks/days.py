@@ -4,7 +4,7 @@ A data set is cut into weeks of event time. A workspace is made of the first hal
 brought in by `llactr advance`, a process of its own, as a night job would run it. After some weeks the same rows go
 through a full run in a fresh workspace: ingest, tuning and encoding, apply, train, materialize. All figures are CPU
 seconds of whole processes, start-up included. OUT/days.json is written anew after each week, so that a run that was
-ended goes on where it stood.
+ended goes on where it stood. `python -m benchmarks.days --picture FILE.svg NAME=OUT/days.json ...` draws the curves.
 """
 
 from __future__ import annotations
@@ -97,8 +97,41 @@ def by_step(found: dict[str, Any]) -> dict[str, float]:
     return {one["step"]: one["cpu_seconds"] for one in found["steps"] if not one["skipped"]}
 
 
+def draw(path: Path, curves: dict[str, dict[str, Any]]) -> None:
+    """CPU of each day, and of full runs, by the week; a colour a data set."""
+    from llactr.diagnostics.pictures.canvas import LINE, ROLE_COLOURS, Picture, drawing, plain_axes
+
+    width, height = 640, 260
+    picture = Picture.blank(
+        "days", label="CPU-seconds of a day and of a full run, week by week.", width=width, height=height
+    )
+    colours = [ROLE_COLOURS[role] for role in ("treatment", "permuted", "random")]
+    with drawing():
+        axes = picture.axes(44, 26, width - 60, height - 66)
+        plain_axes(axes)
+        axes.grid(axis="y", color=LINE, linewidth=0.6)
+        for (name, found), colour in zip(curves.items(), colours, strict=False):
+            for kind, style, marker in (("days", "-", ""), ("full", ":", "o")):
+                spent = found[kind] if kind == "full" else {at: one["cpu_seconds"] for at, one in found[kind].items()}
+                weeks = sorted(map(int, spent))
+                label = f"{name}, {'a day' if kind == 'days' else 'a full run'}"
+                axes.plot(weeks, [spent[str(week)] for week in weeks], style, marker=marker, color=colour, label=label)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("week", fontsize=9.5)
+        axes.set_title("CPU-seconds", loc="left", fontsize=10)
+        axes.legend(frameon=False, fontsize=9, loc="center right")
+    path.write_bytes(picture.svg())
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs it; see the module's text."""
+    if arguments is None and sys.argv[1:2] == ["--picture"]:
+        named = dict(one.split("=", 1) for one in sys.argv[3:])
+        draw(
+            Path(sys.argv[2]),
+            {name: json.loads(Path(file).read_text(encoding="utf-8")) for name, file in named.items()},
+        )
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("spec", type=find_spec)
     parser.add_argument("tables", type=Path, help="folder of the source files")
