@@ -22,7 +22,8 @@ from llactr.jobs.cli.console import Terminal
 from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 from llactr.spec import HistorySpec
 from llactr.steps import Job
-from llactr.store.history import stored_newer
+from llactr.store.history import stored_newer, write_snapshots
+from llactr.store.ingested import dataset_spec
 from llactr.workspace import Workspace
 from tests.jobs.tiny_dataset import SPEC, write_dataset
 from tests.serving.serving_asgi import Asgi, started
@@ -143,3 +144,7 @@ def test_events_and_dishes_that_come_together(place: Place) -> None:
         materialize.materialize(place.job)
         by_text = same_everywhere(place, asgi, ["d92", "d90", "d1"])
     assert (by_text != by_tags).any(axis=1).all(), "every state of the person was made anew with the text"
+    workspace = place.job.workspace
+    write_snapshots(workspace, dataset_spec(workspace, "tiny"), place.definition)
+    materialize.materialize(place.job)
+    np.testing.assert_array_equal(place.numbers(["d92", "d90", "d1"], online=True), by_text, "snapshots know them, too")

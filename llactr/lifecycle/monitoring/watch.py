@@ -21,7 +21,7 @@ from llactr.lifecycle.monitoring.profile import Profile, field_counts, read_prof
 from llactr.lifecycle.monitoring.shadowed import Shadowed, shadowed
 from llactr.lifecycle.monitoring.window import DEFAULTS, Finding, Thresholds, Window, compare
 from llactr.store import training_rows
-from llactr.store.history import events_of
+from llactr.store.history import events_of, with_newer_items
 from llactr.workspace import Workspace
 
 __all__ = ["Counted", "Freshness", "MonitoredWindow", "Monitoring", "freshness", "monitor"]
@@ -245,7 +245,8 @@ def _events(workspace: Workspace, bundle: Bundle, since: datetime | None) -> tup
     times = rows[EVENT_TIMESTAMP].cast(pa.int64()).to_numpy()
     numbers = None
     if bundle.history is not None:
-        numbers = history_rows(bundle.history, events_of(bundle.spec, rows), neighbour_steps=0)
+        past = with_newer_items(workspace, bundle.spec, bundle.history)
+        numbers = history_rows(past, events_of(bundle.spec, rows), neighbour_steps=0)
     if since is not None:
         chosen = times >= since.timestamp() * 1e6
         rows, times = rows.filter(pa.array(chosen)), times[chosen]

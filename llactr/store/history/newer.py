@@ -17,7 +17,7 @@ from llactr.spec import DatasetSpec
 from llactr.store.history.items import newer_items
 from llactr.workspace import Workspace
 
-__all__ = ["stored_newer", "with_newer_items", "write_newer"]
+__all__ = ["newer_prefix", "stored_newer", "with_newer_items", "write_newer"]
 
 
 def with_newer_items(
@@ -35,6 +35,11 @@ def with_newer_items(
         StoreError: Feast failed.
     """
     return definition.with_newer(newer_items(workspace, spec, definition, config=config))
+
+
+def newer_prefix(version: str) -> str:
+    """How the names of a version's files begin that hold newer items, in the table of items' states."""
+    return f"{version}-items-"
 
 
 def stored_newer(workspace: Workspace, dataset: str, version: str) -> NewerItems | None:
@@ -67,14 +72,14 @@ def write_newer(workspace: Workspace, spec: DatasetSpec, version: str, newer: Ne
     row = {key: NEWER_ITEMS, HISTORY_VERSION: version, EVENT_TIMESTAMP: now, CREATED_TIMESTAMP: now, STATE: content}
     table = pa.Table.from_pylist([row], schema=schema)
     older = _files(workspace, spec.name, version)
-    name = f"{version}-items-{content_hash([content.hex(), now.isoformat()])[:8]}.parquet"
+    name = f"{newer_prefix(version)}{content_hash([content.hex(), now.isoformat()])[:8]}.parquet"
     atomic.add_file(_folder(workspace, spec.name) / name, lambda draft: pq.write_table(table, draft))
     for path in older:
         path.unlink(missing_ok=True)
 
 
 def _files(workspace: Workspace, dataset: str, version: str) -> list[Path]:
-    return sorted(_folder(workspace, dataset).glob(f"{version}-items-*.parquet"))
+    return sorted(_folder(workspace, dataset).glob(f"{newer_prefix(version)}*.parquet"))
 
 
 def _folder(workspace: Workspace, dataset: str) -> Path:

@@ -32,6 +32,7 @@ from llactr.history import Event, Events, HistoryDefinition, KeyState, push, sna
 from llactr.history.layout import Owner
 from llactr.manifest import content_hash, hash_once
 from llactr.spec import DatasetSpec
+from llactr.store.history.newer import newer_prefix, with_newer_items
 from llactr.store.history.states import (
     OWNERS,
     DatedState,
@@ -89,6 +90,7 @@ def write_snapshots(workspace: Workspace, spec: DatasetSpec, definition: History
         NotReadyError: the dataset has not been ingested.
         DataError: its events cannot be read.
     """
+    definition = with_newer_items(workspace, spec, definition)
     home = definitions_folder(workspace, spec.name) / definition.version
     files = table_files(workspace.offline_table(spec.name, "events"))
     hashes = [hash_once(path) for path in files]
@@ -270,7 +272,7 @@ def _forget_files(tables: dict[Owner, Path], version: str, *, keep: Iterable[str
     names = set(keep)
     for table in tables.values():
         for path in table.glob(f"{version}-*.parquet"):
-            if path.name not in names:
+            if path.name not in names and not path.name.startswith(newer_prefix(version)):
                 path.unlink()
 
 
