@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import runpy
-import subprocess
 import sys
 import warnings
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from feast import Entity, FeatureStore, FeatureView, OnDemandFeatureView
+from feast.repo_config import load_repo_config
+from feast.repo_operations import apply_total
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TTL = timedelta(hours=4)
@@ -153,15 +154,20 @@ def write_repository(folder: Path, *, start: datetime = START) -> Path:
     return repo
 
 
-def feast(repo: Path, *command: str, **environment: str) -> str:
-    """A Feast command in a repository; its output. Takes seconds."""
-    program = str(Path(sys.executable).with_name("feast"))
-    done = subprocess.run(
-        [program, *command], cwd=repo, capture_output=True, text=True, check=False, timeout=120,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[3])} | environment,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def feast_apply(repo: Path) -> None:
+    """What the command `feast apply` calls, in this process: the repository's Python files are imported and applied."""
+    for name in ("example_repo", "llactr_views", "llactr.feature_repo.views"):
+        sys.modules.pop(name, None)
+    before = list(sys.path)
+    sys.path.append(str(repo))
+    try:
+        with contextlib.chdir(repo), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Feast's, about on-demand views
+            apply_total(load_repo_config(repo, repo / "feature_store.yaml"), repo, skip_source_validation=False)
+    finally:
+        sys.path[:] = before
+        for name in ("example_repo", "llactr_views"):
+            sys.modules.pop(name, None)
 
 
 def applied(repo: Path) -> FeatureStore:

@@ -41,7 +41,7 @@ from tests.store.repository.driver_stats import (
     START,
     TTL,
     applied,
-    feast,
+    feast_apply,
     newest,
     statistics,
     trips,
@@ -246,7 +246,13 @@ def test_ours_are_registered_beside_theirs_which_stay(world: World) -> None:
     assert open_store(world.workspace).project == "drivers"
 
 
-def test_one_import_line_keeps_ours_in_their_feast_apply(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_import_line_keeps_ours_in_their_feast_apply(
+    world: World,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("LLACTR_WORKSPACE", raising=False)
     line = world.repo / "llactr_views.py"
     apply(world.workspace)
     assert "imports llactr's views, and the next 'feast apply' there removes them" in caplog.text
@@ -254,10 +260,17 @@ def test_one_import_line_keeps_ours_in_their_feast_apply(world: World, caplog: p
     line.write_text("from llactr.feature_repo.views import *\n", encoding="utf-8")
     apply(world.workspace)
     assert caplog.text == ""
-    said = feast(world.repo, "apply", LLACTR_WORKSPACE="")
+    feast_apply(world.repo)
+    said = capsys.readouterr().out
+    assert "Applying changes for project drivers" in said
     assert "Deleted" not in said
     names = {view.name for view in FeatureStore(repo_path=str(world.repo)).list_feature_views()}
     assert names == {"driver_hourly_stats", "field_semantics", "value_semantics", "semantics_release"}
+    line.unlink()
+    feast_apply(world.repo)
+    assert "Deleted feature view" in capsys.readouterr().out, "which is why the line is needed"
+    apply(world.workspace)
+    assert {view.name for view in FeatureStore(repo_path=str(world.repo)).list_feature_views()} == names
 
 
 @pytest.mark.parametrize(
