@@ -63,9 +63,9 @@ class _Connection(asyncio.Protocol):
 class Load:
     """What a run sent and got. Status 0 is a connection that broke."""
 
-    def __init__(self, port: int, bodies: list[bytes]) -> None:
+    def __init__(self, port: int, bodies: list[bytes], *, target: str = "POST /v1/rank") -> None:
         self._port = port
-        head = b"POST /v1/rank HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        head = target.encode() + b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         head += b"Content-Length: %d\r\n\r\n%b"
         self._requests = [head % (len(body), body) for body in bodies]
         self.latencies_s: list[float] = []
@@ -138,12 +138,13 @@ class Load:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--target", default="POST /v1/rank", help="method and path")
     parser.add_argument("--bodies", type=Path, required=True, help="one JSON body a line")
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--rate", type=float, help="requests a second; without it, as many as are answered")
     given = parser.parse_args()
-    load = Load(given.port, given.bodies.read_bytes().splitlines())
+    load = Load(given.port, given.bodies.read_bytes().splitlines(), target=given.target)
     began = time.perf_counter()
     run = (
         load.open(given.rate, given.seconds, given.connections)

@@ -146,10 +146,19 @@ def redis_server() -> Iterator[tuple[str, int]]:
             process.wait()
 
 
-def load(port: int, bodies: Path, *, seconds: float, connections: int, rate: float | None = None) -> dict[str, Any]:
+def load(
+    port: int,
+    bodies: Path,
+    *,
+    seconds: float,
+    connections: int,
+    rate: float | None = None,
+    target: str = "POST /v1/rank",
+) -> dict[str, Any]:
     """One run of the load generator."""
     command = [sys.executable, "-m", "benchmarks.serving_load", "--port", str(port), "--bodies", str(bodies)]
     command += ["--seconds", str(seconds), "--connections", str(connections)] + (["--rate", str(rate)] if rate else [])
+    command += ["--target", target]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=seconds + 60)
     content: dict[str, Any] = json.loads(done.stdout)
     return content

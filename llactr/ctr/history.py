@@ -114,7 +114,8 @@ class HistoryInput(nn.Module):
     def embed(self, numbers: Tensor) -> Tensor:
         """(B, E, D) embeddings of numbers (B, 2, G)."""
         chosen = numbers.index_select(2, self._embedded)  # (B, 2, E)
-        return (chosen.unsqueeze(3) * self.vectors).sum(1)
+        # A product of matrices for each field: (B, 2, E, D) in memory would cost more than all that is made of it.
+        return torch.bmm(chosen.permute(2, 0, 1), self.vectors.transpose(0, 1)).transpose(0, 1)  # (B, E, D)
 
     def logit(self, numbers: Tensor) -> Tensor:
         """(B,) what numbers (B, 2, G) add to the logit by themselves."""

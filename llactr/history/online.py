@@ -137,8 +137,9 @@ def push(definition: HistoryDefinition, user: KeyState, item: KeyState, event: E
     """
     if user.holds(event.item, event.time):
         return Pushed(user, item, False)
-    count, clicks = item.at(event.time).sums[0, 0].tolist()
+    known = item._known_before(event.time)  # what `add` folds in, too: once is enough
+    count, clicks = known.folded.sums[0, 0].tolist()
     residual = float(np.float32(event.outcome - definition.rate(clicks, count)))
     return Pushed(
-        user.add(event.item, event.time, residual), item.add(event.user, event.time, float(event.outcome)), True
+        user.add(event.item, event.time, residual), known.add(event.user, event.time, float(event.outcome)), True
     )

@@ -18,6 +18,7 @@ from llactr.history import NEWER_ITEMS, Event, HistoryDefinition, KeyState, Newe
 from llactr.spec import DatasetSpec, EntityOwner
 from llactr.store.events.base import OWNERS, StateRow, StateStore
 from llactr.store.events.choice import state_store
+from llactr.store.events.known_states import KnownStates
 from llactr.store.events.log import EventLog, Frame, LoggedEvent
 from llactr.store.history import newest_moment
 from llactr.workspace import Workspace
@@ -67,6 +68,7 @@ class Pusher:
         self._states = state_store(store, spec) if states is None else states
         self._writer = self.log.writer()
         self._known: dict[str, tuple[bytes | None, HistoryDefinition, HistoryDefinition]] = {}
+        self._at_hand = KnownStates()
 
     def require_online(self) -> None:
         """Refuses versions whose states are not online whole.
@@ -142,7 +144,7 @@ class Pusher:
                 "item": list(dict.fromkeys(event.item for event in events)),
             }
             asked = keys if definition.form is None else {**keys, "item": [*keys["item"], NEWER_ITEMS]}
-            work = _Work(lambda newer: self._placed(version, definition, newer), events, keys)
+            work = _Work(lambda newer: self._placed(version, definition, newer), events, keys, self._at_hand)
             position = self._states.apply(version, segment, start, end, asked, work.change)
             if position is None:
                 return None  # not online as a whole: who fills it applies the log
@@ -175,6 +177,7 @@ class _Work:
         definition: from the bytes of newer items, as they are stored with the items' states, to the definition.
         events: in order.
         keys: of their states; the newer items' comes behind those of items where it is read.
+        at_hand: states that this process knows.
     """
 
     def __init__(
@@ -182,8 +185,9 @@ class _Work:
         definition: Callable[[bytes | None], HistoryDefinition],
         events: Sequence[LoggedEvent],
         keys: Mapping[EntityOwner, Sequence[str]],
+        at_hand: KnownStates,
     ) -> None:
-        self._definition = definition
+        self._definition, self._at_hand = definition, at_hand
         self._keys = keys
         hashes = {owner: dict(zip(some, key_hashes(some).tolist(), strict=True)) for owner, some in keys.items()}
         self._events = [
@@ -204,11 +208,7 @@ class _Work:
             states[owner] = {}
             for key, content in zip(self._keys[owner], stored[owner], strict=False):
                 try:
-                    states[owner][key] = (
-                        KeyState.empty(definition, layout)
-                        if content is None
-                        else KeyState.from_bytes(definition, layout, content)
-                    )
+                    states[owner][key] = self._at_hand.decoded(definition, layout, (owner, key), content)
                 except StoreError as error:  # whoever fills the store again applies the log to it, and this event
                     _LOG.error("an event of %s %r waits: %s", owner, key, error)
         users, items = states["user"], states["item"]
@@ -223,7 +223,9 @@ class _Work:
             if pushed.counted:
                 users[user], items[item] = pushed.user, pushed.item
                 touched["user"][user] = touched["item"][item] = None
-        return {
-            owner: [StateRow(key, states[owner][key].to_bytes(), newest_moment(states[owner][key])) for key in some]
-            for owner, some in touched.items()
-        }
+        return {owner: [self._row(owner, key, states[owner][key]) for key in some] for owner, some in touched.items()}
+
+    def _row(self, owner: EntityOwner, key: str, state: KeyState) -> StateRow:
+        content = state.to_bytes()
+        self._at_hand.put((owner, key), content, state)
+        return StateRow(key, content, newest_moment(state))

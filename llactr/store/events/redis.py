@@ -1,16 +1,19 @@
-"""States of history in a single Redis: an optimistic transaction over states and positions.
+"""States of history in a single Redis: read in one round trip, changed by a script that looks whether they stand.
 
-The note and the positions of a version are one hash. Whoever changes states of the version changes that hash in the
-same MULTI, so that watching it alone notices every other writer; a lock that expires only keeps writers from trying at
-the same moment.
+The note and the positions of a version are one hash; a row says which items' states changed last. Whoever changes
+states moves that row in the same script or transaction, so that the row, the note and the position as they were read
+say that no other writer came between. Redis runs a script as a whole or not at all. A lock that expires keeps writers
+that came into each other's way from trying at the same moment.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from feast import FeatureStore
@@ -27,9 +30,41 @@ from llactr.store.marks import MARKS
 __all__ = ["RedisStates"]
 
 _NOTE = b"note"
+_NO_TIME = Timestamp().SerializeToString()
+_SCRIPT = """
+local place, note, at = ARGV[1], ARGV[2], ARGV[3]
+if (redis.call('HGET', KEYS[1], 'note') or '') ~= note or (redis.call('HGET', KEYS[1], place) or '0') ~= at
+or (redis.call('HGET', KEYS[2], ARGV[5]) or '') ~= ARGV[6] then
+    return 0
+end
+for number = 3, #KEYS do
+    local first = 10 + 4 * (number - 3)
+    redis.call('HSET', KEYS[number], ARGV[first], ARGV[first + 1], ARGV[first + 2], ARGV[first + 3])
+end
+if ARGV[7] ~= '' then
+    redis.call('HSET', KEYS[2], ARGV[5], ARGV[7], ARGV[8], ARGV[9])
+end
+redis.call('HSET', KEYS[1], place, ARGV[4])
+return 1
+"""
 _LOCK_MS = 2000
 _PAUSE_S = 0.001
 _GIVE_UP_S = 10.0
+
+
+@dataclass
+class _Seen:
+    """What is stored of a version, unless another writer came between, as the script finds out.
+
+    Attributes:
+        note: as it is stored.
+        row: of the changes.
+        states: key -> state; None for a key without one.
+    """
+
+    note: bytes | None
+    row: bytes | None
+    states: dict[bytes, bytes | None]
 
 
 class RedisStates:
@@ -54,6 +89,7 @@ class RedisStates:
             for owner in spec.entities
         }
         self._changes_fields = _mmh3(f"{MARKS}:{CHANGES_FEATURE}"), f"_ts:{MARKS}".encode()
+        self._script = self._client.register_script(_SCRIPT)
 
     @classmethod
     def holds(cls, store: FeatureStore) -> bool:
@@ -121,27 +157,21 @@ class RedisStates:
     ) -> int | None:
         """See `StateStore`."""
         encoded = {owner: self._keys(owner, version, asked) for owner, asked in keys.items()}
-        with _failures("updating the history of users and items"), self._lock(version):
-            for pipe in self._tries(version):
-                raw_note, raw_position = pipe.hmget(self._hash(version), [_NOTE, _place(segment)])
-                note = Filled.parse(raw_note)
+        place = _place(segment)
+        with _failures("updating the history of users and items"), contextlib.ExitStack() as stack:
+            for number in self._turns():
+                if number == 1:
+                    stack.enter_context(self._lock(version))
+                seen, position = self._seen(version, place, encoded)
+                note = Filled.parse(seen.note)
                 if note is None or not note.whole:
                     return None
-                position = int(raw_position or 0)
                 if position != start:
                     return position
-                found = {owner: self._read(owner, asked) for owner, asked in encoded.items()}
-                changed = change(found)
-                before = self._client.hget(self._changes_key(version), self._changes_fields[0])
-                pipe.multi()
-                for owner, rows in changed.items():
-                    self._write(pipe, owner, version, rows)
-                if changed.get("item"):
-                    self._write_changes(pipe, version, self._tables.changed(before, changed))
-                pipe.hset(self._hash(version), _place(segment), end)
-                if _done(pipe):
+                changed = change({owner: [seen.states[key] for key in some] for owner, some in encoded.items()})
+                if self._write(version, place, start, end, seen, changed):
                     return end
-        raise AssertionError("tries end by returning or raising")
+        raise AssertionError("turns end by returning or raising")
 
     def read(self, version: str, owner: EntityOwner, keys: Sequence[str]) -> list[bytes | None]:
         """See `StateStore`."""
@@ -161,11 +191,51 @@ class RedisStates:
                 pipe.hget(key, field)
             return [self._tables.state(value) for value in pipe.execute()]
 
-    def _write(self, pipe: Any, owner: EntityOwner, version: str, rows: Sequence[StateRow]) -> None:
-        field, time_field = self._fields[owner]
-        for key, row in zip(self._keys(owner, version, [row.key for row in rows]), rows, strict=True):
-            stamp = Timestamp(seconds=row.moment_us // 1_000_000).SerializeToString()
-            pipe.hset(key, mapping={field: self._tables.value(row.state), time_field: stamp})
+    def _seen(self, version: str, place: bytes, keys: Mapping[EntityOwner, Sequence[bytes]]) -> tuple[_Seen, int]:
+        """What is stored, and a segment's position: note, position and row of changes are read before the states."""
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.hmget(self._hash(version), [_NOTE, place])
+            pipe.hget(self._changes_key(version), self._changes_fields[0])
+            for owner, some in keys.items():
+                for key in some:
+                    pipe.hget(key, self._fields[owner][0])
+            (note, position), row, *values = pipe.execute()
+        names = [key for some in keys.values() for key in some]
+        states = {key: self._tables.state(value) for key, value in zip(names, values, strict=True)}
+        return _Seen(note, row, states), int(position or 0)
+
+    def _write(
+        self,
+        version: str,
+        place: bytes,
+        start: int,
+        end: int,
+        seen: _Seen,
+        changed: Mapping[EntityOwner, Sequence[StateRow]],
+    ) -> bool:
+        """Changes states and moves a segment's position; False where what is stored is not what was seen."""
+        row = self._tables.changed(seen.row, changed) if changed.get("item") else None
+        field, time_field = self._changes_fields
+        names: list[bytes] = [self._hash(version), self._changes_key(version)]
+        values: list[bytes | int] = [place, seen.note or b"", start, end, field, seen.row or b""]
+        values += [row or b"", time_field, _NO_TIME]
+        for owner, rows in changed.items():
+            names += self._keys(owner, version, [one.key for one in rows])
+            field, time_field = self._fields[owner]
+            for one in rows:
+                stamp = Timestamp(seconds=one.moment_us // 1_000_000).SerializeToString()
+                values += [field, self._tables.value(one.state), time_field, stamp]
+        return bool(self._script(names, values))
+
+    @staticmethod
+    def _turns() -> Iterator[int]:
+        """Numbers from 0, until it takes too long."""
+        deadline, number = time.monotonic() + _GIVE_UP_S, 0
+        while time.monotonic() < deadline:
+            yield number
+            number += 1
+            time.sleep(_PAUSE_S)
+        raise StoreError(f"other writers kept the history busy for {_GIVE_UP_S:g} s: try again")
 
     def _changes_key(self, version: str) -> bytes:
         return self._tables.changes_key(version) + self._suffix
@@ -173,20 +243,17 @@ class RedisStates:
     def _write_changes(self, pipe: Any, version: str, value: bytes) -> None:
         """Sets the row that says which items' states changed last."""
         field, time_field = self._changes_fields
-        pipe.hset(self._changes_key(version), mapping={field: value, time_field: Timestamp().SerializeToString()})
+        pipe.hset(self._changes_key(version), mapping={field: value, time_field: _NO_TIME})
 
     def _hash(self, version: str) -> bytes:
         return f"llactr:history:{self._tables.project}:{self._tables.dataset}:{version}".encode()
 
     def _tries(self, version: str) -> Iterator[Any]:
         """Pipelines that watch a version's hash, until one of them was executed."""
-        deadline = time.monotonic() + _GIVE_UP_S
-        while time.monotonic() < deadline:
+        for _ in self._turns():
             with self._client.pipeline(transaction=True) as pipe:
                 pipe.watch(self._hash(version))
                 yield pipe
-            time.sleep(_PAUSE_S)
-        raise StoreError(f"other writers kept the history busy for {_GIVE_UP_S:g} s: try again")
 
     @contextmanager
     def _lock(self, version: str) -> Iterator[None]:

@@ -15,7 +15,8 @@ import pytest
 from llactr.errors import NotReadyError, StoreError
 from llactr.history import KeyState
 from llactr.store import open_store
-from llactr.store.events import EventLog, LoggedEvent
+from llactr.store.events import EventLog, LoggedEvent, state_store
+from llactr.store.events.filling import filling_again
 from llactr.store.history import write_states
 from tests.store.events.events_workspace import Online, definition_of, drawn, microseconds
 
@@ -168,6 +169,33 @@ def test_several_writers_at_once(everywhere: Online) -> None:
         if content is not None:
             assert mine is not None
             assert _events_of(online, key[0], mine) == _events_of(online, key[0], content), key
+
+
+def test_writers_in_turn_see_what_the_others_wrote(everywhere: Online) -> None:
+    """Each has states at hand, which the other's events make old."""
+    online, pushed = everywhere, drawn(24, seed=8)
+    pushers = [online.pusher(), online.pusher()]
+    for number, event in enumerate(pushed):
+        found = pushers[number % 3 % 2].push([event])  # one, the other, the one, the one, ...
+        assert found.counted == [True]
+    assert pushers[0].push([pushed[4]]).counted == [False]
+    assert online.states() == online.expected(pushed)
+
+
+def test_a_writer_notices_that_the_version_was_filled_anew_or_left_the_store(everywhere: Online) -> None:
+    online, pushed = everywhere, drawn(6, seed=9)
+    pusher = online.pusher()
+    for event in pushed[:4]:
+        pusher.push([event])
+    with filling_again():
+        online.fill()  # the states of before, without what was pushed
+    pusher.push([pushed[4]])
+    assert online.states() == online.expected(pushed[:5])
+    states = state_store(open_store(online.workspace, config=online.config), online.spec)
+    before = online.states()
+    states.drop(online.version)
+    assert pusher.push([pushed[5]]).counted is None
+    assert online.states() == before
 
 
 def _events_of(online: Online, owner: str, content: bytes) -> int:
