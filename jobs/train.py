@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from llactr.ctr.training.config import TrainJobConfig
 from llactr.ctr.training.fit import TrainSummary, train_bundle
 from llactr.ctr.training.warm.config import WarmConfig
 from llactr.ctr.training.warm.step import train_on
+from llactr.errors import InputError
 from llactr.evaluation.choosing import chosen_arm
 from llactr.lifecycle.monitoring.profile import read_profile, write_profile
 from llactr.steps import Job, StepOutcome
@@ -30,8 +33,13 @@ def run(
 
     Raises:
         NotReadyError: a step that the arm needs has not been run.
-        InputError: training cannot go on from that bundle.
+        InputError: training cannot go on from that bundle, or torchrun started several processes.
     """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise InputError(
+            "llactr train trains in one process, and torchrun has started several: run it without torchrun, or train "
+            "rows on disk with 'torchrun ... -m llactr.jobs.train_rows'"
+        )
     if base is not None:
         outcome = train_on(job, dataset, config, warm or WarmConfig(), base)
     else:

@@ -166,7 +166,7 @@ def test_new_events_change_what_is_predicted(tmp_path: Path) -> None:
     materialize.materialize(place.job)
     trained = place.train("history taste")
     with pytest.raises(
-        NotReadyError, match="'tiny__item_history' of 'tiny' is not registered: run 'llactr apply' first"
+        NotReadyError, match="'tiny__user_history' of 'tiny' is not registered: run 'llactr apply' first"
     ):
         scores(place, trained.folder, "p3", ["d1"])
     materialize.apply(place.job)

@@ -559,7 +559,7 @@ def test_an_evaluation_refuses_what_it_does_not_know(flags, message):
 def test_flags_that_were_not_given_leave_the_defaults():
     config = load_config(None, evaluate={"draws": None, "seeds": 2, "backbones": ["all"]}).evaluate
     assert (config.draws, config.seeds, str(config.design), config.draw_count) == (5, 2, "chronological", 1)
-    assert len(config.backbones) == 6
+    assert len(config.backbones) == 7
 
 
 @pytest.mark.parametrize(
