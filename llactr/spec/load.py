@@ -13,7 +13,7 @@ from llactr.errors import SpecError
 from llactr.spec.model import DatasetSpec
 from llactr.validation import problems
 
-__all__ = ["SPECS", "dump_spec", "find_spec", "load_spec", "spec_difference"]
+__all__ = ["SPECS", "dump_spec", "find_spec", "load_spec", "read_spec_yaml", "spec_difference"]
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
 """The specs that come with llactr, one YAML each."""
@@ -42,8 +42,23 @@ def load_spec(path: str | Path) -> DatasetSpec:
         SpecError: the file is missing, is not YAML, or does not hold a valid spec.
     """
     path = Path(path)
+    _, content = read_spec_yaml(path, _UniqueKeys)  # a subclass of SafeLoader
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # a subclass of SafeLoader
+        return DatasetSpec.model_validate(content)
+    except ValidationError as error:
+        said = problems(error, DatasetSpec, content, named={"fields": "field"})
+        raise SpecError(f"the dataset spec {path} is not valid: {said}") from None
+
+
+def read_spec_yaml(path: Path, loader: type[yaml.SafeLoader]) -> tuple[str, dict[str, Any]]:
+    """A spec file's text, and the mapping that YAML makes of it.
+
+    Raises:
+        SpecError: it is missing, cannot be read, is not YAML, or is no mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = yaml.load(text, loader)
     except FileNotFoundError:
         raise SpecError(f"no dataset spec at {path}: give the path of a YAML file, as in llactr/specs/") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -54,11 +69,7 @@ def load_spec(path: str | Path) -> DatasetSpec:
         raise SpecError(
             f"the dataset spec {path} holds {type(content).__name__}, expected keys such as 'name', 'fields'"
         )
-    try:
-        return DatasetSpec.model_validate(content)
-    except ValidationError as error:
-        said = problems(error, DatasetSpec, content, named={"fields": "field"})
-        raise SpecError(f"the dataset spec {path} is not valid: {said}") from None
+    return text, content
 
 
 def dump_spec(spec: DatasetSpec) -> str:

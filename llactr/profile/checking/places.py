@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from llactr.errors import SpecError
+from llactr.spec.load import read_spec_yaml
 
 __all__ = ["SpecText", "read_spec_text"]
 
@@ -48,20 +48,8 @@ def read_spec_text(path: Path) -> SpecText:
     Raises:
         SpecError: it is missing, no YAML, or no mapping.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise SpecError(f"no dataset spec at {path}: give the path of a YAML file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"the dataset spec {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise SpecError(f"the dataset spec {path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise SpecError(
-            f"the dataset spec {path} holds {type(content).__name__}, expected keys such as 'name', 'fields'"
-        )
+    text, content = read_spec_yaml(path, yaml.SafeLoader)
+    node = yaml.compose(text, yaml.SafeLoader)
     lines: dict[Path_, int] = {(): 1}
     repeated: list[tuple[int, str]] = []
     _walk(node, (), lines, repeated)
