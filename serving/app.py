@@ -111,12 +111,12 @@ def _add_events(app: FastAPI, service: Service) -> None:
 
 
 def _add_description(app: FastAPI, service: Service) -> None:
-    @app.get("/v1/model", responses=problem_responses(401, 503), tags=["description"])
+    @app.get("/v1/model", responses=problem_responses(401, 429, 503), tags=["description"])
     async def model() -> ModelInfo:
         """The bundle in use: its metrics, fields and versions."""
         return endpoints.model_info(service)
 
-    @app.get("/v1/fields/{field}/similar", responses=problem_responses(401, 404, 422, 503), tags=["description"])
+    @app.get("/v1/fields/{field}/similar", responses=problem_responses(401, 404, 422, 429, 503), tags=["description"])
     async def similar(
         field: str,
         top_k: Annotated[int | None, Query(ge=1, le=1000, description="at most so many; all by default")] = None,
@@ -129,9 +129,9 @@ def _add_description(app: FastAPI, service: Service) -> None:
 def _add_inference(app: FastAPI, service: Service) -> None:
     """The Open Inference Protocol; a version in the path must be the bundle's that is in use."""
     tags: list[str | Enum] = ["inference"]
-    found = problem_responses(401, 404, 422, 503)
+    found = problem_responses(401, 404, 422, 429, 503)
 
-    @app.get("/v2", responses=problem_responses(401), tags=tags)
+    @app.get("/v2", responses=problem_responses(401, 429), tags=tags)
     async def server() -> ServerMetadata:
         """What answers, and the extensions it knows."""
         return inference.server_metadata()
@@ -194,7 +194,7 @@ def _add_operation(app: FastAPI, service: Service) -> None:
     @app.post(
         "/v1/admin/reload",
         response_model=ReloadResponse,
-        responses=problem_responses(400, 401, 403, 409, 413, 415, 422, 503),
+        responses=problem_responses(400, 401, 403, 409, 413, 415, 422, 429, 503),
         tags=["operation"],
     )
     async def reload(request: Request) -> ReloadResponse:
