@@ -250,9 +250,9 @@ class ServedLog:
                 with writing_file(folder / name) as draft:
                     pq.write_table(table, draft, compression="zstd")
             except Exception:  # a full disk must not end the thread, nor scoring
-                self._metrics.log_failures.inc()
-                self._metrics.log_dropped.inc(sum(record.rows for record in group))
                 _LOG.exception("the served-feature log of %r could not be written", spec.name)
+                self._metrics.log_dropped.inc(sum(record.rows for record in group))
+                self._metrics.log_failures.inc()
 
 
 def _table(record: _Record) -> pa.Table:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -14,16 +16,35 @@ from tests.serving.serving_workspace import REDIS_CONFIG, build
 from tests.serving.unseen_workspace import build_unseen
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The small workspace on SQLite; read-only by agreement."""
-    return build(tmp_path_factory.mktemp("serving") / "ws")
+@contextmanager
+def unchanged(workspace: Workspace) -> Iterator[Workspace]:
+    """A workspace that many tests share: which test changed it can't be seen from the one that fails by it."""
+    before = _files(workspace)
+    yield workspace
+    assert _files(workspace) == before, "a test changed the workspace that others share: let it take a copy"
+
+
+def _files(workspace: Workspace) -> dict[str, str]:
+    """Path and hash of every file, but SQLite's side files and who is running: those come and go with who reads."""
+    return {
+        str(path.relative_to(workspace.root)): sha256(path.read_bytes()).hexdigest()
+        for path in sorted(workspace.root.rglob("*"))
+        if path.is_file() and path.suffix not in {".db-wal", ".db-shm"} and path.parent != workspace.root / "running"
+    }
 
 
 @pytest.fixture(scope="session")
-def built_unseen(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The small workspace with value vectors, on SQLite; read-only by agreement."""
-    return build_unseen(tmp_path_factory.mktemp("unseen") / "ws")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """The small workspace on SQLite; read-only."""
+    with unchanged(build(tmp_path_factory.mktemp("serving") / "ws")) as workspace:
+        yield workspace
+
+
+@pytest.fixture(scope="session")
+def built_unseen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """The small workspace with value vectors, on SQLite; read-only."""
+    with unchanged(build_unseen(tmp_path_factory.mktemp("unseen") / "ws")) as workspace:
+        yield workspace
 
 
 @pytest.fixture
@@ -36,9 +57,10 @@ def unseen_workspace(built_unseen: Workspace, tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture(scope="session")
-def built_history(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The small workspace with bundles that read history, on SQLite; read-only by agreement."""
-    return build_history(tmp_path_factory.mktemp("history") / "ws")
+def built_history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """The small workspace with bundles that read history, on SQLite; read-only."""
+    with unchanged(build_history(tmp_path_factory.mktemp("history") / "ws")) as workspace:
+        yield workspace
 
 
 @pytest.fixture

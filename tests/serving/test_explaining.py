@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,9 +28,11 @@ ROW = {"user": "u1", "item": "3", "timestamp": LATER.isoformat()}
 
 
 @pytest.fixture(scope="module")
-def past_workspace(built_history: Workspace) -> Workspace:
-    """Nothing here changes it."""
-    return built_history
+def past_workspace(built_history: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """One copy for all tests here: what they push is later than what the others ask for."""
+    root = tmp_path_factory.mktemp("explaining") / "past-ws"
+    shutil.copytree(built_history.root, root)
+    return Workspace.at(root)
 
 
 @pytest.fixture(scope="module")
