@@ -16,13 +16,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from llactr import __version__
-from llactr.serving import endpoints, explaining, inference, pushing
-from llactr.serving.config import ServeConfig
-from llactr.serving.gate import Gate
-from llactr.serving.inference import InferResponse, ModelMetadata, ServerMetadata
-from llactr.serving.openapi import describe, problem_responses
-from llactr.serving.problems import Problem
-from llactr.serving.schemas import (
+from llactr.serving import bodies, describing, endpoints, explaining, inference, pushing
+from llactr.serving.answers import (
     ExplainResponse,
     ModelInfo,
     PredictResponse,
@@ -31,6 +26,11 @@ from llactr.serving.schemas import (
     ReloadResponse,
     SimilarResponse,
 )
+from llactr.serving.config import ServeConfig
+from llactr.serving.gate import Gate
+from llactr.serving.inference import InferResponse, ModelMetadata, ServerMetadata
+from llactr.serving.openapi import describe, problem_responses
+from llactr.serving.problems import Problem
 from llactr.serving.service import Service
 
 __all__ = ["create_app", "create_service_app"]
@@ -114,7 +114,7 @@ def _add_description(app: FastAPI, service: Service) -> None:
     @app.get("/v1/model", responses=problem_responses(401, 429, 503), tags=["description"])
     async def model() -> ModelInfo:
         """The bundle in use: its metrics, fields and versions."""
-        return endpoints.model_info(service)
+        return describing.model_info(service)
 
     @app.get("/v1/fields/{field}/similar", responses=problem_responses(401, 404, 422, 429, 503), tags=["description"])
     async def similar(
@@ -123,7 +123,7 @@ def _add_description(app: FastAPI, service: Service) -> None:
         centered: Annotated[bool, Query(description="subtract the fields' mean vector first")] = True,
     ) -> SimilarResponse:
         """Fields by the cosine of their vectors, nearest first."""
-        return await endpoints.similar_fields(service, field, top_k=top_k, centered=centered)
+        return await describing.similar_fields(service, field, top_k=top_k, centered=centered)
 
 
 def _add_inference(app: FastAPI, service: Service) -> None:
@@ -231,4 +231,4 @@ def _add_problems(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> Response:
         found: list[dict[str, Any]] = [dict(entry) for entry in error.errors()]
-        return endpoints.invalid(found).response(request.url.path)
+        return bodies.invalid(found).response(request.url.path)

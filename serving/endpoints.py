@@ -2,55 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
-from llactr.diagnostics import similarity
 from llactr.errors import LlactrError
+from llactr.serving.answers import ColdStarts, ReloadResponse
 from llactr.serving.batch import Batch
-from llactr.serving.loaded import LoadedBundle, bundle_created
+from llactr.serving.bodies import read_json, validated
+from llactr.serving.loaded import LoadedBundle
 from llactr.serving.problems import Problem
 from llactr.serving.readers.base import LostRowsError, StoreAwayError
-from llactr.serving.schemas import (
-    ColdStarts,
-    ComparedBundle,
-    FieldInfo,
-    HistoryInfo,
-    ModelInfo,
-    ReloadRequest,
-    ReloadResponse,
-    SimilarField,
-    SimilarResponse,
-)
+from llactr.serving.schemas import ReloadRequest
 from llactr.serving.scorer import Scored
 from llactr.serving.service import Service
 
-__all__ = [
-    "context_of",
-    "invalid",
-    "model_info",
-    "predict",
-    "predict_rows",
-    "rank",
-    "read_body",
-    "read_json",
-    "reload",
-    "similar_fields",
-    "validated",
-]
+__all__ = ["context_of", "predict", "predict_rows", "rank", "reload"]
 
-_MAX_ERRORS = 10
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
@@ -114,84 +88,6 @@ async def predict_rows(
     return scored, compared, batch
 
 
-def model_info(service: Service) -> ModelInfo:
-    """GET /v1/model."""
-    loaded = service.described
-    bundle, layout = loaded.bundle, loaded.bundle.transform.layout
-    second = service.compare
-    return ModelInfo(
-        bundle=loaded.id,
-        dataset=loaded.spec.name,
-        **_kind(loaded),
-        semantics_version=loaded.semantics_version,
-        current_release=loaded.release,
-        metrics=bundle.metrics,
-        fields=[
-            FieldInfo(
-                name=field.name,
-                description=field.description,
-                owner=field.owner,
-                kind=field.kind,
-                vocabulary_size=layout.vocab_sizes[layout.names.index(field.name)],
-                values=loaded.context_values(field.name),
-            )
-            for field in loaded.spec.fields
-        ],
-        created=bundle_created(loaded.folder),
-        loaded_at=loaded.loaded_at,
-        compare=ComparedBundle(bundle=second.id, history=_history_info(second), **_kind(second)) if second else None,
-        examples=loaded.examples(),
-        history=_history_info(loaded),
-    )
-
-
-def _history_info(loaded: LoadedBundle) -> HistoryInfo | None:
-    history = loaded.bundle.history
-    if history is None:
-        return None
-    return HistoryInfo(
-        version=history.version,
-        fields={field.name: field.description for field in history.spec.fields},
-        outcome_delay_s=history.user.delay_us / 1_000_000,
-        last=history.user.last,
-    )
-
-
-def _kind(loaded: LoadedBundle) -> dict[str, Any]:
-    config, values = loaded.bundle.model.config, loaded.bundle.values
-    return {
-        "backbone": config.backbone,
-        "enhanced": config.enhancement is not None,
-        "values_version": None if values is None else values.version,
-    }
-
-
-async def similar_fields(service: Service, field: str, *, top_k: int | None, centered: bool) -> SimilarResponse:
-    """GET /v1/fields/{field}/similar."""
-    loaded = service.described
-    names = loaded.spec.field_names
-    if field not in names:
-        raise Problem(404, "unknown-field", f"no field {field[:100]!r}: the fields are {', '.join(names)}")
-    found = loaded.similarities.get(centered)
-    if found is None:
-        found = loaded.similarities[centered] = await asyncio.to_thread(similarity, loaded.vectors, centered=centered)
-    row = found.matrix[found.fields.index(field)]
-    order = [i for i in np.argsort(-row, kind="stable").tolist() if found.fields[i] != field]
-    return SimilarResponse(
-        field=field,
-        semantics_version=loaded.semantics_version,
-        centered=centered,
-        similar=[
-            SimilarField(
-                field=found.fields[i],
-                description=loaded.spec.field(found.fields[i]).description,
-                cosine=round(float(row[i]), 6),
-            )
-            for i in order[: top_k or len(order)]
-        ],
-    )
-
-
 async def reload(service: Service, request: Request) -> ReloadResponse:
     """POST /v1/admin/reload."""
     body = await read_json(request, 4096, may_be_empty=True)
@@ -202,113 +98,6 @@ async def reload(service: Service, request: Request) -> ReloadResponse:
         raise Problem.unavailable(str(error)) from None
     except LlactrError as error:
         raise Problem(409, "bundle-refused", f"the bundle in use stays: {error}") from None
-
-
-async def read_json(request: Request, limit: int, *, may_be_empty: bool = False) -> Any:
-    """A request's body as JSON (RFC 8259: no NaN, valid UTF-8, at most 1024 levels deep).
-
-    Raises:
-        Problem: 400, 413 or 415.
-    """
-    body = await read_body(request, limit)
-    if may_be_empty and not body:
-        return None
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise Problem(415, "not-json", f"the content type is {kind[:100]!r}, expected application/json")
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        _refuse_infinities(body)
-        raise Problem(400, "not-json", f"the body is not JSON: {error}") from None
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    """A request's body.
-
-    Raises:
-        Problem: 400 or 413.
-    """
-    length = request.headers.get("content-length")
-    if length is not None and (not length.isdigit() or int(length) > limit):
-        raise _too_large(limit)
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise _too_large(limit)
-            parts.append(part)
-    except ClientDisconnect:
-        raise Problem(400, "incomplete", "the request ended before its body") from None
-    return b"".join(parts)
-
-
-def _refuse_infinities(body: bytes) -> None:
-    """400 that names the numbers which are none, where they are all that keeps a body from being JSON."""
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return
-    places: list[str] = []
-    waiting: list[tuple[str, Any]] = [("", content)]
-    while waiting:
-        pointer, value = waiting.pop()
-        if isinstance(value, float) and not math.isfinite(value):
-            places.append(pointer)
-        elif isinstance(value, dict):
-            waiting += [(f"{pointer}/{_escaped(key)}", one) for key, one in value.items()]
-        elif isinstance(value, list):
-            waiting += [(f"{pointer}/{index}", one) for index, one in enumerate(value)]
-    if places:
-        reason = "expected a finite number, or null: JSON has no infinity and no NaN"
-        errors = [{"pointer": place[:300], "reason": reason} for place in sorted(places)]
-        detail = f"the body is not JSON: {errors[0]['pointer']}: {reason}"
-        raise Problem(400, "not-json", detail, errors=errors[:_MAX_ERRORS])
-
-
-def _escaped(part: str) -> str:
-    return part.replace("~", "~0").replace("/", "~1")
-
-
-def validated(model: type[BaseModel], content: Any) -> BaseModel:
-    """The content as a request model; a Problem that names each place at fault, and the reason."""
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        raise invalid(error.errors(include_url=False, include_context=False, include_input=False)) from None
-
-
-def invalid(found: Sequence[Mapping[str, Any]], *, prefix: str = "") -> Problem:
-    """422 for validation errors."""
-    places: dict[str, str] = {}
-    for entry in found:
-        path = [str(part) for part in entry["loc"]]
-        # Of a union, pydantic reports every member under its name: one place, the reasons joined.
-        if (path and path[-1].startswith(("constrained-", "function-"))) or path[-1:] in (
-            ["str"],
-            ["int"],
-            ["float"],
-            ["bool"],
-        ):
-            path = path[:-1]
-        pointer = prefix + "".join("/" + _escaped(part) for part in path)
-        reason = entry["msg"].removeprefix("Value error, ")
-        places[pointer] = f"{places[pointer]}; or: {reason}" if pointer in places else reason
-    errors = [{"pointer": pointer[:300], "reason": reason[:300]} for pointer, reason in places.items()]
-    first = errors[0]
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return Problem(
-        422,
-        "invalid-request",
-        f"{first['pointer'] or 'the body'}: {first['reason']}{more}",
-        errors=errors[:_MAX_ERRORS],
-    )
-
-
-def _too_large(limit: int) -> Problem:
-    return Problem(413, "too-large", f"the body is larger than {limit} bytes: send fewer rows at a time")
 
 
 async def _score(

@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from llactr.serving.batch import Batch
-from llactr.serving.endpoints import context_of, read_json, validated
+from llactr.serving.bodies import read_json, validated
+from llactr.serving.endpoints import context_of
 from llactr.serving.loaded import LoadedBundle
 from llactr.serving.problems import Problem
 from llactr.serving.readers.base import LostRowsError, StoreAwayError

@@ -17,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from llactr import __version__
-from llactr.serving.endpoints import predict_rows, read_body, validated
+from llactr.serving.bodies import read_body, validated
+from llactr.serving.endpoints import predict_rows
 from llactr.serving.loaded import LoadedBundle
 from llactr.serving.problems import Problem
 from llactr.serving.service import Service

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from llactr.errors import StoreError
-from llactr.serving.endpoints import read_json, validated
+from llactr.serving.bodies import read_json, validated
 from llactr.serving.loaded import LoadedBundle
 from llactr.serving.problems import Problem
 from llactr.serving.service import Service

@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from llactr.errors import BundleError, LlactrError, NotReadyError, StoreError
+from llactr.errors import BundleError, LlactrError, StoreError
 from llactr.lifecycle.forgetting.receipts import cleared_up_to
-from llactr.lifecycle.monitoring.window import Window
 from llactr.lifecycle.running import Registration
+from llactr.serving.answers import ReloadResponse
 from llactr.serving.config import ServeConfig
 from llactr.serving.control import NEWEST, Control
+from llactr.serving.drifting import judge_window
 from llactr.serving.events import EventGate
+from llactr.serving.keeping import EventKeeper
 from llactr.serving.loaded import LoadedBundle, bundle_folder, last_promotion, load_bundle, served_dataset
 from llactr.serving.metrics import Metrics, ShadowMetrics
 from llactr.serving.problems import Problem
 from llactr.serving.readers.base import StoreAwayError
-from llactr.serving.schemas import ReloadResponse, RequestSchemas
+from llactr.serving.schemas import RequestSchemas
 from llactr.serving.scorer import Scored
 from llactr.serving.served_log import ServedLog, served_schema
 from llactr.serving.shadow import Shadow
@@ -64,7 +66,7 @@ class Service:
         )
         self._main: LoadedBundle | None = None
         self._compare: LoadedBundle | None = None
-        self._events: EventGate | None = None
+        self._keeper = EventKeeper(config, self.metrics)
         self._wanted = _named((control.target() if control else None) or config.bundle)
         self._started = False
         self._not_ready = "the bundle is being loaded"
@@ -110,8 +112,7 @@ class Service:
             await self.shadow.close()
         await asyncio.to_thread(self.log.close)
         await asyncio.to_thread(self._registration.close)
-        if self._events is not None:
-            await self._events.close()
+        await self._keeper.close()
         for loaded in (self._main, self._compare):
             if loaded is not None:
                 await loaded.reader.close()
@@ -154,14 +155,13 @@ class Service:
     @property
     def events(self) -> EventGate:
         """What takes pushed events; a Problem where nothing can."""
-        if self._events is None:
-            raise Problem(
-                409,
-                "no-events",
-                "the dataset has no users and items, or its online store cannot take events: it has to be SQLite or a "
-                "single Redis",
-            )
-        return self._events
+        return self._keeper.gate
+
+    def watch(self, loaded: LoadedBundle, scored: Scored) -> None:
+        """Gathers scored rows; a window that is full is compared with the bundle's profile beside the requests."""
+        window = None if loaded.watched is None else loaded.watched.add(scored.ids, scored.scores)
+        if window is not None:
+            self.background(judge_window(loaded, window, self.metrics))
 
     @property
     def not_ready(self) -> str:
@@ -239,26 +239,6 @@ class Service:
                 seconds=round(time.perf_counter() - began, 3),
             )
 
-    def watch(self, loaded: LoadedBundle, scored: Scored) -> None:
-        """Gathers scored rows; a window that is full is compared with the bundle's profile beside the requests."""
-        window = None if loaded.watched is None else loaded.watched.add(scored.ids, scored.scores)
-        if window is not None:
-            self.background(self._judge(loaded, window))
-
-    async def _judge(self, loaded: LoadedBundle, window: Window) -> None:
-        assert loaded.watched is not None
-        try:
-            findings = await asyncio.to_thread(loaded.watched.judge, window)
-        except Exception:  # of a profile that does not fit: scoring goes on
-            _LOG.exception("comparing a window with the profile of bundle %s failed", loaded.id)
-            return
-        self.metrics.drift_windows.inc()
-        for one in findings:
-            self.metrics.drift.labels(one.what, one.of).set(one.distance)
-            self.metrics.drift_alarm.labels(one.what, one.of).set(one.is_alarm)
-            if one.is_alarm:
-                _LOG.warning("drift from the profile of bundle %s: %s", loaded.id, one.sentence)
-
     def reloaded(self, outcome: ReloadResponse) -> None:
         """Tells the other workers of a reload that this one was asked for."""
         if outcome.changed and self._control is not None:
@@ -290,43 +270,9 @@ class Service:
 
     async def _keep_up(self) -> None:
         """Events change the states of the bundles in use."""
-        main = self._main
-        assert main is not None, "called once a bundle is loaded"
-        if self._events is None and {"user", "item"} <= set(main.spec.entities):
-            with suppress(NotReadyError):  # this store cannot take events
-                self._events = EventGate(
-                    Workspace.at(self.config.workspace),
-                    main.spec,
-                    feast_config=self.config.feast_config,
-                    metrics=self.metrics,
-                    changed=self._forget_items,
-                )
-                self.background(self._catch_up())
-        if self._events is not None:
-            used = [one.bundle.history for one in (main, self._compare) if one is not None]
-            used += [] if self.shadow is None else [self.shadow.history]
-            try:
-                await self._events.keep({one.version: one for one in used if one is not None})
-            except StoreError as error:  # the next look for logged events makes up for it
-                _LOG.warning("logged events wait: %s", error)
-
-    def _forget_items(self, items: Iterable[str]) -> None:
-        if self.shadow is not None:
-            self.shadow.pushed(items)
-        for loaded in (self._main, self._compare):
-            if loaded is not None and loaded.scorer.past is not None:
-                loaded.scorer.past.pushed(items)
-
-    async def _catch_up(self) -> None:
-        """Applies what others logged, every `catch_up_s`."""
-        while self._events is not None:
-            await asyncio.sleep(self.config.catch_up_s)
-            try:
-                await self._events.catch_up()
-            except LlactrError as error:  # the watch says what the store does
-                _LOG.info("logged events wait: %s", error)
-            except Exception:
-                _LOG.exception("looking for logged events failed")
+        used = [one for one in (self._main, self._compare) if one is not None]
+        if await self._keeper.keep(used, self.shadow):
+            self.background(self._keeper.catch_up())
 
     async def _load(self, folder: Path, *loaded: LoadedBundle) -> LoadedBundle:
         """Loads a bundle, after it was said that it is in use: what is collected as garbage is not loaded."""
@@ -372,6 +318,7 @@ class Service:
                 self.background(_retire(old))
             if self.shadow is not None:
                 await self._clear_shadow(self.shadow)
+            await self._keep_up()
         await asyncio.to_thread(self.log.flush)
         self._cleared = number
         await self._register()
