@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llactr.pieces import ALONE, Workers
 from llactr.semantics import ValueSemanticsConfig
 from llactr.steps import Job, StepOutcome
 from llactr.store.vectors.encode_values import encode_dataset_values
@@ -11,9 +12,15 @@ __all__ = ["describe", "run"]
 
 
 def run(
-    job: Job, dataset: str, config: ValueSemanticsConfig, *, untuned: bool = False, shards: int = 1, piece: int = 1024
+    job: Job,
+    dataset: str,
+    config: ValueSemanticsConfig,
+    *,
+    untuned: bool = False,
+    workers: Workers = ALONE,
+    piece: int = 1024,
 ) -> StepOutcome[EncodeValuesSummary]:
-    """Encodes the values that have no vector of this version yet. A killed run loses at most one piece a shard.
+    """Encodes the values that have no vector of this version yet. A killed run loses at most one piece a worker.
 
     Args:
         job: where.
@@ -21,14 +28,14 @@ def run(
         config: the encoder; the adapter that it names, else the one that collaborative tuning made last, where the
             spec allows it. An adapter of another model is refused.
         untuned: use no adapter; where none was tuned, and values were encoded without one before, that goes on.
-        shards: processes that encode side by side; with several GPUs, one each.
+        workers: who encodes; with several GPUs, one each.
         piece: distinct texts that are kept at a time.
 
     Raises:
         InputError: the spec gives no field a value_text.
         NotReadyError: no adapter has been made.
     """
-    return encode_dataset_values(job, dataset, config, untuned=untuned, shards=shards, piece=piece)
+    return encode_dataset_values(job, dataset, config, untuned=untuned, workers=workers, piece=piece)
 
 
 def describe(outcome: StepOutcome[EncodeValuesSummary]) -> str:

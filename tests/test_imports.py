@@ -14,6 +14,7 @@ FOLDERS = {"llactr": REPO / "llactr", "llactr.jobs": REPO / "jobs", "llactr.serv
            "llactr.feature_repo": REPO / "feature_repo"}  # fmt: skip
 
 ORDER = (
+    {"pieces"},
     {"spec"},
     {"transforms"},
     {"datasets", "semantics", "history"},

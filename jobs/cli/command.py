@@ -29,6 +29,7 @@ __all__ = [
     "ForceOption",
     "JsonOption",
     "MlflowOption",
+    "RayOption",
     "ThreadsOption",
     "WorkspaceOption",
     "check_spec",
@@ -58,6 +59,14 @@ MlflowOption = Annotated[
 BACKBONE_NAMES = ", ".join(BACKBONES)
 """For help texts: the names of this package's and of other installed packages' backbones, none of which is imported."""
 BackboneOption = Annotated[str | None, typer.Option("--backbone", help=f"One of {BACKBONE_NAMES}.")]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Do it on a Ray cluster (auto, ray://head:10001), or local: a worker for every --threads (1) CPUs.",
+    ),
+]
 _LOG_BYTES = 5_000_000
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 takes all cores.")]
 

@@ -6,16 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
+from llactr.errors import InputError
 from llactr.jobs.cli.command import (
     ConfigOption,
     DatasetOption,
     ForceOption,
     JsonOption,
+    RayOption,
     ThreadsOption,
     WorkspaceOption,
     chosen_dataset,
     execute,
 )
+from llactr.pieces import Workers
 from llactr.steps import Job
 
 __all__ = ["encode", "finetune"]
@@ -39,7 +42,6 @@ def finetune(
     """Fine-tune the encoder on field-feature pairs (SSFT), or for values on users' likes (colike)."""
 
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
-        from llactr.errors import InputError
         from llactr.lifecycle.config import load_config
 
         if objective not in {"fields", "colike"}:
@@ -61,7 +63,10 @@ def finetune(
 
 def encode(
     values: Annotated[bool, typer.Option("--values", help="Encode the values' texts instead; only new ones.")] = False,
-    shards: Annotated[int, typer.Option(min=1, help="With --values: processes that encode side by side.")] = 1,
+    shards: Annotated[
+        int | None, typer.Option(min=1, help="With --values: processes that encode side by side. Default: one.")
+    ] = None,
+    ray: RayOption = None,
     untuned: Annotated[
         bool, typer.Option("--untuned", help="Use the encoder as published, without an adapter.")
     ] = False,
@@ -84,12 +89,15 @@ def encode(
     def body(job: Job) -> tuple[dict[str, Any], str | None]:
         from llactr.lifecycle.config import load_config
 
+        if ray is not None and not values:
+            raise InputError("--ray goes with --values: the field descriptions are a few texts, for one process")
         section = "values" if values else "semantics"
         settings, name = load_config(config, **{section: {"model": model}}), chosen_dataset(job, dataset)
         if values:
             from llactr.jobs import encode_values
 
-            made = encode_values.run(job, name, settings.values, untuned=untuned, shards=shards)
+            workers = Workers(shards, ray, threads or None)
+            made = encode_values.run(job, name, settings.values, untuned=untuned, workers=workers)
             return made.as_json(), encode_values.describe(made)
         from llactr.jobs import encode as step
 

@@ -141,7 +141,8 @@ class StepMethods(HeldWorkspace):
         config: ValueSemanticsConfig | Mapping[str, Any] | None = None,
         *,
         untuned: bool = False,
-        shards: int = 1,
+        shards: int | None = None,
+        ray: str | None = None,
         dataset: str | None = None,
         force: bool = False,
     ) -> StepOutcome[EncodeValuesSummary]:
@@ -150,7 +151,8 @@ class StepMethods(HeldWorkspace):
         Args:
             config: the encoder; the one that was tuned for values last where nothing is said.
             untuned: use it as published.
-            shards: processes that encode side by side.
+            shards: processes that encode side by side; one, or on Ray as many as there is room for.
+            ray: `local`, or the address of a Ray cluster whose machines share the workspace.
             dataset: which.
             force: encode all anew.
 
@@ -162,12 +164,13 @@ class StepMethods(HeldWorkspace):
         Traceback (most recent call last):
         llactr.errors.InputError: no field of 'tiny' has a value_text: ...
         """
+        from llactr.pieces import Workers
         from llactr.store.vectors.encode_values import encode_dataset_values
 
         chosen = section("values", config)
         with self.writing(force=force) as job:
             name = self.workspace.chosen_dataset(dataset)
-            return encode_dataset_values(job, name, chosen, untuned=untuned, shards=shards)
+            return encode_dataset_values(job, name, chosen, untuned=untuned, workers=Workers(shards, ray))
 
     def apply(self, *, force: bool = False) -> StepOutcome[ApplySummary]:
         """Registers entities, views and services of all datasets: what `feast apply` does.

@@ -35,7 +35,14 @@ from llactr.store.names import ROW_ID
 from llactr.store.tables import SEMANTICS_SCHEMAS, VALUE_SEMANTICS, value_files, vectors_path
 from llactr.workspace import Workspace
 
-__all__ = ["check_value_files", "find_value_vectors", "read_value_vectors", "stored_texts", "write_value_vectors"]
+__all__ = [
+    "check_value_files",
+    "find_value_vectors",
+    "read_value_vectors",
+    "stored_texts",
+    "write_value_vectors",
+    "written_at",
+]
 
 _DIGITS = 16
 _END_OF_TIME = pd.Timestamp("2200-01-01", tz="UTC").as_unit("us")
@@ -50,6 +57,7 @@ def write_value_vectors(
     keys: Sequence[tuple[str, str]],
     texts: Sequence[str],
     vectors: NDArray[np.float32],
+    moment: datetime | None = None,
 ) -> Path:
     """Adds N vectors to the offline table as one new file, which appears whole or not at all.
 
@@ -63,6 +71,8 @@ def write_value_vectors(
         keys: N pairs of field and value.
         texts: N texts.
         vectors: (N, L) float32.
+        moment: from when on they hold, with a zone; now unless given. The same vectors of one moment are one file,
+            however often they are written.
 
     Returns:
         the new file.
@@ -77,7 +87,7 @@ def write_value_vectors(
             f"value vectors of shape {array.shape} came with {count} values and {len(texts)} texts, or hold NaN: "
             "encode the values again"
         )
-    now = datetime.now(UTC)
+    now = moment or datetime.now(UTC)
     columns = {
         DATASET: [dataset] * count,
         FIELD: [field for field, _ in keys],
@@ -93,10 +103,20 @@ def write_value_vectors(
     vectors_path(workspace, dataset, version)  # refuses what is no version
     with scratch(workspace.semantics_table(VALUE_SEMANTICS) / f"{dataset}@{version}") as work:
         pq.write_table(table, work / "part.parquet")
-        name = f"{dataset}@{version}@{now:%Y%m%dT%H%M%S%f}-{file_hash(work / 'part.parquet')[:_DIGITS]}.parquet"
+        name = f"{_prefix(dataset, version, now)}-{file_hash(work / 'part.parquet')[:_DIGITS]}.parquet"
         path = workspace.semantics_table(VALUE_SEMANTICS) / name
         publish(work / "part.parquet", path)
     return path
+
+
+def written_at(workspace: Workspace, dataset: str, version: str, moment: datetime) -> bool:
+    """Whether vectors of exactly this moment have been written."""
+    vectors_path(workspace, dataset, version)  # refuses what is no version
+    return any(workspace.semantics_table(VALUE_SEMANTICS).glob(f"{_prefix(dataset, version, moment)}-*.parquet"))
+
+
+def _prefix(dataset: str, version: str, moment: datetime) -> str:
+    return f"{dataset}@{version}@{moment:%Y%m%dT%H%M%S%f}"
 
 
 def check_value_files(workspace: Workspace, dataset: str, version: str) -> list[Path]:

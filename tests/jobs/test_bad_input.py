@@ -68,6 +68,7 @@ def test_empty_table(llactr, ran, tmp_path):
         (("finetune", "--model", "no-such-model-anywhere"), "cannot be resolved"),
         (("finetune", "--loss", "hope"), "contrastive"),
         (("encode", "--effective-from", "tomorrow"), "--effective-from"),
+        (("encode", "--ray", "local"), "--ray goes with --values"),
         (("score", "--row", "{}", "--bundle", "lost"), "no bundle 'lost'"),
         (("ingest", "no-such-spec"), "no dataset spec"),
         (("train", "--dataset", "other"), "no dataset 'other'"),

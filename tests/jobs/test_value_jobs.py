@@ -34,6 +34,7 @@ from llactr.jobs import check, diagnose, encode, encode_values, evaluate, ingest
 from llactr.jobs import run as run_all
 from llactr.jobs.cli.console import Terminal
 from llactr.lifecycle.config import RunConfig, load_config
+from llactr.pieces import Workers
 from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 from llactr.steps import Advance, Job
 from llactr.store import stored_texts
@@ -242,7 +243,7 @@ def test_shards_write_the_same_vectors(valued: Valued, tmp_path: Path) -> None:
     job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
     ingest.run(job, str(spec), data_folder=None)
     shown = Recorded()
-    outcome = encode_values.run(Job(job.workspace, shown), "tiny", UNTUNED, shards=2, piece=8)
+    outcome = encode_values.run(Job(job.workspace, shown), "tiny", UNTUNED, workers=Workers(2), piece=8)
     total = outcome.result.new_texts
     progress = [done for done, of in shown.seen if of == total]
     assert progress == sorted(progress)
@@ -271,14 +272,15 @@ def test_shards_end_when_the_process_that_began_them_is_killed(tmp_path: Path) -
     script.write_text(
         "import os, sys, time\nfrom pathlib import Path\n"
         "from llactr.store.vectors import encode_values as e\nfrom llactr.semantics import ValueSemanticsConfig\n"
+        "from llactr.pieces import Workers\n"
         "from llactr.jobs.cli.console import Terminal\nfrom llactr.steps import Job\nfrom llactr.workspace import Workspace\n"
         "keep = e._Keep.__call__\n"
-        "def slow(self, piece):\n"
-        "    keep(self, piece)\n    (Path(sys.argv[2]) / str(os.getpid())).touch()\n    time.sleep(2)\n"
+        "def slow(self, piece, moment=None):\n"
+        "    keep(self, piece, moment)\n    (Path(sys.argv[2]) / str(os.getpid())).touch()\n    time.sleep(2)\n"
         "e._Keep.__call__ = slow\n"
         "if __name__ == '__main__':\n"
         "    job = Job(Workspace.at(sys.argv[1]), Terminal(as_json=True), force=True)\n"
-        "    e.encode_dataset_values(job, 'tiny', ValueSemanticsConfig(tune=False), shards=2, piece=3)\n"
+        "    e.encode_dataset_values(job, 'tiny', ValueSemanticsConfig(tune=False), workers=Workers(2), piece=3)\n"
     )
     process = subprocess.Popen(
         [sys.executable, str(script), str(job.workspace.root), str(marks)],

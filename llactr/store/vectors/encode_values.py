@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
-from llactr.errors import InputError, NotReadyError
+from llactr.device import spread_device
+from llactr.errors import InputError, ModelError, NotReadyError
+from llactr.pieces import ALONE, Seat, Workers, run_pieces
 from llactr.semantics import (
     EncodedPiece,
     EncoderConfig,
@@ -16,13 +21,13 @@ from llactr.semantics import (
     values_version,
 )
 from llactr.semantics.tuning.likes import can_tune
-from llactr.semantics.value_shards import encode_in_shards
+from llactr.semantics.value_encoding import Piece
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, Step, StepOutcome
 from llactr.store.ingested import dataset_hash, dataset_spec
 from llactr.store.repository.state import repository_state
 from llactr.store.value_texts import read_texts
-from llactr.store.value_vectors import stored_texts, write_value_vectors
+from llactr.store.value_vectors import stored_texts, write_value_vectors, written_at
 from llactr.store.vectors.encode_fields import adapter_hash, adapter_key, refuse_adapter
 from llactr.store.vectors.summaries import EncodeValuesSummary, last_encoded_values
 from llactr.workspace import Workspace
@@ -31,9 +36,15 @@ __all__ = ["encode_dataset_values"]
 
 
 def encode_dataset_values(
-    job: Job, dataset: str, config: ValueSemanticsConfig, *, untuned: bool = False, shards: int = 1, piece: int = 1024
+    job: Job,
+    dataset: str,
+    config: ValueSemanticsConfig,
+    *,
+    untuned: bool = False,
+    workers: Workers = ALONE,
+    piece: int = 1024,
 ) -> StepOutcome[EncodeValuesSummary]:
-    """Encodes the values that have no vector of this version yet. A killed run loses at most one piece a shard.
+    """Encodes the values that have no vector of this version yet. A killed run loses at most one piece a worker.
 
     Args:
         job: where.
@@ -41,7 +52,7 @@ def encode_dataset_values(
         config: the encoder; the adapter that it names, else the one that collaborative tuning made last, where the
             spec allows it. An adapter of another model is refused.
         untuned: use no adapter; where none was tuned, and values were encoded without one before, that goes on.
-        shards: processes that encode side by side; with several GPUs, one each.
+        workers: who encodes; with several GPUs, one each.
         piece: distinct texts that are kept at a time.
 
     Raises:
@@ -62,7 +73,7 @@ def encode_dataset_values(
     def work(_: Path, advance: Advance) -> EncodeValuesSummary:
         advance(0, 0, "loading the encoder")
         texts = read_texts(job.workspace, spec)
-        made = _encode_new(job.workspace, spec, encoder, texts, shards=shards, piece=piece, advance=advance)
+        made = _encode_new(job.workspace, spec, encoder, texts, workers=workers, piece=piece, advance=advance)
         values = sum(made.values.values())
         advance(1, 1, f"{values:,} values, {made.new_texts:,} new texts, version {made.version}")
         return made.model_copy(update={"adapter": str(adapter) if adapter else None})
@@ -100,7 +111,7 @@ def _encode_new(
     config: EncoderConfig,
     texts: Mapping[str, Mapping[str, str]],
     *,
-    shards: int,
+    workers: Workers,
     piece: int,
     advance: Advance,
 ) -> EncodeValuesSummary:
@@ -114,11 +125,14 @@ def _encode_new(
     def shown(done: int, of: int) -> None:
         advance(done, of, f"{done:,} of {of:,} texts")
 
-    if shards > 1 and len(pieces) > 1:
-        for done in encode_in_shards(config, pieces, keep, shards=shards):
-            shown(done, total)
-    else:
+    if workers.alone or len(pieces) < 2:
         encode_pieces(encoder, pieces, keep, progress=shown)
+    else:
+        shown(0, total)
+        done = 0
+        for texts_done in run_pieces(_BeginEncoding(config, keep), _Timed(pieces), workers):
+            done += texts_done
+            shown(done, total)
     return EncodeValuesSummary(
         version=version,
         encoder=encoder.name,
@@ -129,13 +143,60 @@ def _encode_new(
     )
 
 
+@dataclass(frozen=True)
+class _Timed:
+    """Pieces, each with a moment of its own, from the time at which it was handed out: the name of what it leaves."""
+
+    pieces: Sequence[Piece]
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def __iter__(self) -> Iterator[tuple[Piece, datetime]]:
+        last = datetime.now(UTC)
+        for piece in self.pieces:
+            last = max(datetime.now(UTC), last + timedelta(microseconds=1))
+            yield piece, last
+
+
+@dataclass(frozen=True)
+class _BeginEncoding:
+    """Loads the encoder; a piece's result is how many texts it has."""
+
+    config: EncoderConfig
+    keep: _Keep
+
+    def __call__(self, seat: Seat) -> Callable[[tuple[Piece, datetime]], int]:
+        seat.take(self.keep.workspace.root)
+        encoder = load_encoder(
+            self.config.model_copy(update={"device": spread_device(self.config.device, seat.number)})
+        )
+        if values_version(dataset_spec(self.keep.workspace, self.keep.dataset), encoder) != self.keep.version:
+            raise ModelError(
+                f"the encoder that a worker loads as {self.config.model!r} has other weights than the one here: give "
+                "all machines the same model, such as a folder that they share"
+            )
+
+        def encoded(given: tuple[Piece, datetime]) -> int:
+            piece, moment = given
+            if self.keep.kept(moment):  # by a worker that died before it could say so
+                return len(piece)
+            return encode_pieces(encoder, [piece], partial(self.keep, moment=moment))
+
+        return encoded
+
+
 class _Keep:
     """Writes an encoded piece to the offline store, in whichever process it is called."""
 
     def __init__(self, root: Path, dataset: str, version: str, encoder: str) -> None:
         self.workspace, self.dataset, self.version, self.encoder = Workspace(root), dataset, version, encoder
 
-    def __call__(self, piece: EncodedPiece) -> None:
+    def kept(self, moment: datetime) -> bool:
+        """Whether the piece of a moment has been written."""
+        return written_at(self.workspace, self.dataset, self.version, moment)
+
+    def __call__(self, piece: EncodedPiece, moment: datetime | None = None) -> None:
         write_value_vectors(
             self.workspace,
             self.dataset,
@@ -144,4 +205,5 @@ class _Keep:
             keys=piece.keys,
             texts=piece.texts,
             vectors=piece.vectors,
+            moment=moment,
         )

@@ -1,0 +1,86 @@
+"""What runs on Ray gives what one process gives, to the last bit, and also where a worker is killed on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from llactr.jobs import encode_values, ingest
+from llactr.jobs.cli.console import Terminal
+from llactr.pieces import Workers
+from llactr.semantics import ValueSemanticsConfig
+from llactr.steps import Job
+from llactr.store.tables import value_files
+from llactr.workspace import Workspace
+from tests.jobs.tiny_dataset import SPEC, write_dataset
+from tests.pieces.local_ray import local_ray
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+ON_RAY = Workers(2, ray="local")
+UNTUNED = ValueSemanticsConfig(tune=False)
+TEXTS: dict[str, Any] = {"dish": ["tags"], "tags": True, "job": True}
+
+
+@pytest.fixture(scope="module")
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of marks; this process has one thread, as each worker has."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with local_ray(tmp_path_factory.mktemp("marks")) as marks:
+        yield marks
+    torch.set_num_threads(threads)
+
+
+def _ingested(folder: Path) -> Job:
+    fields = [
+        {**field, **({"value_text": TEXTS[field["name"]]} if field["name"] in TEXTS else {})}
+        for field in SPEC["fields"]
+    ]
+    spec = write_dataset(folder, fields=fields)
+    job = Job(Workspace.at(folder / "workspace"), Terminal(as_json=True), force=True)
+    ingest.run(job, str(spec), data_folder=None)
+    return job
+
+
+def _stored(job: Job, version: str) -> list[dict[str, Any]]:
+    rows = [
+        row
+        for path in value_files(job.workspace, "tiny", version)
+        for row in pq.read_table(path, partitioning=None).to_pylist()
+    ]
+    return sorted(
+        ({name: row[name] for name in ("field", "value", "text", "vector", "encoder")} for row in rows),
+        key=lambda row: (row["field"], row["value"]),
+    )
+
+
+def test_values_are_encoded_once_each_though_a_worker_dies(ray: Path, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    alone, job = _ingested(here), _ingested(there)
+    expected = encode_values.run(alone, "tiny", UNTUNED, piece=3).result
+    (ray / "kill-2").touch()
+
+    found = encode_values.run(job, "tiny", UNTUNED, piece=3, workers=ON_RAY).result
+
+    assert (ray / "killed-2").exists()
+    assert found == expected
+    files = value_files(job.workspace, "tiny", found.version)
+    assert len(files) == len(value_files(alone.workspace, "tiny", found.version)) == -(-found.new_texts // 3)
+    assert _stored(job, found.version) == _stored(alone, found.version)  # the same floats; each value once
+    assert len(_stored(job, found.version)) == 3 + 20 + 4
+
+    # A rerun takes up what is there: two pieces are missing, two are encoded.
+    lost = [len(set(pq.read_table(path, partitioning=None)["text"].to_pylist())) for path in files[1:3]]
+    for path in files[1:3]:
+        path.unlink()
+    again = encode_values.run(job, "tiny", UNTUNED, piece=3, workers=ON_RAY).result
+    assert again.new_texts == sum(lost)
+    assert _stored(job, found.version) == _stored(alone, found.version)
