@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Spinning threads starve a busy machine; read by OpenMP before torch is imported.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: quickstart test test-slow site lint types format bench clean help
+.PHONY: quickstart test test-slow site lint types format bench gpu-check clean help
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -35,6 +35,9 @@ test-slow: $(VENV)/.installed-test ## the tests that take minutes
 
 bench: $(VENV)/.installed-test ## short versions of all benchmarks, into benchmarks/out/<date>/, where it says
 	$(BIN)/python -m benchmarks.run_all
+
+gpu-check: $(VENV)/.installed ## what a GPU does, against the CPU, into gpu-check.json; FAISS=gpu for its FAISS, too
+	$(BIN)/python -m benchmarks.gpu_check --json gpu-check.json
 
 site: $(VENV)/.installed-test ## the documents as a site, in site/
 	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

@@ -10,8 +10,26 @@ import torch
 from llactr.ctr.config import Precision
 from llactr.ctr.training.batches import Batch
 from llactr.ctr.training.prefetch import prefetched
+from llactr.errors import InputError
 
-__all__ = ["on_device", "precision_of"]
+__all__ = ["check_precision", "on_device", "precision_of"]
+
+
+def check_precision(device: torch.device, precision: Precision) -> None:
+    """Whether a device computes in a precision.
+
+    Raises:
+        InputError: bfloat16 was asked of a GPU that has no arithmetic for it.
+    """
+    if precision == "fp32" or device.type != "cuda":
+        return
+    with torch.cuda.device(device):
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return
+    raise InputError(
+        f"precision 'bf16' needs a GPU that computes in bfloat16, {torch.cuda.get_device_name(device)!r} does not: "
+        "use precision fp32"
+    )
 
 
 def precision_of(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[object]:
@@ -22,10 +40,30 @@ def precision_of(device: torch.device, precision: Precision) -> contextlib.Abstr
 
 
 def on_device(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
-    """The batches on the device. For a GPU a thread gathers and pins two ahead, so that copies run beside the step."""
+    """The batches on the device.
+
+    For a GPU a thread gathers and pins two batches ahead and copies them on a stream of its own, so that a copy runs
+    beside the step before it; the step waits for its own batch alone.
+    """
     if device.type == "cpu":
         return batches
-    return (
-        Batch(*(column.to(device, non_blocking=True) for column in batch))
-        for batch in prefetched((Batch(*(column.pin_memory() for column in batch)) for batch in batches), depth=2)
-    )
+    return _arrived(prefetched(_copied(batches, device), depth=2), device)
+
+
+def _copied(batches: Iterator[Batch], device: torch.device) -> Iterator[tuple[Batch, torch.cuda.Event]]:
+    """Batches whose copies have begun, with what marks their end."""
+    stream = torch.cuda.Stream(device)
+    for batch in batches:
+        with torch.cuda.stream(stream):
+            moved = Batch(*(column.pin_memory().to(device, non_blocking=True) for column in batch))
+            done = stream.record_event()
+        yield moved, done
+
+
+def _arrived(copied: Iterator[tuple[Batch, torch.cuda.Event]], device: torch.device) -> Iterator[Batch]:
+    stream = torch.cuda.current_stream(device)
+    for batch, done in copied:
+        stream.wait_event(done)
+        for column in batch:
+            column.record_stream(stream)  # its memory is the copying stream's, which may not have it back before
+        yield batch

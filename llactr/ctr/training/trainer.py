@@ -27,7 +27,7 @@ from llactr.ctr.training.calibrated import calibrate, chosen_kind
 from llactr.ctr.training.checkpoint import Checkpoint, Checkpoints, StopRequest
 from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.training.data import CTRData
-from llactr.ctr.training.device import on_device
+from llactr.ctr.training.device import check_precision, on_device
 from llactr.ctr.training.parallel import Processes
 from llactr.ctr.training.step import Moments, TrainingStep
 from llactr.device import pick_device
@@ -131,6 +131,7 @@ class _Run:
         self.model, self.rows, self.config, self.cold = model, rows, config, cold
         self.checkpoints, self.processes = checkpoints, processes
         self.device = pick_device(config.device)
+        check_precision(self.device, config.precision)
         self.few = _has_few_clicks(rows.held_out.label, config.few_clicks)
         if config.prior == "on" or (config.prior == "auto" and self.few):
             model.calibrate(1.0, log_odds(rows.label))
@@ -143,7 +144,7 @@ class _Run:
         self.best_weights: dict[str, Tensor] = {}
         self.steps = 0
         self.batches_done = 0  # in the running epoch
-        self.sums = torch.zeros(3)
+        self.sums = torch.zeros(3, device=self.device)  # there: a copy in every step would wait for the step
         self._moments: Moments | None = None
         self._wall, self._cpu = time.perf_counter(), time.process_time()
         self._earlier_s = (0.0, 0.0)
@@ -172,7 +173,7 @@ class _Run:
         batches = self.rows.batches(seed=self.config.seed, epoch=number, batch_size=size, start=self.batches_done)
         for batch in on_device(batches, self.device):
             if len(batch.label) >= self.processes.count:  # every process needs a row
-                self.sums += self.step(batch).cpu()
+                self.sums += self.step(batch)
                 self.processes.stop_asked |= self.stop.asked
             self.steps += 1
             self.batches_done += 1
@@ -198,7 +199,7 @@ class _Run:
         )
         self.history.append(record)
         self.batches_done = 0
-        self.sums = torch.zeros(3)
+        self.sums = torch.zeros_like(self.sums)
         if self.best is None or self._rise(record, self.best) > _SMALLEST_RISE:
             self.best, self.best_metrics = record, validation
             self.best_weights = {name: value.clone() for name, value in self.step.weights().items()}
@@ -218,7 +219,7 @@ class _Run:
         facts = found.facts
         self.step.load_weights(_named(found.state, "weights."))
         self.step.restore(_named(found.state, "optimizer."))
-        self.sums = found.state["sums"]
+        self.sums = found.state["sums"].to(self.device)
         torch.set_rng_state(found.state["generator"])
         if "generator.device" in found.state:
             torch.cuda.set_rng_state(found.state["generator.device"], self.device)

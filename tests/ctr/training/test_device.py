@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 
 from llactr.ctr.training.batches import MemoryRows
-from llactr.ctr.training.device import on_device, precision_of
+from llactr.ctr.training.device import check_precision, on_device, precision_of
 from llactr.device import pick_device
 from llactr.errors import InputError
 from tests.ctr.training_fakes import clicks
@@ -47,3 +49,22 @@ def test_batches_arrive_unchanged_on_the_device(device: str) -> None:
         assert other.ids.device.type == device
         assert torch.equal(one.ids, other.ids.cpu())
         assert torch.equal(one.label, other.label.cpu())
+
+
+def test_bf16_is_refused_on_a_gpu_that_does_not_compute_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Old Card")
+    asked = []
+
+    def supported(*, including_emulation: bool) -> bool:
+        asked.append(including_emulation)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    with pytest.raises(InputError, match="'bf16' needs a GPU that computes in bfloat16, 'Old Card' does not: use prec"):
+        check_precision(torch.device("cuda"), "bf16")
+    assert asked == [False]  # emulated, it would be slower than fp32
+    check_precision(torch.device("cuda"), "fp32")
+    check_precision(torch.device("cpu"), "bf16")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: True)
+    check_precision(torch.device("cuda"), "bf16")
