@@ -8,7 +8,7 @@ Legend: N rows, H history fields.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -37,7 +37,7 @@ from llactr.steps import Advance, Job, Step
 from llactr.store import events_table
 from llactr.store.history import events_of, read_item_sources
 
-__all__ = ["Histories", "HistoryKey", "arm_columns"]
+__all__ = ["Histories", "HistoryKey", "arm_columns", "word_vectors"]
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Histories:
             advance(0, 0, f"one pass over the events{f', {placebo.name} vectors' if placebo else ''}")
             given = vectors() if vectors is not None and version is not None else None
             if placebo is not None and placebo.reads_texts:
-                given = _words(self._spec, placebo, texts())
+                given = word_vectors(self._spec, placebo, texts())
             sources: ItemSources = read_item_sources(
                 self._job.workspace, self._spec, values_version=version, vectors=given
             )
@@ -188,10 +188,21 @@ def _with_columns(history: RowHistory, other: RowHistory) -> RowHistory:
     return RowHistory(history.definition, numbers)
 
 
-def _words(spec: DatasetSpec, placebo: Placebo, texts: Texts) -> ValueVectors:
-    """What a placebo that reads texts has in the place of value vectors."""
+def word_vectors(spec: DatasetSpec, placebo: Placebo, texts: Texts) -> ValueVectors:
+    """What a placebo that reads texts has in the place of value vectors, of one width for all fields.
+
+    Each field has dimensions of its own: its words are not those of another, and what an item is like is the mean of
+    the vectors of all its values.
+    """
     nothing = {
         name: FieldValueVectors(tuple(some), np.zeros((len(some), 1), np.float32)) for name, some in texts.items()
     }
     assert placebo.values is not None
-    return placebo.values(ValueVectors(spec.name, "", "", nothing), 0, texts)
+    made = placebo.values(ValueVectors(spec.name, "", "", nothing), 0, texts)
+    total = sum(one.vectors.shape[1] for one in made.fields.values())
+    fields, first = {}, 0
+    for name, one in made.fields.items():
+        last = first + one.vectors.shape[1]
+        fields[name] = replace(one, vectors=np.pad(one.vectors, ((0, 0), (first, total - last))))
+        first = last
+    return replace(made, fields=fields)

@@ -78,7 +78,7 @@ def _separator(lines: list[str]) -> str:
         if usual == 0:
             continue
         share = counts.count(usual) / len(counts)
-        weight = 0.3 if separator in " :" else 1.0
+        weight = 0.3 if separator in " :" else 1.1 if separator in "\t\x01" else 1.0  # prose has commas, no tabs
         rating = share**2 * weight * min(usual, 3) ** 0.3
         if rating > score * 1.02 and (share >= 0.6 or separator in ",\t;|"):
             best, score = separator, rating
@@ -109,7 +109,8 @@ def _quote(text: str, lines: list[str], separator: str) -> str | None:
     bare = [line.count(separator) for line in text.splitlines() if line.strip()]
     usual = max(set(bare), key=bare.count)
     quoted = [len(row) - 1 for row in _rows(text, separator, None)]
-    bare_fits, quoted_fits = bare.count(usual) / len(bare), quoted.count(usual) / max(len(quoted), 1)
+    usual_quoted = max(set(quoted), key=quoted.count)
+    bare_fits, quoted_fits = bare.count(usual) / len(bare), quoted.count(usual_quoted) / len(quoted)
     if bare_fits >= 0.999 and (len(quoted) < len(bare) or quoted_fits < bare_fits):
         return ""
     return '"' if len(quoted) < len(bare) else None

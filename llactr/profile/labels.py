@@ -43,7 +43,8 @@ _ACTIONS = {
     "play": 4, "open": 4, "view": 1, "pv": 1, "impression": 0, "show": 0, "detail": 1, "skip": 0, "dislike": 0,
     "remove_from_cart": 0, "pageview": 1, "exposure": 0, "seen": 0, "impress": 0,
 }  # fmt: skip
-_YES = {"1", "true", "yes", "y", "t", "click", "clicked", "buy", "bought", "like", "positive", "good", "+", "won"}
+_YES = {"1", "true", "yes", "y", "t", "click", "clicked", "buy", "bought", "like", "positive", "good", "+", "won",
+        "ja", "oui", "sí", "si", "sim", "sì", "tak", "да", "是", "はい"}  # fmt: skip
 _TEST_POSITIVES = 100
 
 

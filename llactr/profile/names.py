@@ -79,12 +79,35 @@ _MEASURES = {
 }  # fmt: skip
 
 
+_IN_ENGLISH = {
+    "kunde": "customer", "kunden": "customer", "nutzer": "user", "benutzer": "user", "käufer": "buyer",
+    "besucher": "visitor", "utilisateur": "user", "acheteur": "buyer", "usuario": "user", "usuário": "user",
+    "cliente": "customer", "utente": "user", "gebruiker": "user", "klant": "customer",
+    "artikel": "article", "produkt": "product", "produit": "product", "producto": "product", "produto": "product",
+    "prodotto": "product", "anzeige": "ad", "anuncio": "ad", "buch": "book", "livre": "book", "película": "film",
+    "pelicula": "film", "titel": "title", "titre": "title", "título": "title", "titulo": "title",
+    "zeitpunkt": "timestamp", "zeit": "time", "datum": "date", "uhrzeit": "time", "fecha": "date", "heure": "hour",
+    "gekauft": "bought", "geklickt": "clicked", "klick": "click", "bestellt": "ordered", "gebucht": "booked",
+    "acheté": "bought", "achete": "bought", "cliqué": "clicked", "clic": "click",
+    "comprado": "bought", "comprou": "bought", "clicado": "clicked", "clicou": "clicked", "acquistato": "bought",
+    "cliccato": "clicked", "bewertung": "rating", "sterne": "stars", "étoiles": "stars",
+    "preis": "price", "prix": "price", "precio": "price", "preço": "price", "preco": "price", "prezzo": "price",
+    "prijs": "price", "anzahl": "count", "menge": "quantity", "betrag": "amount", "rabatt": "discount",
+    "alter": "age", "edad": "age", "geschlecht": "gender", "sexe": "gender", "beruf": "occupation", "stadt": "city",
+    "ville": "city", "ciudad": "city", "cidade": "city", "kategorie": "category", "catégorie": "category",
+    "categorie": "category", "categoría": "category", "categoria": "category", "marke": "brand", "marque": "brand",
+    "marca": "brand", "gerät": "device", "geraet": "device", "beschreibung": "description", "hersteller":
+    "manufacturer", "abteilung": "department", "seite": "page", "nummer": "number",
+}  # fmt: skip
+"""Words of names in other languages that tell a column's role."""
+
+
 def words(name: str) -> tuple[str, ...]:
-    """The lower-case words of a name: `userId`, `user_id` and `USER-ID` are ("user", "id")."""
+    """The lower-case words of a name: `userId`, `user_id` and `USER-ID` are ("user", "id"), `Kunde` is a customer."""
     spaced = re.sub(r"([a-z0-9])([A-Z])|([A-Z]+)([A-Z][a-z])", r"\1\3 \2\4", name)
     found: list[str] = []
     for word in re.findall(r"[^\W\d_]+|\d+", spaced.lower()):
-        found += _split(word)
+        found += _split(_IN_ENGLISH.get(word, word))
     return tuple(found)
 
 

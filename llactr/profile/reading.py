@@ -24,6 +24,8 @@ SAMPLE_ROWS = 300_000
 _SAMPLE_CELLS = 30_000_000
 _BLOCKS = 6
 _HEAD = 1 << 18
+_RECORD_PARTS = 50
+"""Records of more parts are taken for dictionaries of anything, and left alone."""
 _WHOLE_BYTES = 256 << 20
 """A text file up to this size is read whole for its sample."""
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -44,6 +46,7 @@ class Opened:
         sample: the name of the sample's table in the connection.
         dialect: of text files.
         table: of a DuckDB file.
+        nested: whether columns are parts of records that the files hold.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Opened:
     sample: str
     dialect: Dialect | None = None
     table: str | None = None
+    nested: bool = False
 
     @property
     def size(self) -> int:
@@ -145,12 +149,22 @@ def _part(files: tuple[Path, ...]) -> _Part:
         b"\x04\x22\x4d\x18": "compressed by lz4: unpack it, or compress it by gzip",
         b"SQLite format 3": "an SQLite file: export the table as Parquet or CSV",
         b"\xd0\xcf\x11\xe0": "an Excel file: save the sheet as CSV",
+        b"ARROW1": "an Arrow (Feather) file: write it as Parquet",
+        b"ORC": "an ORC file: write it as Parquet",
+        b"Obj\x01": "an Avro file: write it as Parquet",
+        b"\x89HDF": "an HDF5 file: write the table as Parquet",
+        b"\x93NUMPY": "a NumPy array without names of columns: write it as Parquet",
+        b"\x80\x04": "a Python pickle, which runs code when it is read: write the table as Parquet",
+        b"\x80\x05": "a Python pickle, which runs code when it is read: write the table as Parquet",
     }.items():  # fmt: skip
         if start.startswith(magic):
             raise DataError(f"{path} is {what}")
     text, encoding = _head(path)
     if re.match(r"\s*[\[{]\s*[\"{\]}]", text):
         return _Part(files, "json", _json_names(text))
+    lines = text.splitlines()[:50]
+    if lines and all(re.fullmatch(r"\S+( \d+:\S+)+\s*", line) for line in lines[:-1] or lines):
+        raise DataError(f"{path} is LIBSVM, numbers of features without names: write a table with a column a field")
     dialect = sniff(text, encoding)
     return _Part(files, "csv", dialect.names if dialect.header else (f"{len(dialect.names)} columns",), dialect)
 
@@ -183,17 +197,50 @@ def _opened(
 ) -> Opened:
     name = _name(part, taken)
     scan = _scan(connection, part, number)
+    selected = "*"
     described = connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
+    if any(kind.startswith("STRUCT(") and kind.endswith(")") for _, kind, *_ in described):
+        selected = _selected(connection, scan)
+        scan = f"(SELECT {selected} FROM {scan})"
+        described = connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
     columns = {row[0]: row[1] for row in described}
     limit = max(min(sample_rows, _SAMPLE_CELLS // max(len(columns), 1)), 1000)
     sample = f"sample_{number}"
-    rows, estimated = _sample(connection, part, scan, sample, limit)
+    rows, estimated = _sample(connection, part, scan, sample, limit, selected)
     count = connection.execute(f"SELECT count(*) FROM {sample}").fetchone()
     assert count is not None
     return Opened(
         name=name, format=part.format, files=part.files, scan=scan, columns=columns, rows=max(rows, count[0]),
         estimated=estimated, sampled=count[0] < rows, sample=sample, dialect=part.dialect, table=part.table,
+        nested=selected != "*",
     )  # fmt: skip
+
+
+def _selected(connection: duckdb.DuckDBPyConnection, scan: str) -> str:
+    """The columns as SQL: each part of a record is a column of its own, `user.id` is `user_id`."""
+    relation = connection.sql(f"SELECT * FROM {scan} LIMIT 0")
+    found: list[tuple[str, str]] = []
+    for name, kind in zip(relation.columns, relation.types, strict=True):
+        found += _parts_of(name, quote_identifier(name), kind)
+    taken: set[str] = set()
+    named = []
+    for name, sql in found:
+        while name.lower() in taken:
+            name += "_2"
+        taken.add(name.lower())
+        named.append(f"{sql} AS {quote_identifier(name)}")
+    return ", ".join(named)
+
+
+def _parts_of(name: str, sql: str, kind: duckdb.sqltypes.DuckDBPyType) -> list[tuple[str, str]]:
+    """(name, SQL) of the parts of a record, whatever lies in what; of any other column, of itself."""
+    if kind.id != "struct" or len(kind.children) > _RECORD_PARTS:
+        return [(name, sql)]
+    return [
+        one
+        for part, of_part in kind.children
+        for one in _parts_of(f"{name}_{part}", f"struct_extract({sql}, {quote_literal(part)})", of_part)
+    ]
 
 
 def _name(part: _Part, taken: set[str]) -> str:
@@ -248,24 +295,29 @@ def _csv_scan(files: str, dialect: Dialect) -> str:
     return f"read_csv({files}, {', '.join(settings)})"
 
 
-def _sample(connection: duckdb.DuckDBPyConnection, part: _Part, scan: str, sample: str, limit: int) -> tuple[int, bool]:
+def _sample(
+    connection: duckdb.DuckDBPyConnection, part: _Part, scan: str, sample: str, limit: int, selected: str
+) -> tuple[int, bool]:
     """Makes the table of the sample; returns the table's rows, and whether that is an estimate."""
     size = sum(path.stat().st_size for path in part.files)
     if part.format == "parquet":
         rows = sum(pq.read_metadata(path).num_rows for path in part.files)
         if rows > limit:
             connection.register("blocks_of_rows", _parquet_blocks(part.files, rows, limit))
-            connection.execute(f"CREATE TABLE {sample} AS SELECT * FROM blocks_of_rows")
+            connection.execute(f"CREATE TABLE {sample} AS SELECT {selected} FROM blocks_of_rows")
             connection.unregister("blocks_of_rows")
             return rows, False
     elif part.format == "duckdb":
         found = connection.execute(f"SELECT count(*) FROM {scan}").fetchone()
         rows = found[0] if found else 0
         if rows > limit:
-            connection.execute(f"CREATE TABLE {sample} AS SELECT * FROM {scan} {_spread(rows, limit)}")
+            source = (
+                f"db_{sample.removeprefix('sample_')}.{quote_identifier(part.table or '')}"  # which has row numbers
+            )
+            connection.execute(f"CREATE TABLE {sample} AS SELECT {selected} FROM {source} {_spread(rows, limit)}")
             return rows, False
     elif size > _WHOLE_BYTES:
-        return _text_blocks(connection, part, sample, limit, size), True
+        return _text_blocks(connection, part, sample, limit, size, selected), True
     else:
         found = connection.execute(f"SELECT count(*) FROM {scan}").fetchone()
         rows = found[0] if found else 0
@@ -311,7 +363,9 @@ def _parquet_blocks(files: Sequence[Path], rows: int, limit: int) -> pa.Table:
     return pa.concat_tables(parts, promote_options="permissive")
 
 
-def _text_blocks(connection: duckdb.DuckDBPyConnection, part: _Part, sample: str, limit: int, size: int) -> int:
+def _text_blocks(
+    connection: duckdb.DuckDBPyConnection, part: _Part, sample: str, limit: int, size: int, selected: str
+) -> int:
     """The sample of a long text file: whole lines from places all along it, or the first of a packed one."""
     path = part.files[0]
     with path.open("rb") as file:
@@ -320,7 +374,7 @@ def _text_blocks(connection: duckdb.DuckDBPyConnection, part: _Part, sample: str
     dialect = part.dialect
     if packed or part.format == "json" or dialect is None or len(part.files) > 1:
         scan = _scan(connection, _Part(part.files[:1], part.format, part.columns, dialect), 0)
-        connection.execute(f"CREATE TABLE {sample} AS SELECT * FROM {scan} LIMIT {limit}")
+        connection.execute(f"CREATE TABLE {sample} AS SELECT {selected} FROM {scan} LIMIT {limit}")
         found = connection.execute(f"SELECT count(*) FROM {sample}").fetchone()
         return max(found[0] if found else 0, limit) * len(part.files) + 1
     import tempfile

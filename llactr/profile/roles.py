@@ -12,7 +12,7 @@ import duckdb
 
 from llactr.profile.facts import Column, text_sql
 from llactr.profile.labels import Label, label_candidates
-from llactr.profile.names import noun, of_item, of_outcome, of_time, of_user, words
+from llactr.profile.names import is_measure, noun, of_item, of_outcome, of_time, of_user, words
 from llactr.profile.reading import Opened
 from llactr.sql import quote_identifier
 
@@ -102,6 +102,7 @@ class TimeRole:
         relative: whether it counts from an origin of its own.
         zoned: whether the values tell their zone.
         sql: of the moment, where the column hides it.
+        clock: the column of the time of day, where this one holds the day alone.
     """
 
     column: str | None
@@ -111,6 +112,7 @@ class TimeRole:
     relative: bool = False
     zoned: bool = False
     sql: str = ""
+    clock: str | None = None
 
 
 @dataclass(frozen=True)
@@ -353,7 +355,7 @@ def key_candidates(events: Profile, owner: EntityName, label: Label, time: TimeR
     for column in events.columns:
         if column.name in {label.column, label.second, time.column} and label.kind not in {"slate", "pairs"}:
             continue
-        if not (_keylike(column) or (owner == "item" and column.shape.words >= 3 and speaks(column.name) >= 5)):
+        if not (_keylike(column) or (owner == "item" and column.shape.words >= 3 and speaks(column.name) >= 4)):
             continue
         if column.distinct < 2 or column.filled < 0.5 * column.rows or of_outcome(column.name):
             continue
@@ -362,9 +364,15 @@ def key_candidates(events: Profile, owner: EntityName, label: Label, time: TimeR
             score -= 3
         if column.distinct <= 3:
             score -= 3
+        elif owner == "item" and column.distinct < 20 and column.rows > 1000 and not _called_key(column):
+            score -= 9  # the job of a person in a table of a bank
         if score > 0:
             found.append((score, column))
     return sorted(found, key=lambda one: -one[0])
+
+
+def _called_key(column: Column) -> bool:
+    return column.words[-1:] in {("id",), ("key",), ("code",), ("no",), ("sku",), ("asin",), ("isbn",)}
 
 
 def _keys(
@@ -486,6 +494,7 @@ def _large(events: Profile, label: Label, time: TimeRole) -> list[Column]:
     return [
         c for c in events.columns
         if _keylike(c) and c.name not in {label.column, label.second, time.column} and c.distinct > 10
+        and not (events.headed and (is_measure(c.name) or set(c.words) & (_PERSONAL | _MATERIAL)))
         and not c.shape.opaque.startswith("addr") and (c.unique_share < 0.9 or c.rows < 100)
     ]  # fmt: skip
 
@@ -584,6 +593,10 @@ def _time(events: Profile, said: str | None, label: Label) -> TimeRole:
     score = 10.0 if said is not None else ranked[0][0]
     rivals = [c.name for s, c in ranked[1:] if s > score - 1.5]
     if column.type == "time":
+        clock = _clock(events, column)
+        if clock is not None:
+            said_of = f"it holds the day and {clock!r} the time of day, and they tell no zone, so UTC is taken"
+            return TimeRole(column.name, said_of, True, clock=clock)
         zone = "they tell their zone" if column.shape.zoned else "they tell no zone, so UTC is taken"
         also = f"; {', '.join(rivals)} might be meant" if rivals else ""
         return TimeRole(column.name, f"it holds moments, and {zone}{also}", not rivals, zoned=column.shape.zoned)
@@ -601,6 +614,21 @@ def _time(events: Profile, said: str | None, label: Label) -> TimeRole:
             column.name, f"in {unit} since 1970 its values lie between 1990 and 2040", score >= 5, unit=unit
         )
     return _counted(column)
+
+
+def _clock(events: Profile, day: Column) -> str | None:
+    """The column that has the time of day, `17:05` or `17:05:59`, of one that has days alone."""
+    if day.shape.zoned or any(re.search(r"\d:\d\d(?!.*00:00:00$)", text) for text, _ in day.texts):
+        return None
+    clocks = [
+        c.name for c in events.columns
+        if c.filled >= 0.5 * c.rows and (
+            c.sql_type == "TIME"
+            or (c.type == "text" and all(re.fullmatch(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?", t.strip()) for t, _ in c.texts))
+        )
+    ]  # fmt: skip
+    named = [name for name in clocks if of_time(name) > 0]
+    return (named or clocks)[0] if len(clocks) == 1 or len(named) == 1 else None
 
 
 def _counted(column: Column) -> TimeRole:

@@ -18,7 +18,7 @@ from llactr.profile.facts import columns_of
 from llactr.profile.labels import Label, stated_label
 from llactr.profile.names import spec_name
 from llactr.profile.questions import Question, questions_of
-from llactr.profile.reading import SAMPLE_ROWS, open_tables
+from llactr.profile.reading import SAMPLE_ROWS, Opened, open_tables
 from llactr.profile.roles import Profile, Roles, Stated, find_roles
 from llactr.profile.spec_yaml import spec_yaml, tables_folder
 from llactr.spec import load_spec
@@ -117,6 +117,7 @@ def start_spec(
         connect(memory_limit=_MEMORY, temporary=Path(spilled)) as connection,
     ):
         tables = open_tables(connection, places, sample_rows=options.sample_rows)
+        _refuse_empty(tables)
         profiles = [Profile(table, tuple(columns_of(connection, table))) for table in tables]
         stated = _stated(profiles, options)
         roles = find_roles(connection, profiles, stated)
@@ -127,6 +128,7 @@ def start_spec(
         held, order = list(options.keep), options.order
         if ask is not None:
             roles, held, order = _asked(connection, profiles, stated, roles, options, ask)
+        _refuse_labelless(roles)
         name = spec_name(options.name or _dataset_name(options.out, roles))
         made = draft_spec(
             connection, profiles, roles, name=name, zone=options.zone, order=order, seed=options.seed, held=held
@@ -190,6 +192,21 @@ def _refuse_unknown(roles: Roles, options: StartOptions) -> None:
             raise InputError(
                 f"{flag} is {name!r}: the events in {roles.events.table.name!r} have {', '.join(has)}, or say none"
             )
+
+
+def _refuse_empty(tables: Sequence[Opened]) -> None:
+    for table in tables:
+        if not table.rows:
+            raise DataError(f"{table.files[0]} has names of columns and no rows: give a table with rows")
+
+
+def _refuse_labelless(roles: Roles) -> None:
+    if roles.label.kind == "chosen" and roles.item is None:
+        has = ", ".join(column.name for column in roles.events.columns)
+        raise DataError(
+            "no column tells what was a click, and none says which thing was chosen: say one of them by --label (as in "
+            f"'bought', 'stars > 3', 'action = buy') or --item; {roles.events.table.name!r} has {has}"
+        )
 
 
 def _asked(

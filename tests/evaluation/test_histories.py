@@ -11,7 +11,8 @@ from llactr.errors import InputError
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.evidence import Difference
-from llactr.evaluation.histories import Histories
+from llactr.evaluation.histories import Histories, word_vectors
+from llactr.evaluation.placebos import PLACEBOS
 from llactr.evaluation.runs import Cell, run_file
 from llactr.evaluation.verdict import Verdict, judge
 from llactr.semantics import ValueSemanticsConfig
@@ -78,3 +79,21 @@ def test_a_gain_without_vectors_is_not_said_to_lack_a_placebo(gap: float, verdic
     assert said.verdict is verdict
     assert ("it reads no vectors" in said.sentence) == (verdict is Verdict.PAST)
     assert np.sign(gap) == (1 if verdict is Verdict.PAST else -1)
+
+
+def test_a_bag_of_words_of_two_fields_has_one_width_and_no_shared_dimension() -> None:
+    """Of a film with a title and genres, the mean was taken of vectors of two widths, and the run broke off."""
+    texts = {
+        "title": {"a": "red car", "b": "red bus", "c": "blue car"},
+        "genres": {"drama": "sad drama", "comedy": "glad comedy", "both": "sad comedy"},
+    }
+    made = word_vectors(SPEC, PLACEBOS["words"], texts)
+    half = 2**-0.5
+    # Words of two values or more, by frequency and letters: car, red of the titles; comedy, sad of the genres.
+    np.testing.assert_allclose(
+        made.fields["title"].vectors, [[half, half, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        made.fields["genres"].vectors, [[0, 0, 0, 1], [0, 0, 1, 0], [0, 0, half, half]], atol=1e-6
+    )
+    assert made.fields["title"].values == ("a", "b", "c")

@@ -6,7 +6,7 @@ import csv
 import gzip
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,13 @@ class Truth:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def make(name: str, folder: Path) -> tuple[list[str], Truth]:
+Cases = Mapping[str, tuple[Callable[[Path, random.Random], None], Truth]]
+
+
+def make(name: str, folder: Path, cases: Cases | None = None) -> tuple[list[str], Truth]:
     """Writes a case's tables into a folder; returns their paths and the truth."""
-    truth = MADE_UP[name][1]
-    MADE_UP[name][0](folder, random.Random(7))
+    write, truth = (MADE_UP if cases is None else cases)[name]
+    write(folder, random.Random(7))
     return [str(folder / file) for file in truth.files], truth
 
 

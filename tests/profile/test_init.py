@@ -14,15 +14,18 @@ from llactr.profile import Drafted, Question, StartOptions, start_spec
 from llactr.spec import DatasetSpec, load_spec
 from llactr.workspace import Workspace
 from tests.profile.made_up import MADE_UP, Truth, make
+from tests.profile.strangers import STRANGERS
+
+CASES = MADE_UP | STRANGERS
 
 
 def drafted(name: str, folder: Path) -> tuple[Drafted, DatasetSpec, Truth]:
-    files, truth = make(name, folder)
+    files, truth = make(name, folder, CASES)
     found = start_spec(files, StartOptions(out=folder / "drafts" / "spec.yaml", name="made-up", **truth.options))
     return found, load_spec(folder / "drafts" / "spec.yaml"), truth
 
 
-@pytest.mark.parametrize("name", list(MADE_UP))
+@pytest.mark.parametrize("name", list(CASES))
 def test_a_draft_finds_the_roles_and_what_spoils_and_ingests(name: str, tmp_path: Path) -> None:
     found, spec, truth = drafted(name, tmp_path)
     assert (found.label, found.time, found.user, found.item) == (truth.label, truth.time, truth.user, truth.item)
@@ -39,7 +42,7 @@ def test_a_draft_finds_the_roles_and_what_spoils_and_ingests(name: str, tmp_path
 
 def test_kinds_are_right_for_95_percent_of_the_columns(tmp_path: Path) -> None:
     right, wrong = 0, []
-    for number, name in enumerate(MADE_UP):
+    for number, name in enumerate(CASES):
         folder = tmp_path / str(number)
         folder.mkdir()
         found, _, truth = drafted(name, folder)
@@ -187,6 +190,14 @@ def test_a_spec_that_is_there_is_not_replaced(tmp_path: Path) -> None:
         (b"PAR1 and no more", "cannot be read as parquet"),
         (b"PK\x03\x04" + b"x" * 50, "a ZIP archive"),
         (b"BZh91AY", "compressed by bzip2"),
+        (b"ARROW1\x00\x00" + b"x" * 50, r"an Arrow \(Feather\) file: write it as Parquet"),
+        (b"\x80\x04\x95" + b"x" * 50, "a Python pickle"),
+        (b"1 3:1 70:0.5\n0 4:1 71:1\n", "is LIBSVM, numbers of features without names"),
+        (b"user,item,click\n", "has names of columns and no rows"),
+        (
+            b"age,town\n" + b"".join(b"%d,%s\n" % (n, b"ABC"[n % 3 : n % 3 + 1]) for n in range(99)),
+            "say one of them by --label",
+        ),
     ],
 )
 def test_files_that_are_no_tables_are_refused(content: bytes, message: str, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from llactr.sql import connect
         ("name,town\nAda,Ulm\nBob,Bern\nCid,Graz\n", ",", True, ("name", "town")),
         ("Ada,Ulm\nBob,Ulm\nCid,Graz\nAda,Graz\n", ",", True, ("Ada", "Ulm")),
         (",x,x\n0,1,2\n1,3,4\n", ",", True, ("column_1", "x", "x_2")),
+        ("1\tred, blue\n2\tred, green\n", "\t", False, ("column_1", "column_2")),
+        ('who,what\n1,"a, ""b"""\n2,"c, ""d"""\n', ",", True, ("who", "what")),
     ],
 )
 def test_dialects(text: str, separator: str, header: bool, names: tuple[str, ...]) -> None:

@@ -65,6 +65,9 @@ def test_words_of_names() -> None:
     assert words("userId") == words("user_id") == words("USER-ID") == words("userid") == ("user", "id")
     assert words("MovieIDs") == ("movie", "id")
     assert words("postcode") == ("postcode",)
+    assert words("Kundennummer") == ("kundennummer",)
+    assert words("Kunde") == words("cliente") == words("customer")
+    assert of_label("gekauft") == of_label("bought") > 0
     assert of_user("household_id") > of_user("device_id") > of_user("store_id") == 0
     assert of_item("movieId") > 0
     assert of_item("user_id") == 0

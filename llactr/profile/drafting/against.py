@@ -25,7 +25,7 @@ def against(work: Work, column: Column, profile: Profile, owner: Owner, *, of_ev
         return "all rows have the same value", True
     if column.type == "other":
         return f"values of type {column.sql_type} are no field", True
-    if column.type == "list" and column.sql_type.endswith("[]") and column.sql_type.startswith("STRUCT"):
+    if _records(column):
         return "lists of records are no field", True
     if column.shape.opaque in {"addresses", "file names"} and column.unique_share > 0.5:
         return f"{column.shape.opaque} say nothing that comes again", True
@@ -50,6 +50,15 @@ def against(work: Work, column: Column, profile: Profile, owner: Owner, *, of_ev
     if word in {"helpful", "clicks", "ctr", "winner", "significance", "conversions"}:
         return f"{word!r} may count what came after the events", False
     return None
+
+
+def _records(column: Column) -> bool:
+    """Lists of records, or texts of them: `[{"id": 1, ...}, ...]`."""
+    if column.type not in {"list", "text"}:
+        return False
+    filled = [text for text, _ in column.texts if text not in {"[]", "{}"}][:200]
+    records = sum(text.startswith(("[{", '{"')) for text in filled)
+    return (column.listed and column.sql_type.startswith("STRUCT")) or 2 * records > len(filled)
 
 
 def _spoils(work: Work, column: Column, owner: Owner) -> tuple[str, bool] | None:

@@ -73,7 +73,7 @@ def _usable(name: str) -> str:
 
 def _roles_columns(work: Work) -> set[str]:
     roles = work.roles
-    taken = {roles.label.column, roles.label.second, roles.time.column or "", work.rows.label}
+    taken = {roles.label.column, roles.label.second, roles.time.column or "", roles.time.clock or "", work.rows.label}
     return taken | {name for role in (roles.user, roles.item) if role for name in (role.column, role.name)}
 
 

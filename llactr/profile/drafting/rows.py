@@ -138,6 +138,11 @@ def time_value(work: Work) -> str:
         if "STRPTIME" in role.sql:
             return f"timezone('UTC', {role.sql.replace('{v}', v)})"
         return role.sql.replace("{v}", v)
+    if role.clock is not None:
+        of_day = work.roles.events.column(role.clock)
+        text = f"trim({text_sql(of_day.name, of_day.sql_type)})"
+        clock = f"coalesce(TRY_CAST({text} AS TIME), TRY_CAST({text} || ':00' AS TIME), TIME '00:00:00')"
+        return f"timezone({quote_literal(work.zone)}, CAST({column.value} AS DATE) + {clock})"
     return moment_of(column, role.unit, work.zone)
 
 

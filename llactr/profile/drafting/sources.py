@@ -114,6 +114,8 @@ def _why_written(work: Work, keys: dict[EntityName, str]) -> list[str]:
         why.append("a made-up time stands for the order of the rows")
     elif roles.time.sql or roles.time.relative:
         why.append(f"the moment is made from {roles.time.column!r}")
+    elif roles.time.clock is not None:
+        why.append(f"the moment is made from {roles.time.column!r} and {roles.time.clock!r}")
     else:
         column = roles.events.column(roles.time.column)
         if roles.time.unit is None and not (column.shape.plain and column.sql_type != "JSON"):
@@ -154,6 +156,8 @@ def _why_read_anew(table: Opened) -> list[str]:
     """Why a table cannot be a spec's source as it stands."""
     if table.format == "json":
         return ["it is JSON"]
+    if table.nested:
+        return ["parts of records are columns of their own"]
     if len(table.files) > 1:
         return ["it comes in several files"]
     if table.format == "csv" and table.dialect is not None and not table.dialect.plain:

@@ -102,8 +102,9 @@ def _splits(work: Work) -> SplitCounts:
     work.findings += counts.troubles()
     key_names = [role.name if role.name in work.rows.made else role.column
                  for role in (work.roles.user, work.roles.item) if role]  # fmt: skip
-    columns = tuple(dict.fromkeys([*key_names, *([work.roles.time.column] if work.roles.time.column else [])]))
-    if len(columns) == 3:
+    columns = tuple(dict.fromkeys([*key_names, *([work.roles.time.column] if work.roles.time.column else []),
+                                   *([work.roles.time.clock] if work.roles.time.clock else [])]))  # fmt: skip
+    if len(key_names) == 2 and work.roles.time.column is not None:
         twice = repeated_rows(work.connection, "rows_of_sample", columns)
         if twice > 0.001 * sample:
             work.findings.append(
