@@ -1,12 +1,13 @@
 """Which arm is served: chosen on validation rows alone, by one rule that is printed.
 
-The simplest arm that is within one standard error of the best, in AUC over all rows and in AUC within users where
-users have clicks and non-clicks to rank; where none is in both, the best AUC among those within it for users. The
-error is that of the difference from the best arm: over users (rows, where there are no users) by a bootstrap, and over
-seeds. A difference below the margin counts as none. After Breiman et al. 1984, section 3.4.3, with the error of the
-paired difference in the place of the best arm's own, which would hide what the same rows show.
-
-A new arm to choose from is a line in `CANDIDATES`.
+Of the arms that are not behind the simplest within users by more than one standard error, the simplest that is within
+one of the best of them in the mean of AUC over all rows and AUC within users: the share of pairs in the right order, if
+half of the pairs are of one user. Where too few users have clicks and non-clicks to rank, AUC alone. So nobody's order
+gets worse for a level that ranks nothing within a person, an arm far behind in AUC has to be as far ahead within users,
+and one arm always passes. The error is that of the difference between two arms: over users (rows, where there are no
+users) by a bootstrap, and over seeds. A difference below the margin counts as none. After Breiman et al. 1984, section
+3.4.3, with the error of the paired difference in the place of the best arm's own, which would hide what the same rows
+show.
 
 Legend: N rows, W resamples, S seeds.
 """
@@ -14,9 +15,8 @@ Legend: N rows, W resamples, S seeds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,95 +28,25 @@ from llactr.evaluation.arms import Arm
 from llactr.evaluation.ranking import pair_auc
 from llactr.evaluation.resampling import Resamples
 from llactr.evaluation.slices import weighted_auc
-from llactr.spec import DatasetSpec
 from llactr.steps import StepResult
 
-__all__ = [
-    "CANDIDATES",
-    "FEWEST_PAST",
-    "Candidate",
-    "CandidateFigures",
-    "Choice",
-    "Offer",
-    "choose",
-    "offered",
-]
+__all__ = ["RULE", "CandidateFigures", "Choice", "choose"]
 
+RULE = "mean of both"
+"""Names the rule among those of other versions, so that a choice by another is made anew."""
 _RESAMPLES = 400
-FEWEST_PAST = 20
-"""With fewer earlier events, the median over rows, nothing is proven of history, and it can harm (docs/history.md)."""
 _FEWEST_RANKED_USERS = 30
 """With fewer users who have clicks and non-clicks, AUC within users decides nothing."""
 _CHANCE = 0.5
-_Measure = Literal["auc", "user_auc"]
-
-
-@dataclass(frozen=True)
-class Offer:
-    """What a dataset has that arms may need.
-
-    Attributes:
-        spec: of the dataset.
-        values_encoded: whether the values' texts have been encoded.
-        past: owner -> median over the validation rows of how many earlier events their user, or item, has; empty for a
-            dataset without users or items.
-    """
-
-    spec: DatasetSpec
-    values_encoded: bool
-    past: Mapping[str, float] = field(default_factory=dict)
-
-    def has_past(self, owner: Literal["user", "item"]) -> bool:
-        """Whether half of the rows' users (or items) have `FEWEST_PAST` earlier events: below, history may harm."""
-        return self.past.get(owner, 0) >= FEWEST_PAST
-
-    @property
-    def left_out(self) -> str:
-        """Which arms with history are not offered, and why, in a sentence's part; empty for none."""
-        if not self.past:
-            return ""
-        short = [owner for owner in ("user", "item") if not self.has_past(owner)]
-        said = " and ".join(
-            f"half of the validation rows have fewer than {FEWEST_PAST} earlier events of their {owner} "
-            f"(median {self.past[owner]:g})"
-            for owner in short
-        )
-        what = {("user",): "a person's past", ("item",): "the past", ("user", "item"): "the past"}
-        return f"{what[tuple(short)]} is not offered, as {said}" if short else ""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An arm that may be served, and whether a dataset has what it needs."""
-
-    arm: Arm
-    fits: Callable[[Offer], bool]
-
-
-CANDIDATES: tuple[Candidate, ...] = (
-    Candidate(Arm.parse("plain"), lambda _: True),
-    Candidate(Arm.parse("paper"), lambda _: True),
-    Candidate(Arm.parse("values"), lambda offer: offer.values_encoded),
-    Candidate(Arm.parse("items"), lambda offer: offer.has_past("item")),
-    Candidate(Arm.parse("history"), lambda offer: offer.has_past("item") and offer.has_past("user")),
-    Candidate(Arm.parse("history taste"), lambda offer: offer.has_past("item") and offer.has_past("user")),
-)
-"""All arms to choose from, the simplest first: what needs less to be kept up in production is simpler.
-
-Those that read the past come without a section `history` in the spec too: whoever does not write one wants the best
-model all the same, and the choice takes it only where it is surely better."""
-
-
-def offered(offer: Offer) -> tuple[Arm, ...]:
-    """The arms that a dataset can be served with, the simplest first."""
-    return tuple(one.arm for one in CANDIDATES if one.fits(offer))
 
 
 class CandidateFigures(BaseModel):
     """An arm on the validation rows, means over seeds.
 
-    `behind` and `error` are by measure (`auc`, `user_auc`): how far it is behind the best arm, and the standard error
-    of that; `within` lists the measures in which it is within one error, or the margin.
+    `behind` and `error` are by measure: how far it is behind, and the standard error of that. `auc` and `user_auc` are
+    behind the best arm in each, `mean` (of these two) is behind the best arm that may be served, and below 0 for one
+    that may not and has a better mean; `simplest` is behind the simplest arm within users. Without users there is `auc`
+    alone. `within` lists those in which it is within one error, or the margin.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -151,6 +81,12 @@ class Choice(StepResult):
     clicks: int = 0
     users: int = 0
     seeds: int = 0
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Those in which candidates are behind that decided, by the rule of the time."""
+        known = tuple(self.candidates[0].behind) if self.candidates else ()
+        return tuple(one for one in ("mean", "simplest") if one in known) or known
 
     @classmethod
     def given(cls, backbone: str, arm: Arm) -> Choice:
@@ -187,31 +123,37 @@ def choose(
         )
     drawn = Resamples.of(len(label), _RESAMPLES, users=users)
     ranked = _ranked_users(label, users)
-    measures: tuple[_Measure, ...] = ("auc", "user_auc") if ranked >= _FEWEST_RANKED_USERS else ("auc",)
-    found = {
-        measure: {arm: _measured(measure, label, users, some, drawn) for arm, some in scores.items()}
-        for measure in measures
-    }
-    gaps = {measure: _gaps(figures) for measure, figures in found.items()}
+    over_rows = {arm: _over_rows(label, some, drawn) for arm, some in scores.items()}
+    gaps = {"auc": _gaps(over_rows, _best(over_rows))}
+    within_users: dict[Arm, _Figures] = {}
+    if users is not None and ranked >= _FEWEST_RANKED_USERS:
+        within_users = {arm: _within_users(label, some, drawn) for arm, some in scores.items()}
+        gaps["user_auc"] = _gaps(within_users, _best(within_users))
+        gaps["simplest"] = _gaps(within_users, next(iter(within_users.values())))
+        mean = {arm: one.mean_with(within_users[arm]) for arm, one in over_rows.items()}
+        may = {arm: one for arm, one in mean.items() if _passes(gaps["simplest"][arm], margin)}
+        gaps["mean"] = _gaps(mean, _best(may))
     candidates = tuple(
         CandidateFigures(
             arm=arm,
             auc=math.fsum(auc(label, one) for one in some) / len(some),
-            user_auc=found["user_auc"][arm].mean if "user_auc" in found else None,
+            user_auc=within_users[arm].mean if within_users else None,
             logloss=math.fsum(logloss(label, one) for one in some) / len(some),
-            behind={measure: gaps[measure][arm][0] for measure in measures},
-            error={measure: gaps[measure][arm][1] for measure in measures},
-            within=tuple(m for m in measures if gaps[m][arm][0] <= max(gaps[m][arm][1], margin)),
+            behind={measure: by_arm[arm][0] for measure, by_arm in gaps.items()},
+            error={measure: by_arm[arm][1] for measure, by_arm in gaps.items()},
+            within=tuple(measure for measure, by_arm in gaps.items() if _passes(by_arm[arm], margin)),
         )
         for arm, some in scores.items()
     )
-    served, reason = _served(candidates, measures)
+    deciding = ("simplest", "mean") if within_users else ("auc",)
+    served = next(one for one in candidates if set(deciding) <= set(one.within))
+    reason = _reason(served, candidates, deciding[-1])
     if max(one.auc for one in candidates) <= _CHANCE:
         reason += "; none is above chance there"
     return Choice(
         backbone=backbone,
-        served=served,
-        rule=_rule(measures, margin),
+        served=served.arm,
+        rule=_rule(margin, by_users=bool(within_users)),
         reason=f"{reason}; {left_out}" if left_out else reason,
         candidates=candidates,
         rows=len(label),
@@ -232,65 +174,75 @@ class _Figures:
     def mean(self) -> float:
         return float(self.by_seed.mean())
 
+    def mean_with(self, other: _Figures) -> _Figures:
+        """The mean of two measures of one arm."""
+        return _Figures((self.by_seed + other.by_seed) / 2, (self.resampled + other.resampled) / 2)
 
-def _measured(
-    measure: _Measure,
-    label: NDArray[np.float32],
-    users: NDArray[np.int64] | None,
-    scores: Sequence[NDArray[np.float32]],
-    drawn: Resamples,
-) -> _Figures:
+
+def _over_rows(label: NDArray[np.float32], scores: Sequence[NDArray[np.float32]], drawn: Resamples) -> _Figures:
+    """AUC over all rows."""
     every = np.ones(len(label), np.bool_)
-    if measure == "auc":
-        resampled = [weighted_auc(label, one, drawn.weights(every)) for one in scores]
-        return _Figures(np.array([auc(label, one) for one in scores]), np.mean(resampled, axis=0))
-    assert users is not None
+    resampled = [weighted_auc(label, one, drawn.weights(every)) for one in scores]
+    return _Figures(np.array([auc(label, one) for one in scores]), np.mean(resampled, axis=0))
+
+
+def _within_users(label: NDArray[np.float32], scores: Sequence[NDArray[np.float32]], drawn: Resamples) -> _Figures:
+    """AUC over pairs of one user's rows."""
     by_seed, samples = [], []
+    weights = drawn.counts.astype(np.float64)
     for one in scores:
         won, pairs = pair_auc(label, one, drawn.unit)
         by_seed.append(float(won.sum() / pairs.sum()))
-        weights = drawn.counts.astype(np.float64)
         samples.append(np.divide(weights @ won, weights @ pairs))
     return _Figures(np.array(by_seed), np.mean(samples, axis=0))
 
 
-def _gaps(figures: Mapping[Arm, _Figures]) -> dict[Arm, tuple[float, float]]:
-    """How far each arm is behind the best, and the standard error of that; (0, 0) for the best, the first of equals."""
-    best = max(figures.values(), key=lambda one: one.mean)
+def _best(figures: Mapping[Arm, _Figures]) -> _Figures:
+    """The first of equals."""
+    return max(figures.values(), key=lambda one: one.mean)
+
+
+def _gaps(figures: Mapping[Arm, _Figures], against: _Figures) -> dict[Arm, tuple[float, float]]:
+    """How far each arm is behind one of them, and the standard error of that; (0, 0) for itself."""
     found = {}
     for arm, one in figures.items():
-        over_seeds = best.by_seed - one.by_seed
-        variance = float(np.nanvar(best.resampled - one.resampled))
+        over_seeds = against.by_seed - one.by_seed
+        variance = float(np.nanvar(against.resampled - one.resampled))
         if len(over_seeds) > 1:
             variance += float(np.var(over_seeds, ddof=1)) / len(over_seeds)
-        found[arm] = (best.mean - one.mean, math.sqrt(variance))
+        found[arm] = (against.mean - one.mean, math.sqrt(variance))
     return found
 
 
-def _served(candidates: Sequence[CandidateFigures], measures: Sequence[_Measure]) -> tuple[Arm, str]:
-    for one in candidates:
-        if len(one.within) == len(measures):
-            return one.arm, _reason(one, candidates)
-    ranking = [one for one in candidates if "user_auc" in one.within]
-    best = max(ranking, key=lambda one: one.auc)
-    return best.arm, f"no arm is within it in both; of those within it for users {best.arm} has the best AUC"
+def _passes(gap: tuple[float, float], margin: float) -> bool:
+    """Whether an arm is behind by no more than one standard error, or the margin."""
+    behind, error = gap
+    return behind <= max(error, margin)
 
 
-def _reason(served: CandidateFigures, candidates: Sequence[CandidateFigures]) -> str:
-    simpler = [str(one.arm) for one in candidates[: candidates.index(served)]]
+def _reason(served: CandidateFigures, candidates: Sequence[CandidateFigures], measure: str) -> str:
+    barred = [one.arm for one in candidates if "simplest" in one.behind and "simplest" not in one.within]
+    simpler = [one.arm for one in candidates[: candidates.index(served)] if one.arm not in barred]
     best = max(candidates, key=lambda one: one.auc)
+    said = f"; {_listed(barred)} not taken, being behind {candidates[0].arm} within users" if barred else ""
     if simpler:
-        behind = " and ".join(simpler)
-        return f"{served.arm} is within it, the simpler {behind} {'is' if len(simpler) == 1 else 'are'} not"
-    if best is served:
-        return f"{served.arm} is the simplest and the best (AUC {served.auc:.4f})"
-    return f"{served.arm}, the simplest, has AUC {served.auc:.4f}, the best ({best.arm}) {best.auc:.4f}"
+        return f"{served.arm} is within it, the simpler {_listed(simpler)} not{said}"
+    if served.behind[measure] == 0:
+        figure = f"AUC {served.auc:.4f}" + (
+            f", within users {served.user_auc:.4f}" if served.user_auc is not None else ""
+        )
+        return f"{served.arm} is the simplest and the best ({figure}){said}"
+    return f"{served.arm}, the simplest, has AUC {served.auc:.4f}, the best ({best.arm}) {best.auc:.4f}{said}"
 
 
-def _rule(measures: Sequence[_Measure], margin: float) -> str:
-    within = "AUC and in AUC within users" if "user_auc" in measures else "AUC"
+def _listed(arms: Sequence[Arm]) -> str:
+    return f"{' and '.join(map(str, arms))} {'is' if len(arms) == 1 else 'are'}"
+
+
+def _rule(margin: float, *, by_users: bool) -> str:
+    what = "the mean of AUC and AUC within users, of those as good as the simplest within users" if by_users else "AUC"
     return (
-        f"the simplest arm within one standard error of the best on validation, in {within} "
+        f"the simplest arm within one standard error of the best on validation, in {what} "
         f"(differences up to {margin:g} count as none)"
     )
 

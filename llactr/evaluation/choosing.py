@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from llactr.ctr import BackboneName
-from llactr.evaluation.choice import Choice, Offer, choose, offered
+from llactr.evaluation.choice import RULE, Choice, choose
 from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.designs import Design
+from llactr.evaluation.offer import Offer, offered
 from llactr.evaluation.prepared import prepared
 from llactr.evaluation.rows import median_past, user_codes
 from llactr.semantics import ValueSemanticsConfig
@@ -51,7 +52,7 @@ def choose_arm(
         Step.CHOOSE,
         lambda key: job.workspace.artifact("choices", f"{dataset}-{backbone}-{key[:12]}"),
         dataset=dataset,
-        config=ready.resolved | {"left_out": offer.left_out},
+        config=ready.resolved | {"left_out": offer.left_out, "rule": RULE},
         inputs=ready.inputs,
         result=Choice,
         work=work,

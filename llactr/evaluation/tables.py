@@ -59,9 +59,12 @@ def choice_table(choice: Choice) -> str:
     lines = [f"served: {choice.backbone} {choice.served}. Rule: {choice.rule}. {choice.reason}."]
     if not choice.candidates:
         return lines[0]
-    measures = list(choice.candidates[0].behind)
-    names = {"auc": "AUC", "user_auc": "within users"}
-    behind = "".join(f"{names[measure] + ' behind':>20} {'error':>8}" for measure in measures)
+    measures = choice.measures
+    names = {
+        "auc": "AUC behind", "user_auc": "within users behind", "mean": "mean behind",
+        "simplest": f"users behind {choice.candidates[0].arm}",
+    }  # fmt: skip
+    behind = "".join(f"{names[measure]:>20} {'error':>8}" for measure in measures)
     lines.append(f"{f'{choice.backbone}, validation':<25} {'AUC':>8} {'users':>8} {'logloss':>8} {behind}")
     for one in choice.candidates:
         user_auc = "-" if one.user_auc is None else f"{one.user_auc:.4f}"

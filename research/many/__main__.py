@@ -1,6 +1,7 @@
 """Seven data sets, all arms with their placebos and the rivals: one command that goes on where it was killed.
 
     python -m research.many --data FOLDER --cache DIR [SET ...]         # runs what is missing, keeps it, prints it
+    python -m research.many --data FOLDER --cache DIR --choose [SET ...] # chooses anew among what is kept, on validation
     python -m research.many --page                                      # tables and picture of what is kept, no data
 
 FOLDER holds one folder a set with its raw files (`research.datasets.tables` says whose they are), DIR gets tables and
@@ -29,7 +30,7 @@ from llactr.evaluation.rivals.kinds import RIVALS
 from research.datasets.tables import names
 from research.many.page import page
 from research.many.picture import write_picture
-from research.many.study import Plan, run_set
+from research.many.study import Plan, choose_anew, run_set
 from research.results import RESULTS, keep, load
 
 KEPT = RESULTS / "many"
@@ -48,6 +49,11 @@ def main() -> None:
     parser.add_argument("--tuned", action="store_true", help="values tuned on likes against untuned ones, nothing else")
     parser.add_argument(
         "--again", action="store_true", help="also the sets that are kept; their test rows are read again"
+    )
+    parser.add_argument(
+        "--choose",
+        action="store_true",
+        help="say anew which arm the product would serve of what is kept; reads no test",
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--kept", type=Path, default=KEPT, help="folder of the figures")
@@ -70,6 +76,10 @@ def main() -> None:
         )
         for name in options.sets or names():
             path = options.kept / "tuned" / f"{name}.parquet" if options.tuned else options.kept / f"{name}.parquet"
+            if options.choose:
+                if path.exists() and "past" in (before := load(path)):
+                    keep(choose_anew(before, plan), path)
+                continue
             if path.exists() and not options.again:
                 print(f"{name}: kept already, its test rows are read again with --again", file=sys.stderr)
                 continue

@@ -9,15 +9,13 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from llactr.evaluation.arms import Arm
-from llactr.evaluation.choice import Offer, choose, offered
 from llactr.evaluation.comparison import Comparison, compare
 from llactr.evaluation.evidence import Run
-from llactr.evaluation.rows import median_past, user_codes
+from llactr.evaluation.rows import median_past
 from llactr.evaluation.runs import EvaluationRuns
 from llactr.evaluation.trained import TrainedRun
-from llactr.evaluation.verdict import MARGIN
 from llactr.steps import Job, Step
+from research.many.chosen import chosen, told
 
 __all__ = ["judged"]
 
@@ -36,11 +34,10 @@ def judged(job: Job, name: str, runs: Sequence[EvaluationRuns], *, earlier: Sequ
     """
     before = time.process_time()
     spec = runs[0].draws.spec
-    offer = Offer(spec, bool(spec.text_fields), median_past(job.workspace, spec))
     with job.terminal.step(Step.EVALUATE) as advance:
         for one in runs:
             one.train_all(advance)
-        chosen = {one.config.backbones[0]: _chosen(job, one.config.backbones[0], runs, offer) for one in runs}
+        choices = {one.config.backbones[0]: told(chosen(job, one.config.backbones[0], runs)) for one in runs}
         trained = time.process_time()
         read_at = datetime.now(UTC).isoformat(timespec="seconds")
         tested: dict[str, list[Run]] = {}
@@ -62,30 +59,9 @@ def judged(job: Job, name: str, runs: Sequence[EvaluationRuns], *, earlier: Sequ
             "models_before": len(validated), "earlier_readings": list(earlier),
         },
         "cpu_s": {"train": round(trained - before, 1), "test": round(time.process_time() - trained, 1)},
-        "past": dict(offer.past),
-        "backbones": [_told(one, validated) | {"chosen": chosen[one.backbone]} for one in comparisons],
+        "past": median_past(job.workspace, spec),
+        "backbones": [_told(one, validated) | {"chosen": choices[one.backbone]} for one in comparisons],
     }  # fmt: skip
-
-
-def _chosen(job: Job, backbone: str, runs: Sequence[EvaluationRuns], offer: Offer) -> dict[str, Any]:
-    """Which arm the product would serve, by its rule, on validation; `values` are as they were encoded, untuned."""
-    wanted = [Arm.parse("values untuned") if str(arm) == "values" else arm for arm in offered(offer)]
-    scores = {}
-    for arm in wanted:
-        for one in runs:
-            if one.config.backbones == (backbone,) and arm in one.config.arms:
-                scores[arm] = one.validation_scores(backbone, arm)
-    data = runs[0].draws[0].training_set.data
-    rows, users = data.split.validation, user_codes(job.workspace, offer.spec)
-    found = choose(
-        backbone,
-        data.label[rows],
-        None if users is None else users[rows],
-        scores,
-        margin=MARGIN,
-        left_out=offer.left_out,
-    )
-    return {"served": str(found.served), "reason": found.reason}
 
 
 def _told(comparison: Comparison, validated: Sequence[TrainedRun]) -> dict[str, Any]:

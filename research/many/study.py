@@ -14,9 +14,11 @@ from typing import Any
 from llactr.ctr.metrics import measure
 from llactr.evaluation.arms import PLAIN, Arm
 from llactr.evaluation.config import EvaluateConfig
+from llactr.evaluation.offer import CANDIDATES
 from llactr.evaluation.prepared import prepared
 from llactr.evaluation.rivals.kinds import RIVALS
 from llactr.evaluation.rivals.search import kept_facts
+from llactr.evaluation.rows import median_past
 from llactr.evaluation.runs import EvaluationRuns
 from llactr.jobs import encode, encode_values, finetune, ingest, materialize, tune_values
 from llactr.jobs.cli.console import Terminal
@@ -27,9 +29,10 @@ from llactr.steps import Job, Step
 from llactr.store.vectors.tuning import why_untuned
 from llactr.workspace import Workspace
 from research.datasets.tables import SPECS, prepared as prepared_tables, spec_of
+from research.many.chosen import chosen, told
 from research.many.judged import judged
 
-__all__ = ["Group", "Plan", "groups_of", "run_set"]
+__all__ = ["Group", "Plan", "choose_anew", "groups_of", "run_set"]
 
 FIELDS = ("paper", "paper permuted", "fre", "fre permuted", "fie", "fie permuted")
 UNTUNED = ("values untuned", "values untuned permuted", "values words")
@@ -129,6 +132,35 @@ def run_set(name: str, plan: Plan, *, earlier: Sequence[str] = ()) -> dict[str, 
     found["cpu_s"]["search"] = round(sum(one["cpu_s"] for group in tried for one in group["tried"]), 1)
     rivals = [arm.file_name for group in groups for arm in group.arms if arm.rival is not None]
     return {"set": name, **found, "tried": tried, "searches": [_search(job, name, rival) for rival in rivals]}
+
+
+def choose_anew(kept: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """What is kept of a set, with the choice that the product would make of its models now; test is not read.
+
+    Models that are gone from the workspace are trained again, with the weight decay that was chosen.
+    """
+    name = kept["set"]
+    job = Job(Workspace.at(plan.cache / "workspaces" / name), Terminal(as_json=False))
+    decays = {
+        (one["backbone"], one["arm"]): max(one["tried"], key=lambda run: run["auc"])["weight_decay"]
+        for one in kept["tried"]
+    }
+    plan = dataclasses.replace(plan, seeds=kept["reading"]["seeds"], rivals=())
+    runs = []
+    for group in groups_of(spec_of(name), plan):
+        decay = {"weight_decay": decays[group.backbone, str(group.searched)]}
+        runs.append(_runs(job, name, dataclasses.replace(group, arms=_served(group.arms)), plan, decay))
+        with job.terminal.step(Step.TRAIN) as advance:
+            runs[-1].train_all(advance)
+            advance(1, 1, f"{group.backbone} {', '.join(map(str, _served(group.arms)))}")
+    backbones = [backbone | {"chosen": told(chosen(job, backbone["backbone"], runs))} for backbone in kept["backbones"]]
+    return {**kept, "backbones": backbones, "past": median_past(job.workspace, spec_of(name))}
+
+
+def _served(arms: Sequence[Arm]) -> tuple[Arm, ...]:
+    """Those that a product could serve: no placebos, none that are a part of another."""
+    candidates = {*(str(one.arm) for one in CANDIDATES), UNTUNED[0]}
+    return tuple(arm for arm in arms if str(arm) in candidates)
 
 
 def _runs(

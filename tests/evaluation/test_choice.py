@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
 from llactr.ctr.metrics import auc
 from llactr.errors import DataError
 from llactr.evaluation.arms import PLAIN, Arm
-from llactr.evaluation.choice import Choice, Offer, choose, offered
-from llactr.evaluation.rows import median_past
-from llactr.workspace import Workspace
-from tests.specs import field, spec_of
+from llactr.evaluation.choice import Choice, choose
 
 PAPER, VALUES = Arm.parse("paper"), Arm.parse("values")
 ROWS, USERS = 2000, 100
@@ -79,18 +72,83 @@ def test_a_level_of_users_alone_is_not_what_ranks_for_them() -> None:
     assert auc(label, scores(0 * known + level, noise=0)[0]) > 0.55
     found = choose("fm", label, users, given, margin=0.001)
     assert found.served == PLAIN
-    assert "in AUC and in AUC within users" in found.rule
+    assert "in the mean of AUC and AUC within users" in found.rule
+    assert found.reason.endswith("; paper is not taken, being behind plain within users")
 
 
-def test_where_none_is_the_best_in_both_ranking_for_users_comes_first() -> None:
+def levels_and_ranks(
+    level: float,
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Labels, users, the users' levels of this deviation as one number a row, and what ranks within them."""
     rng = np.random.default_rng(4)
-    users, known, level = np.arange(ROWS) % USERS, rng.normal(size=ROWS), rng.normal(scale=2, size=USERS)
-    label = (rng.random(ROWS) < 1 / (1 + np.exp(-known - level[users]))).astype(np.float32)
-    given = {PLAIN: scores(level[users], noise=0.1), VALUES: scores(known, noise=0.1)}
+    users, known = np.arange(ROWS) % USERS, rng.normal(size=ROWS)
+    levels = rng.normal(scale=level, size=USERS)[users]
+    label = (rng.random(ROWS) < 1 / (1 + np.exp(-known - levels))).astype(np.float32)
+    return label, users, levels, known
+
+
+def test_where_none_is_the_best_in_both_their_mean_decides() -> None:
+    """Levels that differ little: what ranks within users loses less AUC than it gains there, and is served."""
+    label, users, levels, known = levels_and_ranks(1.0)
+    given = {PLAIN: scores(levels, noise=0.1), VALUES: scores(known, noise=0.1)}
     found = choose("fm", label, users, given, margin=0.001)
-    assert [one.within for one in found.candidates] == [("auc",), ("user_auc",)]
+    plain, values = found.candidates
+    assert plain.user_auc == pytest.approx(0.5, abs=0.02)
+    gap = (values.auc + values.user_auc - plain.auc - plain.user_auc) / 2
+    assert gap > 0.05
+    assert plain.behind["mean"] == pytest.approx(gap)
+    assert plain.behind["simplest"] == 0
+    assert values.behind["simplest"] == pytest.approx(plain.user_auc - values.user_auc)
     assert found.served == VALUES
-    assert "no arm is within it in both" in found.reason
+    assert found.reason == "values is within it, the simpler plain is not"
+
+
+def test_an_arm_far_behind_in_auc_is_not_served_for_what_it_gains_within_users() -> None:
+    label, users, levels, known = levels_and_ranks(3.0)
+    given = {PLAIN: scores(levels, noise=0.1), VALUES: scores(known, noise=3)}
+    found = choose("fm", label, users, given, margin=0.001)
+    plain, values = found.candidates
+    assert plain.auc - values.auc > 0.2
+    assert values.user_auc - plain.user_auc > 0.05
+    assert "user_auc" not in plain.within, "plain is not the best within users"
+    assert found.served == PLAIN
+
+
+def test_what_ranks_worse_within_users_than_the_simplest_is_not_served_though_its_mean_is_the_best() -> None:
+    label, users, levels, known = levels_and_ranks(2.0)
+    given = {
+        PLAIN: scores(known, noise=0.1),
+        PAPER: scores(known, noise=0.05),
+        VALUES: scores(known + levels, noise=1.0),
+    }
+    found = choose("fm", label, users, given, margin=0.001)
+    plain, paper, values = found.candidates
+    assert values.auc > plain.auc + 0.15
+    assert values.user_auc < plain.user_auc - 0.02
+    assert values.behind["mean"] < 0, "it is ahead of the best that may be served"
+    assert paper.behind["mean"] <= 0.001
+    assert found.served == PLAIN
+    assert found.reason.endswith("; values is not taken, being behind plain within users")
+
+
+def test_the_best_of_the_mean_is_found_among_those_that_may_be_served() -> None:
+    """The arm that is barred does not set the mark that others have to reach."""
+    label, users, levels, known = levels_and_ranks(2.0)
+    given = {
+        PLAIN: scores(known, noise=0.5),
+        PAPER: scores(known + 0.1 * levels, noise=0.4),
+        VALUES: scores(known + levels, noise=1.0),
+    }
+    found = choose("fm", label, users, given, margin=0.001)
+    plain, paper, values = found.candidates
+    assert "simplest" not in values.within
+    assert (values.auc + values.user_auc) / 2 > (paper.auc + paper.user_auc) / 2
+    assert paper.behind["mean"] == 0
+    assert plain.behind["mean"] > plain.error["mean"]
+    assert found.served == PAPER
+    assert found.reason == (
+        "paper is within it, the simpler plain is not; values is not taken, being behind plain within users"
+    )
 
 
 def test_that_no_arm_is_above_chance_is_said() -> None:
@@ -105,6 +163,7 @@ def test_without_users_auc_decides_alone() -> None:
     given = {PLAIN: scores(known, noise=3), VALUES: scores(known, noise=0.1)}
     found = choose("fm", label, None, given, margin=0.001)
     assert (found.served, found.users) == (VALUES, 0)
+    assert set(found.candidates[0].behind) == {"auc"}
     assert found.candidates[0].user_auc is None
     assert "within users" not in found.rule
 
@@ -123,54 +182,9 @@ def test_arms_with_other_seeds_are_refused() -> None:
         choose("fm", label, users, given, margin=0.001)
 
 
-def test_what_is_offered_follows_from_what_there_is() -> None:
-    spec = spec_of(field("person", "user"), field("film", "item"))
-    assert offered(Offer(spec, values_encoded=False)) == (PLAIN, PAPER)
-    assert offered(Offer(spec, values_encoded=True)) == (PLAIN, PAPER, VALUES)
-
-
-def test_the_past_is_offered_where_there_is_enough_of_it() -> None:
-    spec = spec_of(field("person", "user"), field("film", "item"))
-
-    def arms(**past: float) -> list[str]:
-        return [str(arm) for arm in offered(Offer(spec, False, past))]
-
-    assert arms(user=20, item=20) == ["plain", "paper", "items", "history", "history taste"]
-    assert arms(user=19.5, item=300) == ["plain", "paper", "items"], "what became of items needs no person's past"
-    assert arms(user=50, item=3) == ["plain", "paper"]
-    assert Offer(spec, False, {"user": 20, "item": 20}).left_out == ""
-    assert Offer(spec, False).left_out == "", "without users or items there is nothing to leave out"
-    assert Offer(spec, False, {"user": 4, "item": 30}).left_out == (
-        "a person's past is not offered, as half of the validation rows have fewer than 20 earlier events of their "
-        "user (median 4)"
-    )
-    assert Offer(spec, False, {"user": 0, "item": 2.5}).left_out.startswith("the past is not offered, as half of")
-
-
 def test_why_the_past_was_left_out_is_told_with_the_reason() -> None:
     label, users, known = rows()
     found = choose(
         "fm", label, users, {PLAIN: scores(known, noise=1, seeds=1)}, margin=0.001, left_out="no past, as so"
     )
     assert found.reason.endswith("; no past, as so")
-
-
-def test_past_events_are_counted_as_they_were_known(tmp_path: Path) -> None:
-    """Of 20 rows at 20 moments the validation rows are numbers 16 and 17."""
-    spec = spec_of(field("person", "user"), field("film", "item"), history={"outcome_delay": "90s"})
-    minutes = [60_000_000 * minute for minute in range(20)]
-    table = pa.table(
-        {
-            "person": ["a"] * 16 + ["a", "b", "a", "a"],
-            "film": ["x", "y"] * 10,
-            "event_timestamp": pa.array(minutes, pa.timestamp("us", "UTC")),
-            "label": pa.array([0, 1] * 10, pa.float32()),
-        }
-    )
-    folder = Workspace.at(tmp_path).offline_table("tiny", "events")
-    folder.mkdir(parents=True)
-    pq.write_table(table, folder / "part-00000.parquet")
-    # Row 16: a's events 0 to 14 are known 90 s before, and 8 of x's; row 17: none of b, and those of y at 1, 3, .., 15.
-    assert median_past(Workspace.at(tmp_path), spec) == {"user": 7.5, "item": 8.0}
-    alone = spec_of(field("person", "user"), field("device"), keys={"user": "person"})
-    assert median_past(Workspace.at(tmp_path), alone) == {}
