@@ -24,13 +24,18 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP) install --quiet -c constraints.txt -e '.[$(FAISS),test]'
 	@touch $@
 
+# Spark and Ray are heavy, and only slow tests run them.
+$(VENV)/.installed-slow: $(VENV)/.installed-test
+	$(PIP) install --quiet -c constraints.txt -e '.[$(FAISS),test,spark,ray]'
+	@touch $@
+
 quickstart: $(VENV)/.installed ## install, run the main job on MovieLens-100K, print where the report is
 	$(BIN)/llactr quickstart
 
 test: $(VENV)/.installed-test ## install with the test extra and run the tests, on up to four cores
 	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
-test-slow: $(VENV)/.installed-test ## the tests that take minutes
+test-slow: $(VENV)/.installed-slow ## the tests that take minutes; Spark's need a Java runtime
 	$(BIN)/python -m pytest -m slow
 
 bench: $(VENV)/.installed-test ## short versions of all benchmarks, into benchmarks/out/<date>/, where it says

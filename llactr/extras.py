@@ -20,6 +20,7 @@ EXTRAS = {
     "faiss": "cpu",
     "redis": "redis",
     "ray": "ray",
+    "pyspark": "spark",
     "optuna": "tune",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",

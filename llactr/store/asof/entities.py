@@ -24,7 +24,10 @@ from llactr.sql import quote_identifier
 from llactr.store.asof.plan import ViewPlan
 from llactr.store.asof.source import open_source
 
-__all__ = ["ROW", "TS", "EntityRows", "entities_of_frame", "entities_of_range", "entities_of_sql", "frame_table"]
+__all__ = [
+    "ROW", "TS", "EntityRows", "entities_of_frame", "entities_of_range", "entities_of_sql", "floored_moments",
+    "frame_table", "refuse_missing_keys", "timestamp_column",
+]  # fmt: skip
 
 ROW = "__llactr_row"
 TS = "__llactr_ts"
@@ -84,8 +87,8 @@ def frame_table(frame: pd.DataFrame | pa.Table, plans: Sequence[ViewPlan]) -> pa
     """
     table = pa.Table.from_pandas(frame, preserve_index=False) if isinstance(frame, pd.DataFrame) else frame
     table = table.replace_schema_metadata(None)
-    timestamp = _timestamp_column(table.schema)
-    _refuse_missing_keys(table.column_names, plans)
+    timestamp = timestamp_column(table.schema)
+    refuse_missing_keys(table.column_names, plans)
     index = table.schema.get_field_index(timestamp)
     return table.set_column(index, timestamp, _moments(table[timestamp], timestamp))
 
@@ -94,15 +97,19 @@ def entities_of_frame(
     connection: duckdb.DuckDBPyConnection, *, frame: pa.Table, plans: Sequence[ViewPlan]
 ) -> EntityRows:
     """The rows of a data frame that `frame_table` made."""
-    timestamp = _timestamp_column(frame.schema)
-    moments = frame[timestamp]
-    if moments.type.unit == "ns":
-        moments = pc.floor_temporal(moments, unit="microsecond")
+    timestamp = timestamp_column(frame.schema)
     relation = frame.select(list(dict.fromkeys(key for plan in plans for key in plan.entity_columns)))
-    relation = relation.append_column(TS, moments.cast(TIMESTAMP).cast(pa.int64()))
+    relation = relation.append_column(TS, floored_moments(frame[timestamp]))
     relation = relation.append_column(ROW, pa.array(np.arange(frame.num_rows)))
     connection.register(_KEYS, relation)
     return EntityRows(connection, schema=frame.schema, timestamp=timestamp, relation=_KEYS, table=frame)
+
+
+def floored_moments(moments: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Timestamps with a zone as (N,) int64 microseconds of UTC; of nanoseconds the whole microseconds."""
+    if moments.type.unit == "ns":
+        moments = pc.floor_temporal(moments, unit="microsecond")
+    return moments.cast(TIMESTAMP).cast(pa.int64())
 
 
 def entities_of_sql(connection: duckdb.DuckDBPyConnection, *, query: str, plans: Sequence[ViewPlan]) -> EntityRows:
@@ -122,8 +129,8 @@ def entities_of_sql(connection: duckdb.DuckDBPyConnection, *, query: str, plans:
         raise DataError(f"DuckDB cannot run the entity query: {' '.join(str(error).split())[:300]}") from None
     types = {name: kind for name, kind, *_ in described}
     schema = pa.schema({name: _arrow_kind(kind) for name, kind in types.items()})
-    timestamp = _timestamp_column(schema)
-    _refuse_missing_keys(list(types), plans)
+    timestamp = timestamp_column(schema)
+    refuse_missing_keys(list(types), plans)
     column = quote_identifier(timestamp)
     return _stored(connection, f"SELECT * REPLACE (CAST({column} AS TIMESTAMPTZ) AS {column}) FROM {_QUERY}", timestamp)
 
@@ -168,7 +175,12 @@ def _stored(connection: duckdb.DuckDBPyConnection, query: str, timestamp: str) -
     return EntityRows(connection, schema=schema, timestamp=timestamp, relation=relation, table=None)
 
 
-def _timestamp_column(schema: pa.Schema) -> str:
+def timestamp_column(schema: pa.Schema) -> str:
+    """Which of the entity rows' columns is the event timestamp.
+
+    Raises:
+        EntityTimestampInferenceException: no column is called event_timestamp, and several, or none, hold datetimes.
+    """
     if EVENT_TIMESTAMP in schema.names:
         return EVENT_TIMESTAMP
     candidates = [field.name for field in schema if pa.types.is_timestamp(field.type)]
@@ -197,7 +209,12 @@ def _moments(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         raise DataError(f"the entity frame's {name!r} holds what is no time ({error}): mend or drop it") from None
 
 
-def _refuse_missing_keys(columns: Sequence[str], plans: Sequence[ViewPlan]) -> None:
+def refuse_missing_keys(columns: Sequence[str], plans: Sequence[ViewPlan]) -> None:
+    """Checks that the entity rows have every view's join keys.
+
+    Raises:
+        DataError: one is missing.
+    """
     for plan in plans:
         missing = [key for key in plan.entity_columns if key not in columns]
         if missing:

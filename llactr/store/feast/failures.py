@@ -40,15 +40,25 @@ def _is_ours(error: Exception) -> bool:
     return trace is not None and Path(trace.tb_frame.f_code.co_filename).resolve().is_relative_to(_PACKAGE)
 
 
+def _is_sparks(error: Exception) -> bool:
+    """Whether Spark threw an error, or what stands between Python and its Java; neither is imported to find out."""
+    return type(error).__module__.partition(".")[0] in ("pyspark", "py4j")
+
+
 @contextlib.contextmanager
 def store_failures(doing: str, *, then: str) -> Iterator[None]:
     """Turns what Feast and its stores throw into a StoreError that says what was being done and what to do next."""
     try:
         yield
-    except _THROWN as error:
+    except Exception as error:
+        if not isinstance(error, _THROWN) and not _is_sparks(error):
+            raise
         if isinstance(error, KeyError | TypeError) and _is_ours(error):
             raise
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        text = str(error).strip()
+        if type(error).__name__ == "PythonException":  # Spark's, of a worker: a traceback, and at its end what happened
+            text = text.splitlines()[-1]
+        reason = " ".join(text.split())[:300] or type(error).__name__
         raise StoreError(
             f"the feature store failed while {doing} ({type(error).__name__}: {reason}): {then}"
         ) from error

@@ -40,6 +40,7 @@ _LOG = logging.getLogger(__name__)
 REPOSITORY = (Path(__file__).resolve().parents[2] / "feature_repo").resolve()
 """The Feast repository that is installed beside this package."""
 _ASOF = "llactr.store.asof.AsofDuckDBOfflineStore"
+_SPARK = "llactr.store.spark.AsofSparkOfflineStore"
 _SQLITE = "llactr.store.feast.sqlite.WorkspaceSqliteOnlineStore"
 
 
@@ -66,6 +67,9 @@ def open_store(workspace: Workspace, *, config: Path | None = None) -> FeatureSt
             if "path" in settings and "://" not in settings["path"]:
                 settings["path"] = str(workspace.root / settings["path"])
         quiet_known_warnings()
+        if _offline_type(content) == "spark":
+            content["offline_store"] = _with_type(content["offline_store"], _SPARK)
+        _refuse_missing_engines(content)
         parsed = RepoConfig(**content)
     except FeastExtrasDependencyImportError:
         raise missing_extra("redis") from None
@@ -74,9 +78,6 @@ def open_store(workspace: Workspace, *, config: Path | None = None) -> FeatureSt
         raise InputError(
             f"the feature store's configuration {path} cannot be used ({type(error).__name__}: {reason})"
         ) from None
-    engine = content.get("batch_engine")
-    if isinstance(engine, dict) and engine.get("type") == "ray.engine" and importlib.util.find_spec("ray") is None:
-        raise missing_extra("ray")
     parsed.repo_path = path.parent
     return FeatureStore(config=parsed)
 
@@ -85,7 +86,7 @@ def open_repository(workspace: Workspace, *, config: Path | None = None) -> Feat
     """The user's own repository as it is configured there, for reading their views.
 
     Its folder is where Feast's commands run, so code of theirs is imported from there. A stock DuckDB offline store is
-    joined by ASOF, which gives the same rows for less.
+    joined by ASOF, which gives the same rows for less, and a stock Spark one by ours, which multiplies no row.
 
     Raises:
         InputError: the workspace has no such repository, or its configuration cannot be used.
@@ -99,10 +100,31 @@ def open_repository(workspace: Workspace, *, config: Path | None = None) -> Feat
 def open_repository_file(path: Path) -> FeatureStore:
     """The repository of a feature_store.yaml; see `open_repository`."""
     content = _read_repository(path)
-    offline = content.get("offline_store")
-    if offline == "duckdb" or (isinstance(offline, dict) and offline.get("type") == "duckdb"):
-        content["offline_store"] = {**(offline if isinstance(offline, dict) else {}), "type": _ASOF}
+    better = {"duckdb": _ASOF, "spark": _SPARK}.get(_offline_type(content))
+    if better is not None:
+        content["offline_store"] = _with_type(content["offline_store"], better)
     return _feature_store(content, path)
+
+
+def _offline_type(content: dict[str, Any]) -> str:
+    offline = content.get("offline_store")
+    return str(offline.get("type", "") if isinstance(offline, dict) else offline)
+
+
+def _with_type(section: Any, kind: str) -> dict[str, Any]:
+    return {**(section if isinstance(section, dict) else {}), "type": kind}
+
+
+def _refuse_missing_engines(content: dict[str, Any]) -> None:
+    """Says which extra brings what a configuration names, before Feast fails to import it."""
+    engine = content.get("batch_engine")
+    engine_type = str(engine.get("type", "") if isinstance(engine, dict) else engine)
+    for package, named in (
+        ("ray", engine_type == "ray.engine"),
+        ("pyspark", engine_type == "spark.engine" or _offline_type(content) in ("spark", _SPARK)),
+    ):
+        if named and importlib.util.find_spec(package) is None:
+            raise missing_extra(package)
 
 
 def _open_ours(path: Path) -> FeatureStore:
@@ -145,6 +167,7 @@ def _feature_store(content: dict[str, Any], path: Path) -> FeatureStore:
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     quiet_known_warnings()
+    _refuse_missing_engines(content)
     try:
         parsed = RepoConfig(**content)
         parsed.repo_path = path.parent
