@@ -9,6 +9,7 @@ from llactr.ctr.batch_scoring import RequestTimes, ScoredFile, open_scorer, scor
 from llactr.ctr.scoring import ScoredRows
 from llactr.datasets.row_batches import RowSource
 from llactr.datasets.rows import read_rows
+from llactr.pieces import ALONE, Workers
 from llactr.steps import Job
 from llactr.store.ingested import dataset_spec
 
@@ -41,13 +42,14 @@ def into_file(
     sql: str | None,
     at: str | None,
     keep: Sequence[str],
+    workers: Workers = ALONE,
 ) -> ScoredFile:
     """Scores a file or a query, whatever its size, into a Parquet file."""
     times, spec = RequestTimes(at), dataset_spec(job.workspace, dataset)
     source = RowSource(spec, file, sql)
     scorer = open_scorer(job.workspace, dataset, bundle, times)
     with job.terminal.step("score") as advance:
-        return score_file(scorer, source, out, times=times, keep=keep, progress=advance)
+        return score_file(scorer, source, out, times=times, keep=keep, workers=workers, progress=advance)
 
 
 def describe(scored: ScoredRows | ScoredFile) -> str:

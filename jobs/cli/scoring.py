@@ -12,11 +12,13 @@ from llactr.errors import InputError
 from llactr.jobs.cli.command import (
     DatasetOption,
     JsonOption,
+    RayOption,
     ThreadsOption,
     WorkspaceOption,
     chosen_dataset,
     execute,
 )
+from llactr.pieces import Workers
 from llactr.steps import Job
 
 __all__ = ["export", "score"]
@@ -44,6 +46,7 @@ def score(
     ] = None,
     keep: Annotated[list[str] | None, typer.Option("--keep", help="With --out: a column to keep; repeat.")] = None,
     bundle: Annotated[str | None, typer.Option(help="Bundle folder or id. Default: the last one trained.")] = None,
+    ray: RayOption = None,
     dataset: DatasetOption = None,
     threads: ThreadsOption = 0,
     workspace: WorkspaceOption = None,
@@ -57,10 +60,15 @@ def score(
             raise InputError("give the rows to score: a file, --sql, or --row '{...}'")
         if (out is None and keep) or (out is not None and row):
             raise InputError("--keep goes with --out, and --out with a file or --sql")
+        if out is None and ray is not None:
+            raise InputError("--ray goes with --out: scores that are printed come from one process")
         from llactr.jobs import score as step
 
         if out is not None:
-            made = step.into_file(job, name, out, bundle=bundle, file=file, sql=sql, at=at, keep=keep or ())
+            workers = Workers(ray=ray, threads=threads or None)
+            made = step.into_file(
+                job, name, out, bundle=bundle, file=file, sql=sql, at=at, keep=keep or (), workers=workers
+            )
             _say(made.doubts)
             return made.model_dump(mode="json"), step.describe(made)
         scored = step.rows(job, name, bundle=bundle, given=row or [], file=file, sql=sql, at=at)

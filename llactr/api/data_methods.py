@@ -125,6 +125,7 @@ class DataMethods(HeldWorkspace):
         at: str | datetime | None = None,
         keep: Sequence[str] = (),
         bundle: str | Path | None = None,
+        ray: str | None = None,
         dataset: str | None = None,
     ) -> ScoredFile:
         """Scores a file or a query of any size into a Parquet file of keys, times, kept columns and `score`.
@@ -136,6 +137,7 @@ class DataMethods(HeldWorkspace):
             at: features of the offline store as of a time with a zone, or of a column's; None for those online now.
             keep: columns that go out as they are.
             bundle: a folder or an id; None for the one trained last.
+            ray: `local`, or the address of a Ray cluster whose machines share the workspace.
             dataset: which.
 
         Raises:
@@ -152,12 +154,13 @@ class DataMethods(HeldWorkspace):
         """
         from llactr.ctr.batch_scoring import RequestTimes, open_scorer, score_file
         from llactr.datasets.row_batches import RowSource
+        from llactr.pieces import Workers
         from llactr.store.ingested import dataset_spec
 
         name, times = self.workspace.chosen_dataset(dataset), RequestTimes(at)
         source = RowSource(dataset_spec(self.workspace, name), None if rows is None else Path(rows), sql)
         scorer = open_scorer(self.workspace, name, None if bundle is None else str(bundle), times)
-        return score_file(scorer, source, Path(out), times=times, keep=keep)
+        return score_file(scorer, source, Path(out), times=times, keep=keep, workers=Workers(ray=ray))
 
     def export(
         self, out: str | Path, *, to: str, bundle: str | Path | None = None, dataset: str | None = None

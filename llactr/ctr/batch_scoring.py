@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,10 +19,11 @@ from pydantic import BaseModel, ConfigDict
 
 from llactr.atomic import writing_file
 from llactr.columns import EVENT_TIMESTAMP, TIMESTAMP
-from llactr.ctr.scoring import RowScorer, ScoredRows, score_features
+from llactr.ctr.scoring import RowScorer, ScoredRows, ScorerPlace, score_features
 from llactr.datasets.row_batches import RowSource
 from llactr.datasets.rows import request_columns, request_table
 from llactr.errors import DataError, InputError
+from llactr.pieces import ALONE, Begin, Seat, Workers, run_pieces
 from llactr.spec import DatasetSpec
 from llactr.transforms import utc_timestamps
 from llactr.workspace import Workspace
@@ -46,7 +48,7 @@ class ScoredFile(BaseModel):
         out_of_vocabulary: field -> rows that hold a value of it that training never saw.
         ignored: columns of the source that are neither asked for nor kept.
         seconds: by the clock.
-        cpu_seconds: of all.
+        cpu_seconds: of all, those of workers included.
         model_cpu_seconds: of that, from joined features to scores.
     """
 
@@ -158,6 +160,7 @@ def score_file(
     times: RequestTimes,
     keep: Sequence[str] = (),
     batch_rows: int = BATCH_ROWS,
+    workers: Workers = ALONE,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> ScoredFile:
     """Scores all rows of a source into a Parquet file, which appears whole or not at all.
@@ -171,7 +174,9 @@ def score_file(
         out: the file; one that is there is replaced.
         times: when each row is requested.
         keep: columns of the source that go out as they are.
-        batch_rows: rows that are in memory at a time.
+        batch_rows: rows that are in memory at a time; with several workers, times four a worker.
+        workers: who scores. This process reads the source and writes the file; the scores of a batch are the same
+            wherever it is scored with as many threads.
         progress: called with (rows done, 0, note) after each batch.
 
     Raises:
@@ -181,35 +186,64 @@ def score_file(
     """
     if SCORE in keep:
         raise InputError(f"--keep {SCORE} would hide the scores: rename that column in the source")
-    run = _Run(scorer, times, tuple(dict.fromkeys(keep)))
+    kept, sums = tuple(dict.fromkeys(keep)), _Sums()
     wall, cpu = time.perf_counter(), time.process_time()
     with writing_file(out) as draft:
         writer: pq.ParquetWriter | None = None
         try:
-            for table in source.batches(batch_rows):
-                scored = run.scored(table)
-                writer = writer or pq.ParquetWriter(draft, scored.schema)
-                writer.write_table(_like(scored, writer.schema, source.name))
+            for batch in run_pieces(_begin(scorer, times, kept, workers), source.batches(batch_rows), workers):
+                writer = writer or pq.ParquetWriter(draft, batch.table.schema)
+                writer.write_table(_like(batch.table, writer.schema, source.name))
+                sums.add(batch)
                 if progress is not None:
-                    progress(run.rows, 0, f"{run.rows:,} rows")
+                    progress(sums.rows, 0, f"{sums.rows:,} rows")
         finally:
             if writer is not None:
                 writer.close()
         if writer is None:
             raise DataError(f"{source.name} holds no rows: give some")
+    elsewhere = 0.0 if workers.alone else sums.cpu_s
     return ScoredFile(
         bundle=scorer.name,
         semantics_version=scorer.bundle.version,
         features="online" if times.at is None else "offline",
         out=str(out),
-        rows=run.rows,
-        unseen_values_placed=run.placed,
-        out_of_vocabulary=run.unknown,
-        ignored=run.ignored,
+        rows=sums.rows,
+        unseen_values_placed=sums.placed,
+        out_of_vocabulary=sums.unknown,
+        ignored=sums.ignored,
         seconds=round(time.perf_counter() - wall, 3),
-        cpu_seconds=round(time.process_time() - cpu, 3),
-        model_cpu_seconds=round(run.model_cpu_s, 3),
+        cpu_seconds=round(time.process_time() - cpu + elsewhere, 3),
+        model_cpu_seconds=round(sums.model_cpu_s, 3),
     )
+
+
+def _begin(scorer: RowScorer, times: RequestTimes, keep: tuple[str, ...], workers: Workers) -> Begin[pa.Table, _Scored]:
+    """Others open the scorer's place anew; this process has it open."""
+    if workers.alone:
+        return lambda _: partial(_scored, scorer, times, keep)
+    if scorer.place is None:
+        raise InputError("this scorer was not opened from a workspace: score with it in one process")
+    return _BeginScoring(scorer.place, times, keep)
+
+
+class _Sums:
+    """What a run has scored so far."""
+
+    def __init__(self) -> None:
+        self.rows, self.placed, self.cpu_s, self.model_cpu_s = 0, 0, 0.0, 0.0
+        self.unknown: dict[str, int] = {}
+        self.ignored: tuple[str, ...] = ()
+
+    def add(self, batch: _Scored) -> None:
+        """Adds a batch's part."""
+        self.rows += batch.table.num_rows
+        self.placed += batch.placed
+        self.cpu_s += batch.cpu_s
+        self.model_cpu_s += batch.model_cpu_s
+        for name, count in batch.unknown.items():
+            self.unknown[name] = self.unknown.get(name, 0) + count
+        self.ignored = batch.ignored
 
 
 def score_table(scorer: RowScorer, table: pa.Table, times: RequestTimes) -> ScoredRows:
@@ -226,46 +260,68 @@ def score_table(scorer: RowScorer, table: pa.Table, times: RequestTimes) -> Scor
     return scorer.score(table)
 
 
-class _Run:
-    """What a run has scored so far."""
+@dataclass(frozen=True)
+class _Scored:
+    """A scored batch: keys, times, kept columns and scores; its part of what `ScoredFile` tells."""
 
-    def __init__(self, scorer: RowScorer, times: RequestTimes, keep: tuple[str, ...]) -> None:
-        self._scorer, self._times, self._keep = scorer, times, keep
-        self.rows, self.placed, self.model_cpu_s = 0, 0, 0.0
-        self.unknown: dict[str, int] = {}
-        self.ignored: tuple[str, ...] = ()
+    table: pa.Table
+    placed: int
+    unknown: dict[str, int]
+    ignored: tuple[str, ...]
+    cpu_s: float
+    model_cpu_s: float
 
-    def scored(self, table: pa.Table) -> pa.Table:
-        """A batch's keys, times, kept columns and scores."""
-        spec = self._scorer.spec
-        requests = request_table(self._asked(table), spec)
-        features = self._scorer.source.features(requests)
-        began = time.process_time()
-        ids, scores, placed = score_features(self._scorer.bundle, self._scorer.source, features)
-        self.model_cpu_s += time.process_time() - began
-        self.rows += table.num_rows
-        self.placed += placed
-        for name, count in self._scorer.bundle.transform.out_of_vocabulary(ids).items():
-            self.unknown[name] = self.unknown.get(name, 0) + count
-        keys = [entity.join_key for entity in spec.entities.values()]
-        columns = {name: requests[name] for name in (*keys, EVENT_TIMESTAMP)}
-        return pa.table(columns | {name: table[name] for name in self._keep} | {SCORE: pa.array(scores)})
 
-    def _asked(self, table: pa.Table) -> pa.Table:
-        """What a row needs of a batch; the rest is remembered by name."""
-        names, spec = table.column_names, self._scorer.spec
-        missing = [name for name in self._keep if name not in names]
-        if missing:
-            raise DataError(f"--keep {missing[0]}: there is no such column, the columns are {', '.join(names)}")
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise DataError(f"the rows have the column {twice[0]!r} twice: rename one of them")
-        wanted = [name for name in (*request_columns(spec), EVENT_TIMESTAMP) if name in names]
-        used = {*wanted, *self._keep, self._times.column}
-        self.ignored = tuple(name for name in names if name not in used)
-        moments = self._times.of(table, spec)
-        asked = table.select([name for name in wanted if moments is None or name != EVENT_TIMESTAMP])
-        return asked if moments is None else asked.append_column(EVENT_TIMESTAMP, moments)
+@dataclass(frozen=True)
+class _BeginScoring:
+    """Opens the bundle and its store; a piece is a batch of the source."""
+
+    place: ScorerPlace
+    times: RequestTimes
+    keep: tuple[str, ...]
+
+    def __call__(self, seat: Seat) -> Callable[[pa.Table], _Scored]:
+        seat.take(self.place.workspace.root)
+        return partial(_scored, self.place.open(), self.times, self.keep)
+
+
+def _scored(scorer: RowScorer, times: RequestTimes, keep: tuple[str, ...], table: pa.Table) -> _Scored:
+    spec, began = scorer.spec, time.process_time()
+    asked, ignored = _asked(table, spec, times, keep)
+    requests = request_table(asked, spec)
+    features = scorer.source.features(requests)
+    joined = time.process_time()
+    ids, scores, placed = score_features(scorer.bundle, scorer.source, features)
+    ended = time.process_time()
+    keys = [entity.join_key for entity in spec.entities.values()]
+    columns = {name: requests[name] for name in (*keys, EVENT_TIMESTAMP)}
+    return _Scored(
+        table=pa.table(columns | {name: table[name] for name in keep} | {SCORE: pa.array(scores)}),
+        placed=placed,
+        unknown=scorer.bundle.transform.out_of_vocabulary(ids),
+        ignored=ignored,
+        cpu_s=time.process_time() - began,
+        model_cpu_s=ended - joined,
+    )
+
+
+def _asked(
+    table: pa.Table, spec: DatasetSpec, times: RequestTimes, keep: tuple[str, ...]
+) -> tuple[pa.Table, tuple[str, ...]]:
+    """What a row needs of a batch, and the names of the rest."""
+    names = table.column_names
+    missing = [name for name in keep if name not in names]
+    if missing:
+        raise DataError(f"--keep {missing[0]}: there is no such column, the columns are {', '.join(names)}")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise DataError(f"the rows have the column {twice[0]!r} twice: rename one of them")
+    wanted = [name for name in (*request_columns(spec), EVENT_TIMESTAMP) if name in names]
+    used = {*wanted, *keep, times.column}
+    ignored = tuple(name for name in names if name not in used)
+    moments = times.of(table, spec)
+    asked = table.select([name for name in wanted if moments is None or name != EVENT_TIMESTAMP])
+    return (asked if moments is None else asked.append_column(EVENT_TIMESTAMP, moments)), ignored
 
 
 def _like(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -26,7 +27,7 @@ from llactr.store.ingested import dataset_spec
 from llactr.store.offline import OfflineReader
 from llactr.workspace import Workspace
 
-__all__ = ["FeatureSource", "RowScorer", "ScoredRows", "score_features"]
+__all__ = ["FeatureSource", "RowScorer", "ScoredRows", "ScorerPlace", "score_features"]
 
 
 class ScoredRows(BaseModel):
@@ -71,6 +72,21 @@ class FeatureSource(Protocol):
 
 
 @dataclass(frozen=True)
+class ScorerPlace:
+    """Where a scorer was opened, so that another process can open it too."""
+
+    workspace: Workspace
+    dataset: str
+    bundle: Path
+    online: bool
+
+    def open(self) -> RowScorer:
+        """The scorer; see `RowScorer.online` and `RowScorer.offline`."""
+        of = RowScorer.online if self.online else RowScorer.offline
+        return of(self.workspace, self.dataset, str(self.bundle))
+
+
+@dataclass(frozen=True)
 class RowScorer:
     """A bundle and the store that the features of rows come from, opened once for any number of rows.
 
@@ -79,12 +95,14 @@ class RowScorer:
         bundle: weights and vocabularies.
         spec: the dataset's, as it was ingested last.
         source: where features are read.
+        place: where it was opened; None for one that was put together by hand.
     """
 
     name: str
     bundle: Bundle
     spec: DatasetSpec
     source: FeatureSource
+    place: ScorerPlace | None = None
 
     @classmethod
     def online(cls, workspace: Workspace, dataset: str, bundle: str | None = None) -> RowScorer:
@@ -105,7 +123,7 @@ class RowScorer:
         reader = OnlineReader(workspace, spec)
         reader.require_whole(history=loaded.history is not None)
         loaded.check_vectors(reader.field_vectors(loaded.version))
-        return cls(folder.name, loaded, spec, reader)
+        return cls(folder.name, loaded, spec, reader, ScorerPlace(workspace, dataset, folder.absolute(), online=True))
 
     @classmethod
     def offline(cls, workspace: Workspace, dataset: str, bundle: str | None = None) -> RowScorer:
@@ -119,7 +137,8 @@ class RowScorer:
         spec, folder = dataset_spec(workspace, dataset), find_bundle(workspace, dataset, bundle)
         loaded = Bundle.load(folder)
         loaded.check_dataset(dataset)
-        return cls(folder.name, loaded, spec, OfflineReader(workspace, spec))
+        place = ScorerPlace(workspace, dataset, folder.absolute(), online=False)
+        return cls(folder.name, loaded, spec, OfflineReader(workspace, spec), place)
 
     def score(self, rows: pa.Table) -> ScoredRows:
         """Scores rows.

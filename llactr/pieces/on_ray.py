@@ -29,6 +29,7 @@ LOCAL = "local"
 DEATHS = 3
 """A piece that has ended so many workers is at fault itself."""
 _WAIT_S = 60.0
+_KNOCK_S = 10.0
 _PASSED_ON = ("LLACTR_", "FEAST_")
 """The environment of the command that workers get too: where stores are."""
 
@@ -222,6 +223,7 @@ def _connected(ray: ModuleType, address: str) -> Iterator[None]:
     else:
         how["address"] = address
     try:
+        _knock(address)
         ray.init(**how)
     except (ConnectionError, OSError, ValueError, RuntimeError) as error:
         said = " ".join(str(error).split())[:200]
@@ -233,3 +235,14 @@ def _connected(ray: ModuleType, address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Asks whether anybody listens at `host:port`: Ray itself would ask again for minutes.
+
+    Raises:
+        OSError: nobody.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()

@@ -70,6 +70,7 @@ def test_empty_table(llactr, ran, tmp_path):
         (("encode", "--effective-from", "tomorrow"), "--effective-from"),
         (("encode", "--ray", "local"), "--ray goes with --values"),
         (("score", "--row", "{}", "--bundle", "lost"), "no bundle 'lost'"),
+        (("score", "--row", "{}", "--ray", "local"), "--ray goes with --out"),
         (("ingest", "no-such-spec"), "no dataset spec"),
         (("train", "--dataset", "other"), "no dataset 'other'"),
         (("train", "--config", "missing.yaml"), "missing.yaml"),

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from llactr.jobs import encode_values, ingest
+from llactr.ctr.batch_scoring import RequestTimes, ScoredFile, open_scorer, score_file
+from llactr.ctr.training.config import TrainJobConfig
+from llactr.datasets.row_batches import RowSource
+from llactr.jobs import encode, encode_values, ingest, materialize, train
 from llactr.jobs.cli.console import Terminal
-from llactr.pieces import Workers
-from llactr.semantics import ValueSemanticsConfig
+from llactr.pieces import ALONE, Workers
+from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 from llactr.steps import Job
 from llactr.store.tables import value_files
 from llactr.workspace import Workspace
@@ -45,6 +50,19 @@ def _ingested(folder: Path) -> Job:
     spec = write_dataset(folder, fields=fields)
     job = Job(Workspace.at(folder / "workspace"), Terminal(as_json=True), force=True)
     ingest.run(job, str(spec), data_folder=None)
+    return job
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, ray: Path) -> Job:
+    """A workspace with a model that reads value vectors, online and offline."""
+    job = _ingested(tmp_path_factory.mktemp("trained"))
+    encode.run(job, "tiny", SemanticsConfig(tune=False), untuned=True, effective_from="start")
+    encode_values.run(job, "tiny", UNTUNED)
+    materialize.apply(job)
+    materialize.materialize(job)
+    training = {"max_epochs": 2, "min_steps": 0, "batch_size": 64}
+    train.run(job, "tiny", TrainJobConfig(backbone="deepfm", arm="values", training=training))
     return job
 
 
@@ -84,3 +102,38 @@ def test_values_are_encoded_once_each_though_a_worker_dies(ray: Path, tmp_path: 
     again = encode_values.run(job, "tiny", UNTUNED, piece=3, workers=ON_RAY).result
     assert again.new_texts == sum(lost)
     assert _stored(job, found.version) == _stored(alone, found.version)
+
+
+@pytest.mark.parametrize("at", [None, "event_timestamp"], ids=["online", "offline"])
+def test_a_file_is_scored_to_the_same_bytes_though_a_worker_dies(
+    ray: Path, trained: Job, tmp_path: Path, at: str | None
+) -> None:
+    moments = [datetime.fromtimestamp(1_700_000_000 + 3600 * n, UTC) for n in range(60)]
+    rows = {
+        "person": [f"p{n % 31}" for n in range(60)],
+        "dish": [f"d{n % 21}" for n in range(60)],
+        "device": ["phone", "desk"] * 30,
+        "event_timestamp": pa.array(moments, pa.timestamp("us", "UTC")),
+        "note": [f"n{n}" for n in range(60)],
+        "more": [0] * 60,
+    }
+    pq.write_table(pa.table(rows), tmp_path / "rows.parquet", row_group_size=25)
+    times = RequestTimes(at)
+    scorer = open_scorer(trained.workspace, "tiny", None, times)
+    source = RowSource(scorer.spec, tmp_path / "rows.parquet")
+
+    def scored(out: str, workers: Workers) -> ScoredFile:
+        return score_file(scorer, source, tmp_path / out, times=times, keep=("note",), batch_rows=8, workers=workers)
+
+    alone = scored("alone.parquet", ALONE)
+    (ray / "kill-3").touch()
+    on_ray = scored("ray.parquet", ON_RAY)
+
+    assert (ray / "killed-3").exists()
+    (ray / "killed-3").unlink()
+    assert (tmp_path / "ray.parquet").read_bytes() == (tmp_path / "alone.parquet").read_bytes()
+    assert pq.read_table(tmp_path / "ray.parquet")["note"].to_pylist() == rows["note"]
+    said = {"out", "seconds", "cpu_seconds", "model_cpu_seconds"}
+    assert on_ray.model_dump(exclude=said) == alone.model_dump(exclude=said)
+    assert on_ray.ignored == ("more",)
+    assert on_ray.out_of_vocabulary["person"] == 1  # p30

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import builtins
 import os
+import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -89,3 +92,12 @@ def test_a_missing_ray_is_named_with_its_extra(tmp_path: Path, monkeypatch: pyte
 def test_a_machine_without_the_shared_folder_says_its_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no folder .*/away, .*: put the workspace on a file system that all"):
         Seat(0, 1, 0).take(tmp_path / "away")
+
+
+def test_an_address_at_which_nobody_listens_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False))  # has no init: not asked
+    with socket.socket() as taken:  # bound, and not listening
+        taken.bind(("127.0.0.1", 0))
+        address = f"ray://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(InputError, match=f"there is no Ray at '{address}' .*: give the address of a cluster"):
+            list(run_pieces(Squares(tmp_path), [1], Workers(ray=address)))
