@@ -38,7 +38,7 @@ class ServeConfig(BaseModel):
         cache_ttl_s: how long an item's features may be reused without asking the store; 0 switches the cache off.
         cache_items: items kept at most.
         history_freshness_s: how long an item's state of history may be reused where the store does not say what has
-            changed; SQLite and a single Redis do.
+            changed; SQLite and Redis do, a single one or a cluster.
             Users' states are always read.
         catch_up_s: seconds between two looks for events that other processes logged and did not apply.
         max_rows: candidates or rows of one request.

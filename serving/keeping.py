@@ -38,8 +38,8 @@ class EventKeeper:
             raise Problem(
                 409,
                 "no-events",
-                "the dataset has no users and items, or its online store cannot take events: it has to be SQLite or a "
-                "single Redis",
+                "the dataset has no users and items, or its online store cannot take events: it has to be SQLite, "
+                "Redis or a Redis cluster",
             )
         return self._gate
 

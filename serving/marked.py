@@ -260,8 +260,8 @@ def open_reader(
 
     `spent` is told its CPU seconds.
 
-    A single Redis and SQLite are read in their published layouts, past Feast's per-value objects; everything else, such
-    as a Redis cluster, through Feast's `online_read`.
+    Redis, a single one or a cluster, and SQLite are read in their published layouts, past Feast's per-value objects;
+    everything else through Feast's `online_read`.
     """
     store = open_store(workspace, config=feast_config)
     reader = next((one for _, one in READERS.working() if one.reads(store)), READERS["feast"])

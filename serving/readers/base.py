@@ -32,11 +32,13 @@ class StoreReader(Protocol):
 
     Attributes:
         snapshot: whether all that one `read` asks for is of one state of the store.
-        drops: what would make the store drop rows; empty when nothing does.
     """
 
     snapshot: bool
-    drops: str
+
+    @property
+    def drops(self) -> str:
+        """What would make the store drop rows; empty when nothing does."""
 
     @classmethod
     def reads(cls, store: FeatureStore) -> bool:
@@ -102,7 +104,7 @@ READERS: Registry[type[StoreReader]] = Registry(
     "reader of online stores",
     package="llactr.serving.readers",
     group="llactr.readers",
-    order=("redis", "sqlite"),
+    order=("redis", "redis_cluster", "sqlite"),
     check=_check,
 )
 """Name -> class. The first that reads the configured store is taken, `feast` when there is none."""

@@ -1,4 +1,4 @@
-"""Any online store through Feast's `online_read`, in a few threads: a Redis cluster, a cloud store."""
+"""Any online store through Feast's `online_read`, in a few threads: Redis with sentinels, a cloud store."""
 
 from __future__ import annotations
 

@@ -1,38 +1,27 @@
 """Feast's Redis layout, read over one pipelined connection of the event loop.
 
-Feast keeps a hash per entity. Its key is the serialized entity key followed by the project; its fields are murmur3
-hashes of `view:feature`, and the row's time under `_ts:view` (Feast's "online store format"). A client library spends
-most of a read on building commands and replies, and its idle connections cannot tell that the server was emptied. Here
-commands are packed around a constant tail. Every batch stands between two echoes of its own number: a reply that nobody
-asked for would shift all answers behind it, so a batch whose echoes are not in their places cuts the connection.
+A client library spends most of a read on building commands and replies, and its idle connections cannot tell that the
+server was emptied. Here commands are packed around a constant tail (`llactr.serving.row_commands`), and answers that
+are out of step cut the connection (`llactr.serving.wire`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
-import ssl
-import struct
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Self
 
 from feast import FeatureStore
-from feast.infra.key_encoding_utils import serialize_entity_key
-from feast.infra.online_stores.helpers import _mmh3
 from feast.repo_config import RepoConfig
 
 from llactr.serving.readers.base import READERS, StoreAwayError, has_plain_names
-from llactr.serving.resp import Reply, ReplyParser, ServerError, pack
+from llactr.serving.resp import Reply, ServerError, pack
+from llactr.serving.row_commands import RowCommands, row_of
 from llactr.serving.views import Row, ViewRead
-from llactr.store.feast.messages import entity_key, key_ends
-from llactr.store.marks import eviction_said
+from llactr.serving.wire import Wire
 
 __all__ = ["RedisReader"]
-
-_SIZE = struct.Struct("<I")
 
 
 @READERS.register("redis")
@@ -57,21 +46,17 @@ class RedisReader:
         from feast.infra.online_stores.redis import RedisOnlineStore  # needs the extra `redis`, which SQLite does not
 
         self._spent = spent
-        self._project = config.project.encode()
-        self._serialization = config.entity_key_serialization_version
+        self._commands = RowCommands(config)
         nodes, self._options = RedisOnlineStore._parse_connection_string(config.online_store.connection_string)
         self._host, self._port = str(nodes[0]["host"]), int(nodes[0].get("port", 6379))
         self._timeout_s = timeout_s
         self._has_ttl = bool(config.online_store.key_ttl_seconds)
-        self._batches = itertools.count(1)
-        self.drops = ""
-        self._layouts: dict[ViewRead, tuple[bytes, bytes, bytes, int]] = {}
-        self._wire: _Wire | None = None
+        self._wire: Wire | None = None
         self._connecting = asyncio.Lock()
 
     @classmethod
     def reads(cls, store: FeatureStore) -> bool:
-        """A single Redis by the plain client, whose layout is published; not a cluster."""
+        """A single Redis by the plain client, whose layout is published."""
         config = store.config.online_store
         single = config.type == "redis" and config.redis_type.value == "redis" and config.client.value == "redis"
         return has_plain_names(store) and single
@@ -87,6 +72,11 @@ class RedisReader:
         """See `StoreReader`."""
         return cls(store.config, timeout_s=timeout_s, spent=spent)
 
+    @property
+    def drops(self) -> str:
+        """See `StoreReader`."""
+        return "" if self._wire is None else self._wire.drops
+
     async def connect(self) -> None:
         """See `StoreReader`."""
         async with self._connecting:
@@ -94,20 +84,16 @@ class RedisReader:
                 return
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    self._wire = await self._connected()
+                    self._wire = await Wire.connected(
+                        self._host, self._port, self._options, has_ttl=self._has_ttl, spent=self._spent
+                    )
             except (OSError, TimeoutError, ServerError) as error:
                 raise self._away(error) from None
 
     async def read(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
         """See `StoreReader`."""
         began = time.thread_time()
-        pieces = []
-        for view, keys in wanted:
-            head, prefix, tail, fixed = self._layouts.get(view) or self._layout(view)
-            for key in keys:
-                value = key.encode()
-                size = len(value)
-                pieces.append(b"%b%d\r\n%b%b%b%b" % (head, fixed + size, prefix, _SIZE.pack(size), value, tail))
+        pieces = [command for view, keys in wanted for command in self._commands.reads(view, keys)]
         commands = b"".join(pieces)
         self._spent(time.thread_time() - began)
         replies = await self._ask(commands, len(pieces))
@@ -119,8 +105,7 @@ class RedisReader:
             for reply in replies[start : start + len(keys)]:
                 if type(reply) is not list:
                     raise self._away(reply)
-                event_time = reply.pop()
-                rows.append(None if event_time is None else tuple(reply))
+                rows.append(row_of(reply))
             found.append(rows)
             start += len(keys)
         self._spent(time.thread_time() - began)
@@ -128,7 +113,7 @@ class RedisReader:
 
     async def present(self, view: ViewRead, keys: Sequence[str]) -> list[bool]:
         """See `StoreReader`. EXISTS leaves alone what Redis knows of a key's last use."""
-        commands = [pack(b"EXISTS", self._entity_key(view.entity_key(key))) for key in keys]
+        commands = [pack(b"EXISTS", self._commands.key(view, key)) for key in keys]
         replies = await self._ask(b"".join(commands), len(commands))
         return [reply == 1 for reply in replies]
 
@@ -151,137 +136,13 @@ class RedisReader:
 
     async def _ask(self, commands: bytes, count: int) -> list[Reply]:
         """The replies of a pipeline."""
-        wire = self._wire
-        if wire is None or wire.lost:
+        if self._wire is None or self._wire.lost:
             raise self._away("not connected")
-        number = b"%d" % next(self._batches)
-        echo = pack(b"ECHO", number)
         try:
-            first, *replies, last = await wire.ask(echo + commands + echo, count + 2)
-        except ConnectionError as error:
+            return await self._wire.ask(commands, count)
+        except (ConnectionError, ServerError) as error:
             raise self._away(error) from None
-        if isinstance(first, ServerError):
-            raise self._away(first)
-        if first != number or last != number:
-            wire.abort()
-            raise self._away("its replies are out of step; reconnecting")
-        return replies
-
-    async def _connected(self) -> _Wire:
-        options = self._options
-        context = _tls(options) if options.get("ssl") else None
-        loop = asyncio.get_running_loop()
-        _, wire = await loop.create_connection(lambda: _Wire(self._spent), self._host, self._port, ssl=context)
-        commands = []
-        if options.get("password") is not None:
-            user = [str(options["username"]).encode()] if options.get("username") is not None else []
-            commands.append(pack(b"AUTH", *user, str(options["password"]).encode()))
-        if options.get("db"):
-            commands.append(pack(b"SELECT", str(options["db"]).encode()))
-        try:
-            for reply in await wire.ask(b"".join(commands), len(commands)) if commands else []:
-                if isinstance(reply, ServerError):
-                    raise reply
-            self.drops = _drops((await wire.ask(pack(b"INFO", b"memory"), 1))[0], has_ttl=self._has_ttl)
-        except BaseException:
-            wire.abort()
-            raise
-        return wire
-
-    def _layout(self, view: ViewRead) -> tuple[bytes, bytes, bytes, int]:
-        """What a view's commands have in common: head, key up to its value's size, rest, size of key and project."""
-        before, behind = key_ends(view.join_key, dict(view.fixed), serialization=self._serialization)
-        names = [*(_mmh3(f"{view.view}:{feature}") for feature in view.features), f"_ts:{view.view}".encode()]
-        tail = behind + self._project + b"\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(name), name) for name in names)
-        head = b"*%d\r\n$5\r\nHMGET\r\n$" % (len(names) + 2)
-        layout = (head, before, tail, len(before) + _SIZE.size + len(behind) + len(self._project))
-        self._layouts[view] = layout
-        return layout
-
-    def _entity_key(self, key: dict[str, str]) -> bytes:
-        return serialize_entity_key(entity_key(key), self._serialization) + self._project
 
     def _away(self, error: object) -> StoreAwayError:
         reason = str(error) or type(error).__name__
         return StoreAwayError(f"Redis at {self._host}:{self._port} does not answer ({reason})")
-
-
-class _Wire(asyncio.Protocol):
-    """One connection. Replies come in the order of the questions, so concurrent requests share it."""
-
-    def __init__(self, spent: Callable[[float], None]) -> None:
-        self.lost = False
-        self._spent = spent
-        self._transport: Any = None
-        self._parser = ReplyParser()
-        self._waiting: deque[tuple[int, asyncio.Future[list[Reply]]]] = deque()
-        self._replies: list[Reply] = []
-
-    async def ask(self, commands: bytes, count: int) -> list[Reply]:
-        """Sends a pipeline of `count` commands and waits for as many replies."""
-        if self.lost:
-            raise ConnectionError("the connection is lost")
-        future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
-        # A question that is given up stays in the queue: its replies still come, and go nowhere.
-        self._waiting.append((count, future))
-        self._transport.write(commands)
-        return await future
-
-    def abort(self) -> None:
-        """Cuts the connection; what waits fails."""
-        if self._transport is not None:
-            self._transport.abort()
-        self._fail(ConnectionError("the connection was cut"))
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the event loop."""
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Called by the event loop."""
-        began = time.thread_time()
-        try:
-            self._replies += self._parser.feed(data)
-        except ValueError as error:
-            self._transport.abort()
-            self._fail(ConnectionError(str(error)))
-            return
-        while self._waiting and len(self._replies) >= self._waiting[0][0]:
-            count, future = self._waiting.popleft()
-            replies, self._replies = self._replies[:count], self._replies[count:]
-            if not future.done():
-                future.set_result(replies)
-        if self._replies and not self._waiting:
-            # Nobody asked: what came after it would be taken for the answer to something else.
-            self.abort()
-        self._spent(time.thread_time() - began)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the event loop."""
-        self._fail(ConnectionError(str(exc or "the server closed the connection")))
-
-    def _fail(self, error: ConnectionError) -> None:
-        self.lost = True
-        while self._waiting:
-            _, future = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(error)
-
-
-def _drops(info: Reply, *, has_ttl: bool) -> str:
-    """What `INFO memory` says of eviction; nothing where the server does not tell."""
-    if not isinstance(info, bytes):
-        return ""
-    lines = (line.partition(":") for line in info.decode(errors="replace").splitlines())
-    facts = {name: value for name, _, value in lines}
-    return eviction_said(facts, has_ttl=has_ttl)
-
-
-def _tls(options: dict[str, Any]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
-    if str(options.get("ssl_cert_reqs", "required")).lower() == "none":
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    with contextlib.suppress(KeyError):
-        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
-    return context

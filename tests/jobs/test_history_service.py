@@ -21,9 +21,14 @@ from llactr.steps import Job
 from llactr.store import REPOSITORY
 from llactr.workspace import Workspace
 from tests.jobs.tiny_dataset import write_dataset
+from tests.redis_cluster import Cluster
 from tests.serving.serving_asgi import Asgi, started
 from tests.serving.serving_process import Redis
 
+SERVERS: dict[str, tuple[type[Redis] | type[Cluster], str]] = {
+    "redis": (Redis, "feature_store.redis.yaml"),
+    "cluster": (Cluster, "feature_store.redis-cluster.yaml"),
+}
 MOMENT = "2023-12-20T12:00:00+00:00"
 
 
@@ -75,23 +80,24 @@ def test_the_service_answers_what_the_store_scores_and_learns_of_pushed_events(t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
+@pytest.mark.parametrize("kind", ["sqlite", *(pytest.param(one, marks=pytest.mark.redis) for one in SERVERS)])
 def test_a_replay_with_a_kill_in_the_middle_equals_the_offline_join(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
     trained(job, tmp_path)
-    server = Redis.start() if kind == "redis" else None
+    server = SERVERS[kind][0].start() if kind in SERVERS else None
     try:
         if server is not None:
             monkeypatch.setenv("LLACTR_REDIS", server.address)
-            monkeypatch.setenv("FEAST_FS_YAML_FILE_PATH", str(REPOSITORY / "feature_store.redis.yaml"))
+            monkeypatch.setenv("FEAST_FS_YAML_FILE_PATH", str(REPOSITORY / SERVERS[kind][1]))
         found = check.replay(job, "tiny", rows=30, workers=2)
         assert (found["rows"], found["rows_with_other_ids"], found["rows_with_other_counts"]) == (30, 0, 0)
         assert found["max_number_difference"] <= 1e-6
         assert found["max_score_difference"] <= 1e-6
         if server is not None:
-            assert server.command("DBSIZE") == b":0\r\n", "nothing of it is left"
+            for node in server.nodes if isinstance(server, Cluster) else [server]:
+                assert node.command("DBSIZE") == b":0\r\n", "nothing of it is left"
     finally:
         if server is not None:
             server.stop()

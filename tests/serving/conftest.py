@@ -10,9 +10,10 @@ import pytest
 
 from llactr.store import apply
 from llactr.workspace import Workspace
+from tests.redis_cluster import Cluster
 from tests.serving.history_workspace import build_history
 from tests.serving.serving_process import Redis, Served, serve_process
-from tests.serving.serving_workspace import REDIS_CONFIG, build
+from tests.serving.serving_workspace import CLUSTER_CONFIG, REDIS_CONFIG, build
 from tests.serving.unseen_workspace import build_unseen
 
 
@@ -91,6 +92,22 @@ def redis_workspace(redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> W
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LLACTR_REDIS", redis.address)
         return build(tmp_path_factory.mktemp("serving-redis") / "ws", feast_config=REDIS_CONFIG)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A Redis cluster of three nodes."""
+    made = Cluster.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster_workspace(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The small workspace on a Redis cluster."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLACTR_REDIS", cluster.address)
+        return build(tmp_path_factory.mktemp("serving-cluster") / "ws", feast_config=CLUSTER_CONFIG)
 
 
 @pytest.fixture

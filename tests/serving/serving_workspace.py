@@ -25,6 +25,7 @@ START = datetime(2024, 1, 2, tzinfo=UTC)
 USERS, ITEMS, EVENTS = 40, 300, 2000
 DATASET = "shop"
 REDIS_CONFIG = REPOSITORY / "feature_store.redis.yaml"
+CLUSTER_CONFIG = REPOSITORY / "feature_store.redis-cluster.yaml"
 
 FIELDS: list[dict[str, Any]] = [
     {"name": "user_id", "description": "who it is", "owner": "user", "kind": "categorical"},

@@ -23,10 +23,12 @@ from llactr.store.feast.expire import expire_versions
 from llactr.store.feast.open import open_store
 from llactr.store.tables import FIELD_SEMANTICS
 from llactr.workspace import Workspace
+from tests.redis_cluster import Cluster
 from tests.serving.history_workspace import build_history
 from tests.serving.serving_asgi import started
 from tests.serving.serving_process import Redis
 from tests.serving.serving_workspace import (
+    CLUSTER_CONFIG,
     EVENTS,
     REDIS_CONFIG,
     START,
@@ -36,7 +38,11 @@ from tests.serving.serving_workspace import (
     vectors_for,
 )
 
-STORES = ["sqlite", pytest.param("redis", marks=pytest.mark.redis)]
+STORES = [
+    "sqlite",
+    pytest.param("redis", marks=pytest.mark.redis),
+    pytest.param("cluster", marks=[pytest.mark.redis, pytest.mark.slow]),
+]
 LATER = START + timedelta(minutes=17 * (EVENTS + 10))
 
 
@@ -66,10 +72,11 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     if request.param == "sqlite":
         yield Store("sqlite", None)
         return
-    server = Redis.start()
+    server = Redis.start() if request.param == "redis" else Cluster.start()
+    config = REDIS_CONFIG if request.param == "redis" else CLUSTER_CONFIG
     monkeypatch.setenv("LLACTR_REDIS", server.address)
-    monkeypatch.setenv("FEAST_FS_YAML_FILE_PATH", str(REDIS_CONFIG))
-    yield Store("redis", REDIS_CONFIG)
+    monkeypatch.setenv("FEAST_FS_YAML_FILE_PATH", str(config))
+    yield Store(request.param, config)
     server.stop()
 
 

@@ -8,6 +8,7 @@ from llactr.errors import NotReadyError
 from llactr.spec import DatasetSpec
 from llactr.store.events.base import StateStore
 from llactr.store.events.redis import RedisStates
+from llactr.store.events.redis_cluster import RedisClusterStates
 from llactr.store.events.sqlite import SqliteStates
 
 __all__ = ["state_store"]
@@ -17,12 +18,12 @@ def state_store(store: FeatureStore, spec: DatasetSpec) -> StateStore:
     """The states of a dataset in the online store that is configured.
 
     Raises:
-        NotReadyError: it is neither the workspace's SQLite nor a single Redis.
+        NotReadyError: it is neither the workspace's SQLite nor Redis, a single one or a cluster.
     """
-    for kind in (SqliteStates, RedisStates):
+    for kind in (SqliteStates, RedisStates, RedisClusterStates):
         if kind.holds(store):
             return kind(store, spec)
     raise NotReadyError(
         f"the online store {store.config.online_store.type!r} cannot take events: states and the log's position "
-        "change in one transaction, which is there for SQLite and for a single Redis"
+        "change together, which is there for SQLite, for a single Redis and for a Redis cluster"
     )

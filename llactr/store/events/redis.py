@@ -27,10 +27,10 @@ from llactr.store.events.changes import CHANGES_FEATURE
 from llactr.store.feast.failures import store_failures
 from llactr.store.marks import MARKS
 
-__all__ = ["RedisStates"]
+__all__ = ["NOTE", "NO_TIME", "RedisStates", "redis_failures", "segment_place"]
 
-_NOTE = b"note"
-_NO_TIME = Timestamp().SerializeToString()
+NOTE = b"note"
+NO_TIME = Timestamp().SerializeToString()
 _SCRIPT = """
 local place, note, at = ARGV[1], ARGV[2], ARGV[3]
 if (redis.call('HGET', KEYS[1], 'note') or '') ~= note or (redis.call('HGET', KEYS[1], place) or '0') ~= at
@@ -100,27 +100,27 @@ class RedisStates:
 
     def filled(self, version: str) -> Filled | None:
         """See `StateStore`."""
-        with _failures("reading which history is online"):
-            return Filled.parse(self._client.hget(self._hash(version), _NOTE))
+        with redis_failures("reading which history is online"):
+            return Filled.parse(self._client.hget(self._hash(version), NOTE))
 
     def begin(self, version: str, snapshot: str) -> None:
         """See `StateStore`."""
-        with _failures("filling history"):
+        with redis_failures("filling history"):
             for pipe in self._tries(version):
-                note = Filled.parse(pipe.hget(self._hash(version), _NOTE))
+                note = Filled.parse(pipe.hget(self._hash(version), NOTE))
                 if note is not None and note.snapshot == snapshot and not note.whole:
                     return
                 pipe.multi()
                 pipe.delete(self._hash(version), self._changes_key(version))
-                pipe.hset(self._hash(version), _NOTE, Filled(snapshot).text())
+                pipe.hset(self._hash(version), NOTE, Filled(snapshot).text())
                 if _done(pipe):
                     return
 
     def finish(self, version: str, snapshot: str, owner: EntityOwner, positions: Mapping[str, int]) -> None:
         """See `StateStore`."""
-        with _failures("filling history"):
+        with redis_failures("filling history"):
             for pipe in self._tries(version):
-                note = Filled.parse(pipe.hget(self._hash(version), _NOTE))
+                note = Filled.parse(pipe.hget(self._hash(version), NOTE))
                 if note is None or note.snapshot != snapshot:
                     raise StoreError(
                         "the history was filled by another process meanwhile: run 'llactr materialize' again"
@@ -129,20 +129,20 @@ class RedisStates:
                 pipe.multi()
                 if note.whole:
                     for segment, position in positions.items():
-                        pipe.hset(self._hash(version), _place(segment), position)
+                        pipe.hset(self._hash(version), segment_place(segment), position)
                     self._write_changes(pipe, version, self._tables.unchanged())
-                pipe.hset(self._hash(version), _NOTE, note.text())
+                pipe.hset(self._hash(version), NOTE, note.text())
                 if _done(pipe):
                     return
 
     def drop(self, version: str) -> None:
         """See `StateStore`."""
-        with _failures("removing history"):
+        with redis_failures("removing history"):
             self._client.delete(self._hash(version), self._changes_key(version))
 
     def positions(self, version: str) -> dict[str, int]:
         """See `StateStore`."""
-        with _failures("reading which events are online"):
+        with redis_failures("reading which events are online"):
             found = self._client.hgetall(self._hash(version))
         return {name[3:].decode(): int(value) for name, value in found.items() if name.startswith(b"at:")}
 
@@ -157,8 +157,8 @@ class RedisStates:
     ) -> int | None:
         """See `StateStore`."""
         encoded = {owner: self._keys(owner, version, asked) for owner, asked in keys.items()}
-        place = _place(segment)
-        with _failures("updating the history of users and items"), contextlib.ExitStack() as stack:
+        place = segment_place(segment)
+        with redis_failures("updating the history of users and items"), contextlib.ExitStack() as stack:
             for number in self._turns():
                 if number == 1:
                     stack.enter_context(self._lock(version))
@@ -175,7 +175,7 @@ class RedisStates:
 
     def read(self, version: str, owner: EntityOwner, keys: Sequence[str]) -> list[bytes | None]:
         """See `StateStore`."""
-        with _failures("reading the history of users and items"):
+        with redis_failures("reading the history of users and items"):
             return self._read(owner, self._keys(owner, version, keys))
 
     def close(self) -> None:
@@ -194,7 +194,7 @@ class RedisStates:
     def _seen(self, version: str, place: bytes, keys: Mapping[EntityOwner, Sequence[bytes]]) -> tuple[_Seen, int]:
         """What is stored, and a segment's position: note, position and row of changes are read before the states."""
         with self._client.pipeline(transaction=False) as pipe:
-            pipe.hmget(self._hash(version), [_NOTE, place])
+            pipe.hmget(self._hash(version), [NOTE, place])
             pipe.hget(self._changes_key(version), self._changes_fields[0])
             for owner, some in keys.items():
                 for key in some:
@@ -218,7 +218,7 @@ class RedisStates:
         field, time_field = self._changes_fields
         names: list[bytes] = [self._hash(version), self._changes_key(version)]
         values: list[bytes | int] = [place, seen.note or b"", start, end, field, seen.row or b""]
-        values += [row or b"", time_field, _NO_TIME]
+        values += [row or b"", time_field, NO_TIME]
         for owner, rows in changed.items():
             names += self._keys(owner, version, [one.key for one in rows])
             field, time_field = self._fields[owner]
@@ -243,7 +243,7 @@ class RedisStates:
     def _write_changes(self, pipe: Any, version: str, value: bytes) -> None:
         """Sets the row that says which items' states changed last."""
         field, time_field = self._changes_fields
-        pipe.hset(self._changes_key(version), mapping={field: value, time_field: _NO_TIME})
+        pipe.hset(self._changes_key(version), mapping={field: value, time_field: NO_TIME})
 
     def _hash(self, version: str) -> bytes:
         return f"llactr:history:{self._tables.project}:{self._tables.dataset}:{version}".encode()
@@ -271,11 +271,13 @@ class RedisStates:
                 self._client.delete(name)
 
 
-def _failures(doing: str) -> Any:
+def redis_failures(doing: str) -> Any:
+    """Turns what Redis throws into a StoreError."""
     return store_failures(doing, then="see that Redis runs, and try again")
 
 
-def _place(segment: str) -> bytes:
+def segment_place(segment: str) -> bytes:
+    """The field of a segment's position in a version's hash."""
     return f"at:{segment}".encode()
 
 

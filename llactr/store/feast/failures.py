@@ -45,6 +45,16 @@ def _is_sparks(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] in ("pyspark", "py4j")
 
 
+def _said(error: Exception) -> str:
+    """What an error says, in one line."""
+    text = str(error).strip()
+    if type(error).__name__ == "PythonException":  # Spark's, of a worker: a traceback, and at its end what happened
+        text = text.splitlines()[-1]
+    if text.startswith("Command # "):  # redis-py's, of a pipeline: the command before it, keys in bytes and all
+        text = text.rpartition(") of pipeline caused error: ")[2]
+    return " ".join(text.split())
+
+
 @contextlib.contextmanager
 def store_failures(doing: str, *, then: str) -> Iterator[None]:
     """Turns what Feast and its stores throw into a StoreError that says what was being done and what to do next."""
@@ -55,10 +65,7 @@ def store_failures(doing: str, *, then: str) -> Iterator[None]:
             raise
         if isinstance(error, KeyError | TypeError) and _is_ours(error):
             raise
-        text = str(error).strip()
-        if type(error).__name__ == "PythonException":  # Spark's, of a worker: a traceback, and at its end what happened
-            text = text.splitlines()[-1]
-        reason = " ".join(text.split())[:300] or type(error).__name__
+        reason = _said(error)[:300] or type(error).__name__
         raise StoreError(
             f"the feature store failed while {doing} ({type(error).__name__}: {reason}): {then}"
         ) from error

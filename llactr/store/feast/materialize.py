@@ -200,12 +200,18 @@ def _check_there(store: FeatureStore, view: str, keys: KeySet) -> None:
 
 def _warn_of_eviction(store: FeatureStore) -> None:
     config = store.config.online_store
-    if config.type != "redis" or config.redis_type.value != "redis":
+    if config.type != "redis" or config.redis_type.value not in {"redis", "redis_cluster"}:
         return
     online: Any = store.provider.online_store
-    facts = online._get_client(config).info("memory")
-    said = eviction_said(facts, has_ttl=bool(getattr(config, "key_ttl_seconds", None)))
-    if said:
+    client = online._get_client(config)
+    if config.redis_type.value == "redis_cluster":
+        from redis.cluster import RedisCluster
+
+        nodes = client.info("memory", target_nodes=RedisCluster.PRIMARIES)
+    else:
+        nodes = {"": client.info("memory")}
+    has_ttl = bool(getattr(config, "key_ttl_seconds", None))
+    for said in dict.fromkeys(filter(None, (eviction_said(facts, has_ttl=has_ttl) for facts in nodes.values()))):
         _LOG.warning("%s", said)
 
 

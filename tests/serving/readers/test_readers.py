@@ -19,12 +19,13 @@ from llactr.serving.marked import MarkedReader, open_reader
 from llactr.serving.readers.base import StoreAwayError, StoreReader
 from llactr.serving.readers.feast import FeastReader
 from llactr.serving.readers.redis import RedisReader
+from llactr.serving.readers.redis_cluster import RedisClusterReader
 from llactr.serving.readers.sqlite import SqliteReader
 from llactr.serving.views import Row, entity_views
 from llactr.store import OnlineReader, open_store
 from llactr.workspace import Workspace
 from tests.serving.serving_process import Redis
-from tests.serving.serving_workspace import REDIS_CONFIG, spec_of
+from tests.serving.serving_workspace import CLUSTER_CONFIG, REDIS_CONFIG, spec_of
 
 SPEC = spec_of()
 VIEWS = entity_views(SPEC)
@@ -50,14 +51,14 @@ class Store:
         self.feast.provider.online_write_batch(self.feast.config, view, [(entity, values, moment, moment)], None)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
+@pytest.fixture(params=["sqlite", *(pytest.param(one, marks=pytest.mark.redis) for one in ("redis", "cluster"))])
 def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     if request.param == "sqlite":
         yield Store(request.getfixturevalue("workspace"), None)
         return
-    workspace = request.getfixturevalue("redis_workspace")
-    monkeypatch.setenv("LLACTR_REDIS", request.getfixturevalue("redis").address)
-    yield Store(workspace, REDIS_CONFIG)
+    workspace = request.getfixturevalue(f"{request.param}_workspace")
+    monkeypatch.setenv("LLACTR_REDIS", request.getfixturevalue(request.param).address)
+    yield Store(workspace, REDIS_CONFIG if request.param == "redis" else CLUSTER_CONFIG)
 
 
 def read(reader: StoreReader | MarkedReader, owner: str, keys: list[str]) -> list[Row]:
@@ -96,7 +97,7 @@ def stock(store: Store, owner: str, keys: list[str]) -> list[dict[str, Any]]:
 
 
 def test_the_reader_is_the_fast_one(store: Store) -> None:
-    kind = RedisReader if store.config else SqliteReader
+    kind = {None: SqliteReader, REDIS_CONFIG: RedisReader, CLUSTER_CONFIG: RedisClusterReader}[store.config]
     assert isinstance(store.reader().raw, kind)
 
 

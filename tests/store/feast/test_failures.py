@@ -42,6 +42,16 @@ def test_redis_too_where_it_is_installed() -> None:
         raise exceptions.TimeoutError("slow")
 
 
+def test_the_command_of_a_pipeline_with_its_keys_is_left_out() -> None:
+    exceptions = pytest.importorskip("redis.exceptions")
+    told = "Command # 1 (HGET \x02\x00 user_id) of pipeline caused error: The cluster is down"
+    with (
+        pytest.raises(StoreError, match=r"\(ClusterDownError: The cluster is down\)"),
+        store_failures(DOING, then=THEN),
+    ):
+        raise exceptions.ClusterDownError(told)
+
+
 def test_the_reason_is_one_short_line() -> None:
     with pytest.raises(StoreError) as told, store_failures(DOING, then=THEN):
         raise sqlite3.DatabaseError("a\n   b\tc " + "x" * 1000)
