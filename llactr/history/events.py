@@ -60,7 +60,7 @@ class Events:
     def __post_init__(self) -> None:
         if not self.user.shape == self.item.shape == self.time.shape == self.outcome.shape or self.time.ndim != 1:
             raise DataError("users, items, times and outcomes of events must be equally long: one of each per event")
-        if not np.isin(self.outcome, (0, 1)).all():
+        if not ((self.outcome == 0) | (self.outcome == 1)).all():
             raise DataError("an event's outcome is neither 0 nor 1: give the spec a label rule with 'above'")
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ class Events:
         """Events of text keys; times in microseconds."""
         return cls(key_hashes(users), key_hashes(items), np.asarray(times, np.int64), np.asarray(outcomes, np.float32))
 
-    def take(self, rows: NDArray[np.int64]) -> Events:
+    def take(self, rows: NDArray[np.int64] | slice) -> Events:
         """The events at some places."""
         return Events(self.user[rows], self.item[rows], self.time[rows], self.outcome[rows])
 
@@ -87,6 +87,8 @@ class Events:
         user, item, time = self.user[order], self.item[order], self.time[order]
         first = np.ones(len(self), bool)
         first[1:] = (user[1:] != user[:-1]) | (item[1:] != item[:-1]) | (time[1:] != time[:-1])
+        if first.all() and (self.time[1:] >= self.time[:-1]).all():
+            return self
         kept = np.sort(order[first])
         return self.take(kept[np.argsort(self.time[kept], kind="stable")])
 

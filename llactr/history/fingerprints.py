@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from llactr.history.definition import HistoryDefinition
 from llactr.history.events import Events
 from llactr.history.layout import StateLayout
-from llactr.history.passes import residuals_of, sided, states_at
+from llactr.history.passes import residuals_of, states_of_rows
 from llactr.history.states import KeyStates
 
 __all__ = ["LAST_EVENTS", "Fingerprints", "event_totals", "fingerprints", "fingerprints_at"]
@@ -82,7 +82,7 @@ def fingerprints_at(
     residuals = residuals_of(definition, events) if owner == "user" else None
     totals = np.empty((len(keys), 2))
     lists, places = [pa.array([], LAST_EVENTS)], [np.empty(0, np.int64)]
-    for states, at in states_at(definition, layout, sided(layout, events, residuals), keys, now):
+    for states, at in states_of_rows(definition, layout, events, keys, now, residuals):
         some = fingerprints(layout, states)
         totals[at] = some.totals
         lists.append(some.last)

@@ -9,7 +9,7 @@ Legend: N events, R rows, H history numbers.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,40 +20,14 @@ from llactr.history.events import Events, events_before
 from llactr.history.features import item_features, user_features
 from llactr.history.layout import StateLayout
 from llactr.history.neighbours import NeighbourSums, Spans
+from llactr.history.sides import Sided, in_parts, sided, some_of
 from llactr.history.states import KeyStates
 from llactr.spec.history import HistoryField, TasteField
 
-__all__ = ["Sided", "history_rows", "past_counts", "residuals_of", "sided", "states_at", "with_neighbours"]
+__all__ = ["history_rows", "past_counts", "residuals_of", "states_at", "states_of_rows", "with_neighbours"]
 
 _BYTES_AT_ONCE = 1 << 22
 """States that are made at once: few enough for a processor's cache."""
-
-
-@dataclass(frozen=True)
-class Sided:
-    """Counted events as the states of one owner see them, sorted by key and time.
-
-    Attributes:
-        keys: (N,) uint64.
-        times: (N,) int64.
-        others: (N,) uint64.
-        values: (N,) float32, residuals for users, outcomes for items.
-        order: (N,) places of these among the counted events.
-    """
-
-    keys: NDArray[np.uint64]
-    times: NDArray[np.int64]
-    others: NDArray[np.uint64]
-    values: NDArray[np.float32]
-    order: NDArray[np.int64]
-
-
-def sided(layout: StateLayout, events: Events, residuals: NDArray[np.float32] | None = None) -> Sided:
-    """The events by key of an owner; users need the residuals."""
-    mine, its = (events.item, events.user) if layout.owner == "item" else (events.user, events.item)
-    values = events.outcome if residuals is None else residuals
-    order = np.argsort(mine, kind="stable")  # counted events are in the order of time
-    return Sided(mine[order], events.time[order], its[order], values[order], order)
 
 
 def history_rows(
@@ -66,7 +40,8 @@ def history_rows(
 ) -> NDArray[np.float32]:
     """History fields of rows, each from the events that count for it.
 
-    Cost: a constant number of operations per event and row, besides sorting; memory for a few numbers of each.
+    Cost: a constant number of operations per event and row, besides sorting. Memory: the events, the result, a number
+    or two of each, and what the keys that are sorted at once need; with item-item, a few more of each event and row.
 
     Args:
         definition: of the dataset.
@@ -86,15 +61,13 @@ def history_rows(
     found = np.full((len(rows), len(definition.spec.columns)), np.nan, np.float32)
     places = definition.spec.places
 
-    of_items = sided(definition.item, events)
-    for states, at in states_at(definition, definition.item, of_items, rows.item, rows.time):
+    for states, at in states_of_rows(definition, definition.item, events, rows.item, rows.time):
         for name, column in item_features(definition, states, rows.time[at]).items():
             found[at, places[name]] = column
-    of_users = sided(definition.user, events, residuals)
     stepped = np.zeros(len(rows), bool)
     if neighbour_steps and len(events) and _reads_neighbours(definition):
         stepped = np.ones(len(rows), bool) if frozen is None else ~frozen
-    for states, at in states_at(definition, definition.user, of_users, rows.user, rows.time):
+    for states, at in states_of_rows(definition, definition.user, events, rows.user, rows.time, residuals):
         own_table = not stepped[at].all()
         values = user_features(definition, states, rows.item[at], rows.time[at], item_item=own_table)
         for name, column in values.items():
@@ -105,7 +78,7 @@ def history_rows(
         if len(some) < len(rows):
             upto = int(np.searchsorted(events.time, some.time.max(), side="right"))
         cuts = np.unique(events.time[np.linspace(0, max(upto - 1, 0), neighbour_steps + 1).astype(np.int64)[:-1]])
-        column = _neighbours_in_steps(definition, events, of_users, some, cuts)
+        column = _neighbours_in_steps(definition, events, sided(definition.user, events, residuals), some, cuts)
         for field in definition.spec.fields:
             if _is_item_item(field):
                 found[asked, places[field.name]] = column
@@ -125,8 +98,7 @@ def past_counts(definition: HistoryDefinition, events: Events, rows: Events) -> 
 def residuals_of(definition: HistoryDefinition, events: Events) -> NDArray[np.float32]:
     """(N,) outcome minus the item's smoothed rate by what counted when the event happened; of counted events."""
     found = np.empty(len(events), np.float32)
-    of_items = sided(definition.item, events)
-    for states, at in states_at(definition, definition.item, of_items, events.item, events.time):
+    for states, at in states_of_rows(definition, definition.item, events, events.item, events.time):
         pair = states.sums[:, 0].astype(np.float64)
         found[at] = events.outcome[at] - definition.rate(pair[:, 1], pair[:, 0])
     return found
@@ -149,6 +121,32 @@ def with_neighbours(definition: HistoryDefinition, events: Events, *, before: in
     upto = len(events) if before is None else int(np.searchsorted(known, before, side="left"))
     sums.add(np.argsort(of_users.order)[:upto], _pasts(definition, of_users, events).take(slice(0, upto)))
     return replace(definition, neighbours=sums.table())
+
+
+def states_of_rows(
+    definition: HistoryDefinition,
+    layout: StateLayout,
+    events: Events,
+    row_keys: NDArray[np.uint64],
+    now: NDArray[np.int64],
+    residuals: NDArray[np.float32] | None = None,
+) -> Iterator[tuple[KeyStates, NDArray[np.int64]]]:
+    """States as of the rows' moments, as `states_at`, but the events are sorted some keys at a time.
+
+    Args:
+        definition: of the dataset.
+        layout: of the owner of the keys.
+        events: counted ones.
+        row_keys: (R,) keys of rows.
+        now: (R,) moments of rows.
+        residuals: (N,) of the events, for users.
+    """
+    keys = events.item if layout.owner == "item" else events.user
+    places = np.arange(len(row_keys))
+    for mine, asked in in_parts(keys, row_keys):
+        part = sided(layout, *some_of(events, residuals, mine))
+        for states, at in states_at(definition, layout, part, row_keys[asked], now[asked]):
+            yield states, places[asked][at]
 
 
 def states_at(

@@ -26,7 +26,8 @@ from llactr.history.encoding import (
 from llactr.history.events import Events
 from llactr.history.layout import StateLayout
 from llactr.history.online import KeyState
-from llactr.history.passes import Sided, residuals_of, sided, states_at
+from llactr.history.passes import residuals_of, states_at
+from llactr.history.sides import Sided, sides
 
 __all__ = ["newest_states", "snapshots"]
 
@@ -43,7 +44,11 @@ def snapshots(definition: HistoryDefinition, events: Events, *, owner: Literal["
     Yields:
         `key` uint64, `event_timestamp`, `state` binary; in no order.
     """
-    layout, mine = _of_owner(definition, events, owner)
+    for layout, mine in _of_owner(definition, events, owner):
+        yield from _snapshots_of(definition, layout, mine)
+
+
+def _snapshots_of(definition: HistoryDefinition, layout: StateLayout, mine: Sided) -> Iterator[pa.Table]:
     last = np.append((mine.keys[1:] != mine.keys[:-1]) | (mine.times[1:] != mine.times[:-1]), True)[: len(mine.keys)]
     ends = np.flatnonzero(last) + 1
     begins = np.searchsorted(mine.keys, mine.keys[ends - 1])
@@ -106,7 +111,13 @@ def newest_states(
         owner: whose states.
         keys: hashes of those that are wanted; all by default.
     """
-    layout, mine = _of_owner(definition, events, owner)
+    for layout, mine in _of_owner(definition, events, owner):
+        yield from _newest_of(definition, layout, mine, keys)
+
+
+def _newest_of(
+    definition: HistoryDefinition, layout: StateLayout, mine: Sided, keys: NDArray[np.uint64] | None
+) -> Iterator[tuple[int, KeyState]]:
     starts = np.flatnonzero(np.append(True, mine.keys[1:] != mine.keys[:-1])[: len(mine.keys)])
     ends = np.append(starts[1:], len(mine.keys))
     wanted = np.ones(len(starts), bool) if keys is None else np.isin(mine.keys[starts], keys)
@@ -123,9 +134,9 @@ def newest_states(
 
 def _of_owner(
     definition: HistoryDefinition, events: Events, owner: Literal["user", "item"]
-) -> tuple[StateLayout, Sided]:
-    """The layout, and the counted events by key and time."""
+) -> Iterator[tuple[StateLayout, Sided]]:
+    """The layout, and the counted events by key and time, some keys at a time."""
     events = events.counted()
-    if owner == "user":
-        return definition.user, sided(definition.user, events, residuals_of(definition, events))
-    return definition.item, sided(definition.item, events)
+    layout = definition.user if owner == "user" else definition.item
+    residuals = residuals_of(definition, events) if owner == "user" else None
+    return ((layout, mine) for mine in sides(layout, events, residuals))
