@@ -29,7 +29,7 @@ __all__ = ["Ask", "Describe", "Drafted", "StartOptions", "start_spec"]
 
 Describe = Callable[[Draft], Mapping[str, str]]
 Ask = Callable[[Question], str]
-Amend = Callable[[Draft, Sequence[str]], Draft]
+Amend = Callable[[Draft, Sequence[str], duckdb.DuckDBPyConnection], Draft]
 _MEMORY = "2GB"
 _ROW_GROUP_CELLS = 20_000_000
 
@@ -103,7 +103,8 @@ def start_spec(
         ask: answers questions about what is unsure; None takes what seems likeliest.
         describe: field name -> description, of a draft; by rules unless given.
         model: what `describe` is, for the comment.
-        amend: changes the draft, given the columns of the events, before it is described and written.
+        amend: changes the draft, given the columns of the events and the connection that holds their rows (see
+            `llactr.profile.drafting.rows.prepared`), before it is described and written.
 
     Raises:
         DataError: a table cannot be read, or nothing can be predicted from the tables.
@@ -134,7 +135,7 @@ def start_spec(
             connection, profiles, roles, name=name, zone=options.zone, order=order, seed=options.seed, held=held
         )
         if amend is not None:
-            made = amend(made, [column.name for column in roles.events.columns])
+            made = amend(made, [column.name for column in roles.events.columns], connection)
         _refuse_hopeless(made)
         described = describe(made) if describe is not None else {}
         text = spec_yaml(made, options.out, described_by=described, model=model)

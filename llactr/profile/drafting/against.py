@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import duckdb
+
 from llactr.profile.drafting.work import Owner, Work
 from llactr.profile.events_sql import SHOWN_COUNT
 from llactr.profile.facts import Column
@@ -10,19 +12,34 @@ from llactr.profile.names import is_code, is_measure, of_outcome, words
 from llactr.profile.roles import Profile
 from llactr.profile.spoilers import KNOWS, knows_label, unseen_later, words_tell
 
-__all__ = ["against"]
+__all__ = ["against", "knows", "says_nothing"]
 
+_LEAKS = ", so it would leak"
 _GONE_LATER = 0.9
 _WRITTEN, _LIKELY_WRITTEN = 0.85, 0.7
 """AUC of a text's words from which on it is taken to be written after the event; and of texts that all differ."""
 
 
+def says_nothing(column: Column) -> str | None:
+    """Why a column tells rows nothing: it is empty, or the same everywhere; None where it may tell something."""
+    if column.type == "empty" or not column.filled:
+        return "no row has a value"
+    if column.distinct == 1 and (column.nulls == 0 or column.filled < 0.001 * column.rows):
+        return "all rows have the same value"
+    return None
+
+
+def knows(connection: duckdb.DuckDBPyConnection, rows: str, column: Column, label: str) -> str | None:
+    """How a column alone tells the label, which it would leak; None where it does not. See `knows_label`."""
+    auc, how = knows_label(connection, rows, column, label)
+    return f"by {how} alone it tells the label (AUC {auc:.3f}){_LEAKS}" if auc >= KNOWS else None
+
+
 def against(work: Work, column: Column, profile: Profile, owner: Owner, *, of_events: bool) -> tuple[str, bool] | None:
     """Why a column is no field, and whether that is sure; None where it is one."""
-    if column.type == "empty" or not column.filled:
-        return "no row has a value", True
-    if column.distinct == 1 and (column.nulls == 0 or column.filled < 0.001 * column.rows):
-        return "all rows have the same value", True
+    nothing = says_nothing(column)
+    if nothing is not None:
+        return nothing, True
     if column.type == "other":
         return f"values of type {column.sql_type} are no field", True
     if _records(column):
@@ -30,11 +47,10 @@ def against(work: Work, column: Column, profile: Profile, owner: Owner, *, of_ev
     if column.shape.opaque in {"addresses", "file names"} and column.unique_share > 0.5:
         return f"{column.shape.opaque} say nothing that comes again", True
     if of_events and work.roles.label.kind != "chosen" and column.name != SHOWN_COUNT:
-        auc, how = knows_label(work.connection, "some_rows", column, work.label)
-        if auc >= KNOWS:
-            said = f"by {how} alone it tells the label (AUC {auc:.3f})"
-            work.findings.append(f"{column.name!r} knows the label: {said}")
-            return f"{said}, so it would leak", True
+        said = knows(work.connection, "some_rows", column, work.label)
+        if said is not None:
+            work.findings.append(f"{column.name!r} knows the label: {said.removesuffix(_LEAKS)}")
+            return said, True
     counter = column.unique_share > 0.95 and column.filled > 20
     coded = not of_events and is_code(column.name) and column.words[-1:] not in {("id",), ("key",), ("no",)}
     if counter and column.type == "integer" and not is_measure(column.name) and not coded:

@@ -15,11 +15,16 @@ from llactr.profile.roles import Roles
 from llactr.profile.spoilers import split_counts
 from llactr.sql import quote_identifier, quote_literal
 
-__all__ = ["moment_of", "prepared", "time_value", "whole_rows"]
+__all__ = ["LABELLED", "ROW_LABEL", "ROW_MOMENT", "moment_of", "prepared", "time_value", "whole_rows"]
+
+LABELLED, ROW_LABEL, ROW_MOMENT = "labelled_rows", "label_of_row", "moment_of_row"
 
 
 def prepared(connection: duckdb.DuckDBPyConnection, roles: Roles, zone: str, order: Order, seed: int) -> Work:
-    """The events of the sample as a table `rows_of_sample`, and the facts of its columns."""
+    """The events of the sample as a table `rows_of_sample`, and the facts of its columns.
+
+    Some of them are in the view `LABELLED`, in no order, with the label (0 or 1) and the moment as columns.
+    """
     table = roles.events.table
     swapped: tuple[str, ...] = ()
     if roles.label.kind == "chosen" and roles.item is not None:
@@ -43,6 +48,11 @@ def prepared(connection: duckdb.DuckDBPyConnection, roles: Roles, zone: str, ord
     work.moment = _moment_sql(work, order, seed)
     connection.execute(
         "CREATE OR REPLACE TABLE some_rows AS SELECT * FROM rows_of_sample ORDER BY hash(row_of_sample) LIMIT 60000"
+    )
+    moment = work.moment if roles.time.column is not None else "TIMESTAMPTZ '2020-01-01 00:00:00+00'"
+    connection.execute(
+        f"CREATE OR REPLACE VIEW {LABELLED} AS SELECT *, {work.label} AS {ROW_LABEL}, {moment} AS {ROW_MOMENT} FROM "
+        "some_rows"
     )
     return work
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 from feast import FeatureStore, FeatureView, OnDemandFeatureView
 from feast import Field as Feature
 from feast.feature_view import DUMMY_ENTITY_ID
@@ -19,6 +20,7 @@ from llactr.store.feast.failures import store_failures
 from llactr.store.feast.open import open_repository_file
 from llactr.store.repository.ours import ours
 from llactr.store.repository.place import named_repository
+from llactr.store.repository.spoiled import without_spoilers
 
 __all__ = ["draft_from_repository"]
 
@@ -39,7 +41,7 @@ def draft_from_repository(
 
     A column of the events that is a join key of the repository becomes an entity, with the name that it has there; one
     that the options call the user or the item has that role. All features of views whose keys are all there become
-    fields, where their type allows it.
+    fields, where their type allows it and nothing speaks against them.
 
     Args:
         repository: its folder, or its feature_store.yaml.
@@ -71,8 +73,9 @@ def draft_from_repository(
     held = replace(options, keep=(*options.keep, *_columns(events, keys)))
     roles = replace(held, user=options.user or "none", item=options.item or "none")
 
-    def amend(draft: Draft, columns: Sequence[str]) -> Draft:
-        return _with_views(draft, columns, store, views, computed, names, repository=path.parent)
+    def amend(draft: Draft, columns: Sequence[str], rows: duckdb.DuckDBPyConnection) -> Draft:
+        whole = _with_views(draft, columns, store, views, computed, names, repository=path.parent)
+        return without_spoilers(whole, store, rows, held=options.keep)
 
     return start_spec(events, roles, ask=ask, describe=describe, model=model, amend=amend)
 
