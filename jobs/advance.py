@@ -39,7 +39,7 @@ def run(job: Job, dataset: str, config: RunConfig, *, data: Path | None, cold: b
         spec = job.workspace.dataset(dataset) / "spec.yaml"
         steps.append(ingest.append(job, str(spec), data_folder=data))
     if Step.ENCODE_VALUES in job.workspace.current(dataset):
-        steps.append(encode_values.run(job, dataset, config.values))
+        steps.append(encode_values.run(job, dataset, config.values, unseen=config.values.unseen))
     steps += [materialize.apply(job), materialize.materialize(job)]
     trained, why = _trained(job, dataset, config, cold=cold)
     steps += [trained, materialize.materialize(job)]  # states of a new history definition

@@ -19,6 +19,7 @@ def run(
     untuned: bool = False,
     workers: Workers = ALONE,
     piece: int = 1024,
+    unseen: int | None = None,
 ) -> StepOutcome[EncodeValuesSummary]:
     """Encodes the values that have no vector of this version yet. A killed run loses at most one piece a worker.
 
@@ -30,12 +31,13 @@ def run(
         untuned: use no adapter; where none was tuned, and values were encoded without one before, that goes on.
         workers: who encodes; with several GPUs, one each.
         piece: distinct texts that are kept at a time.
+        unseen: of users and items that no event has, the texts of so many are encoded, the newest; None for all.
 
     Raises:
         InputError: the spec gives no field a value_text.
         NotReadyError: no adapter has been made.
     """
-    return encode_dataset_values(job, dataset, config, untuned=untuned, workers=workers, piece=piece)
+    return encode_dataset_values(job, dataset, config, untuned=untuned, workers=workers, piece=piece, unseen=unseen)
 
 
 def describe(outcome: StepOutcome[EncodeValuesSummary]) -> str:

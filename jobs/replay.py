@@ -57,7 +57,7 @@ def run(
         encode.run(job, dataset, config.semantics, untuned=True, effective_from="start")
     model = train.wanted_config(job, dataset, walk.train)
     if model.arm is not None and has_values(model.arm) and Step.ENCODE_VALUES not in known:
-        encode_values.run(job, dataset, config.values, untuned=True)
+        encode_values.run(job, dataset, config.values, untuned=True, unseen=config.values.unseen)
     materialize.apply(job)
     outcome = walk_dataset(job, dataset, walk.model_copy(update={"train": model}))
     write_text(outcome.folder / "replay.json", json.dumps(outcome.result.as_json(), indent=1) + "\n")

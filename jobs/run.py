@@ -100,7 +100,7 @@ def _semantics(job: Job, dataset: str, config: RunConfig) -> Iterator[StepOutcom
         elif config.values.tune:
             with job.terminal.step(Step.TUNE_VALUES) as advance:
                 advance(1, 1, f"left out, the encoder is used as published: {reason}")
-        yield encode_values.run(job, dataset, config.values, untuned=bool(reason))
+        yield encode_values.run(job, dataset, config.values, untuned=bool(reason), unseen=config.values.unseen)
 
 
 def _refuse_what_cannot_work(spec: DatasetSpec, config: RunConfig) -> None:

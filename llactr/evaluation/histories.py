@@ -189,20 +189,16 @@ def _with_columns(history: RowHistory, other: RowHistory) -> RowHistory:
 
 
 def word_vectors(spec: DatasetSpec, placebo: Placebo, texts: Texts) -> ValueVectors:
-    """What a placebo that reads texts has in the place of value vectors, of one width for all fields.
+    """What a placebo that reads texts has in the place of value vectors: of all fields in one space.
 
-    Each field has dimensions of its own: its words are not those of another, and what an item is like is the mean of
-    the vectors of all its values.
+    What an item is like is the mean of the vectors of all its values, so a word is the same dimension in every field.
     """
-    nothing = {
-        name: FieldValueVectors(tuple(some), np.zeros((len(some), 1), np.float32)) for name, some in texts.items()
-    }
     assert placebo.values is not None
-    made = placebo.values(ValueVectors(spec.name, "", "", nothing), 0, texts)
-    total = sum(one.vectors.shape[1] for one in made.fields.values())
+    every = {f"{name}\0{value}": text for name, some in texts.items() for value, text in some.items()}
+    nothing = FieldValueVectors(tuple(every), np.zeros((len(every), 1), np.float32))
+    made = placebo.values(ValueVectors(spec.name, "", "", {"": nothing}), 0, {"": every})
     fields, first = {}, 0
-    for name, one in made.fields.items():
-        last = first + one.vectors.shape[1]
-        fields[name] = replace(one, vectors=np.pad(one.vectors, ((0, 0), (first, total - last))))
-        first = last
+    for name, some in texts.items():
+        fields[name] = FieldValueVectors(tuple(some), made.fields[""].vectors[first : first + len(some)])
+        first += len(some)
     return replace(made, fields=fields)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from llactr.semantics.encoders.base import EncoderConfig
 from llactr.semantics.tuning.config import ColikeConfig, FinetuneConfig
@@ -23,8 +23,14 @@ class SemanticsConfig(_Section):
 
 
 class ValueSemanticsConfig(_Section):
-    """The language model of values, and its collaborative tuning; `tune: false` uses it as published."""
+    """The language model of values, and its collaborative tuning; `tune: false` uses it as published.
+
+    Of users and items that no event has, `llactr run` and `llactr advance` encode the texts of the `unseen` newest
+    (null for all), since a catalogue may be a hundred times what was ever shown. `llactr encode --values` encodes the
+    others; until then they are scored without their texts.
+    """
 
     encoder: EncoderConfig = EncoderConfig()
     tune: bool = True
     colike: ColikeConfig = ColikeConfig()
+    unseen: int | None = Field(default=2000, ge=0)

@@ -623,3 +623,23 @@ def test_a_value_has_its_first_text_as_corrected_last(tmp_path: Path) -> None:
     assert words["d0"] == rows[0][1].replace("|", " "), "not gold, which came later"
     assert words["d1"] == "corrected"
     assert words["late"] == "new"
+
+
+def test_of_a_catalogue_that_no_event_has_the_newest_are_encoded_and_the_rest_on_demand(tmp_path: Path) -> None:
+    """Thirty dishes more than were ever ordered, of which no event says anything."""
+    spec = write_dataset(tmp_path, fields=_spec_fields())
+    with (tmp_path / "dishes.csv").open("a", newline="") as file:
+        csv.writer(file).writerows([[f"z{n:02d}", f"only{n}|fish"] for n in range(30)])
+    job = Job(Workspace.at(tmp_path / "workspace"), Terminal(as_json=True))
+    ingest.run(job, str(spec), data_folder=None)
+    some = encode_values.run(job, "tiny", UNTUNED, untuned=True, unseen=4).result
+    # 20 dishes of events and 4 others; of the tags the 4 known ones and the new one of each of the 4.
+    assert some.values == {"job": 3, "dish": 24, "tags": 8}
+    assert some.left_out == {"item": 26}
+    assert encode_values.run(job, "tiny", UNTUNED, untuned=True, unseen=4).skipped
+    every = encode_values.run(job, "tiny", UNTUNED, untuned=True).result
+    assert every.version == some.version, "bundles read the new vectors as they read the old ones"
+    assert every.values == {"job": 3, "dish": 50, "tags": 34}
+    assert every.new_texts == 26 + 26
+    assert every.left_out == {}
+    assert set(stored_texts(job.workspace, "tiny", every.version)) >= {("dish", f"z{n:02d}") for n in range(30)}

@@ -26,7 +26,7 @@ from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, Step, StepOutcome
 from llactr.store.ingested import dataset_hash, dataset_spec
 from llactr.store.repository.state import repository_state
-from llactr.store.value_texts import read_texts
+from llactr.store.value_texts import read_seen_texts
 from llactr.store.value_vectors import stored_texts, write_value_vectors, written_at
 from llactr.store.vectors.encode_fields import adapter_hash, adapter_key, refuse_adapter
 from llactr.store.vectors.summaries import EncodeValuesSummary, last_encoded_values
@@ -43,6 +43,7 @@ def encode_dataset_values(
     untuned: bool = False,
     workers: Workers = ALONE,
     piece: int = 1024,
+    unseen: int | None = None,
 ) -> StepOutcome[EncodeValuesSummary]:
     """Encodes the values that have no vector of this version yet. A killed run loses at most one piece a worker.
 
@@ -54,6 +55,7 @@ def encode_dataset_values(
         untuned: use no adapter; where none was tuned, and values were encoded without one before, that goes on.
         workers: who encodes; with several GPUs, one each.
         piece: distinct texts that are kept at a time.
+        unseen: of users and items that no event has, the texts of so many are encoded, the newest; None for all.
 
     Raises:
         InputError: the spec gives no field a value_text, or an adapter is named that is not to be used.
@@ -72,17 +74,18 @@ def encode_dataset_values(
 
     def work(_: Path, advance: Advance) -> EncodeValuesSummary:
         advance(0, 0, "loading the encoder")
-        texts = read_texts(job.workspace, spec)
+        texts, left = read_seen_texts(job.workspace, spec, unseen=unseen)
         made = _encode_new(job.workspace, spec, encoder, texts, workers=workers, piece=piece, advance=advance)
         values = sum(made.values.values())
-        advance(1, 1, f"{values:,} values, {made.new_texts:,} new texts, version {made.version}")
-        return made.model_copy(update={"adapter": str(adapter) if adapter else None})
+        without = f", {sum(left.values()):,} without an event left to 'llactr encode --values'" if left else ""
+        advance(1, 1, f"{values:,} values, {made.new_texts:,} new texts, version {made.version}{without}")
+        return made.model_copy(update={"adapter": str(adapter) if adapter else None, "left_out": left})
 
     return job.step(
         Step.ENCODE_VALUES,
         lambda key: job.workspace.artifact("value_semantics", f"{dataset}-{key[:12]}"),
         dataset=dataset,
-        config={"encoder": config.encoder.model_dump(mode="json")},
+        config={"encoder": config.encoder.model_dump(mode="json"), **({} if unseen is None else {"unseen": unseen})},
         inputs={
             "dataset": dataset_hash(job.workspace, dataset),
             **repository_state(job.workspace, spec),

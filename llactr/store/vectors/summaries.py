@@ -79,6 +79,7 @@ class EncodeValuesSummary(StepResult):
         dim: L.
         values: field -> how many values have a vector.
         new_texts: distinct texts that were encoded by this run.
+        left_out: owner -> keys without an event that were left to `llactr encode --values`, where there are any.
     """
 
     version: str
@@ -87,6 +88,7 @@ class EncodeValuesSummary(StepResult):
     dim: int
     values: dict[str, int]
     new_texts: int
+    left_out: dict[str, int] = Field(default_factory=dict)
 
 
 def current_values_version(workspace: Workspace, dataset: str) -> str:

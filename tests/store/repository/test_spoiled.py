@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -29,7 +31,7 @@ outcome = FeatureView(
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The drivers' repository, with a view whose rows are written at the moment of an offer, when its outcome is known."""
     folder = tmp_path_factory.mktemp("spoiled")
     repo = write_repository(folder)
@@ -47,8 +49,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
     ).to_parquet(repo / "data" / "last_offer.parquet")
     (repo / "example_repo.py").write_text(DEFINITIONS + VIEW, encoding="utf-8")
+    before = list(sys.path)
     applied(repo)
-    return folder
+    yield folder
+    sys.path[:] = before  # an opened repository is there, for classes of its own
 
 
 def test_features_that_know_the_label_or_nothing_are_left_out_with_the_reason(made: Path) -> None:
