@@ -41,6 +41,7 @@ REPOSITORY = (Path(__file__).resolve().parents[2] / "feature_repo").resolve()
 """The Feast repository that is installed beside this package."""
 _ASOF = "llactr.store.asof.AsofDuckDBOfflineStore"
 _SPARK = "llactr.store.spark.AsofSparkOfflineStore"
+_SPARK_ENGINE = "llactr.store.spark.MarkingSparkComputeEngine"
 _SQLITE = "llactr.store.feast.sqlite.WorkspaceSqliteOnlineStore"
 
 
@@ -121,7 +122,7 @@ def _refuse_missing_engines(content: dict[str, Any]) -> None:
     engine_type = str(engine.get("type", "") if isinstance(engine, dict) else engine)
     for package, named in (
         ("ray", engine_type == "ray.engine"),
-        ("pyspark", engine_type == "spark.engine" or _offline_type(content) in ("spark", _SPARK)),
+        ("pyspark", engine_type in ("spark.engine", _SPARK_ENGINE) or _offline_type(content) in ("spark", _SPARK)),
     ):
         if named and importlib.util.find_spec(package) is None:
             raise missing_extra(package)

@@ -43,7 +43,7 @@ from llactr.store.events.filling import fill_states, is_history
 from llactr.store.keysets import KeySet
 from llactr.store.marks import Marks, is_marked_elsewhere, new_run
 
-__all__ = ["OnlineRow", "StreamingComputeEngine", "StreamingComputeEngineConfig", "online_rows"]
+__all__ = ["Marking", "OnlineRow", "StreamingComputeEngine", "StreamingComputeEngineConfig", "online_rows"]
 
 OnlineRow: TypeAlias = "tuple[EntityKeyProto, dict[str, ValueProto], datetime, datetime | None]"
 """What Feast's online stores write: a key, its features, their event time, and when they were created."""
@@ -77,7 +77,7 @@ class StreamingComputeEngine(LocalComputeEngine):
         return LocalMaterializationJob(job_id=job_id, status=MaterializationJobStatus.SUCCEEDED)
 
     def _stream(self, registry: BaseRegistry, task: MaterializationTask, view: FeatureView) -> None:
-        marking = None if is_marked_elsewhere() else _Marking(self.repo_config, self.online_store, view.name)
+        marking = None if is_marked_elsewhere() else Marking(self.repo_config, self.online_store, view.name)
 
         def write(batch: pa.RecordBatch) -> None:
             self.online_store.online_write_batch(
@@ -116,7 +116,7 @@ class StreamingComputeEngine(LocalComputeEngine):
             yield batch.rename_columns([mapping.get(name, name) for name in batch.schema.names])
 
 
-class _Marking:
+class Marking:
     """The mark of one view, for a materialization that Feast's own command line runs: view by view, each a run."""
 
     def __init__(self, config: RepoConfig, online_store: OnlineStore, view: str) -> None:
@@ -127,9 +127,9 @@ class _Marking:
         self._marks.begin([view], self._run)
         self._written: list[pa.Table] = []
 
-    def wrote(self, keys: pa.RecordBatch) -> None:
+    def wrote(self, keys: pa.RecordBatch | pa.Table) -> None:
         """Notes the keys of a batch."""
-        self._written.append(pa.Table.from_batches([keys]))
+        self._written.append(keys if isinstance(keys, pa.Table) else pa.Table.from_batches([keys]))
 
     def complete(self) -> None:
         """The view is whole: with the keys of earlier runs, since a range brings only some."""

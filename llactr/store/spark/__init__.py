@@ -1,8 +1,33 @@
-"""Point-in-time joins by Spark, as a Feast offline store: `type: llactr.store.spark.AsofSparkOfflineStore`.
+"""Spark in a Feast repository, both with the rows of the DuckDB stores.
 
-Needs the extra `[spark]` and a Java runtime; nothing else of llactr imports this package.
+Joins are `type: llactr.store.spark.AsofSparkOfflineStore`, materialization by executors is
+`type: llactr.store.spark.MarkingSparkComputeEngine`. Needs the extra `[spark]` and a Java runtime; nothing else of
+llactr imports this package.
 """
 
-from llactr.store.spark.offline_store import AsofSparkOfflineStore, AsofSparkOfflineStoreConfig
+from __future__ import annotations
 
-__all__ = ["AsofSparkOfflineStore", "AsofSparkOfflineStoreConfig"]
+from typing import TYPE_CHECKING
+
+from llactr.lazy import loader
+
+if TYPE_CHECKING:
+    from llactr.store.spark.engine import MarkingSparkComputeEngine, MarkingSparkComputeEngineConfig
+    from llactr.store.spark.offline_store import AsofSparkOfflineStore, AsofSparkOfflineStoreConfig
+
+__all__ = [
+    "AsofSparkOfflineStore",
+    "AsofSparkOfflineStoreConfig",
+    "MarkingSparkComputeEngine",
+    "MarkingSparkComputeEngineConfig",
+]
+
+__getattr__ = loader(
+    __name__,
+    {
+        "AsofSparkOfflineStore": "offline_store",
+        "AsofSparkOfflineStoreConfig": "offline_store",
+        "MarkingSparkComputeEngine": "engine",
+        "MarkingSparkComputeEngineConfig": "engine",
+    },
+)

@@ -27,7 +27,7 @@ Against Feast's Spark store, whose settings it takes:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import reduce
 from typing import Any
 
@@ -177,7 +177,11 @@ def _between(table: SparkTable, timestamp: str, start: datetime | None, end: dat
     moment = table.moment(timestamp)
     bounds = [F.lit(True)]
     if start is not None:
-        bounds.append(moment >= F.lit(start))
+        bounds.append(moment >= F.lit(_utc(start)))
     if end is not None:
-        bounds.append(moment <= F.lit(end))
+        bounds.append(moment <= F.lit(_utc(end)))
     return reduce(lambda one, other: one & other, bounds)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -26,34 +26,17 @@ from llactr.store.tables import FIELD_SEMANTICS, VALUE_SEMANTICS
 from llactr.workspace import Workspace
 from tests.store import test_snapshots as snapshots
 from tests.store.asof.asof_world import NO_ON_DEMAND, USER_FEATURES, USERS, at, frame, joined, oracle, user, view, write
-from tests.store.spark.spark_java import need_spark
+from tests.store.spark.spark_java import CONF, spark_session
 from tests.store.store_workspace import FIELDS, Offline, small, spec_of, vectors_for
 from tests.store.store_workspace import at as hour
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Spark and Feast warn of much
 
-CONF = {
-    "spark.master": "local[2]",
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.driver.host": "127.0.0.1",
-    "spark.sql.session.timeZone": "America/New_York",  # which must not matter
-}
-
 
 @pytest.fixture(scope="module", autouse=True)
 def session() -> Iterator[Any]:
-    need_spark()
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder
-    for name, value in CONF.items():
-        builder = builder.config(name, value)
-    started = builder.getOrCreate()
-    yield started
-    started.stop()
+    with spark_session() as started:
+        yield started
 
 
 def by_spark(

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from llactr import store
+from llactr.store.marks import Marks
 from tests.store.feast.test_ray_blocks import USERS, emptied, workspace
 from tests.store.spark.spark_java import need_spark
 from tests.store.store_workspace import at
@@ -61,6 +63,23 @@ try:
 except StoreError as error:
     said = str(error)
 print(json.dumps({"said": said, "last": seen[-1], "rows": rows, "driver": os.getpid()}))
+"""
+
+TO_SQLITE = """
+import pathlib, sys
+from llactr import store
+from llactr.store.feast.sqlite import WorkspaceSqliteOnlineStore
+from llactr.store.marks import MARKS
+from llactr.workspace import Workspace
+
+write = WorkspaceSqliteOnlineStore.online_write_batch
+
+def marks_alone(self, config, table, data, progress):
+    assert table.name == MARKS, f"{table.name} was written by the driver"
+    write(self, config, table, data, progress)
+
+WorkspaceSqliteOnlineStore.online_write_batch = marks_alone  # here alone
+store.materialize(Workspace.at(sys.argv[1]), config=pathlib.Path(sys.argv[2]))
 """
 
 
@@ -118,6 +137,70 @@ def test_two_spark_workers_bring_the_newest_rows_online(
     assert set(online["joined"]) == {at(0)}
     reader = store.OnlineReader(offline.workspace, offline.spec, config=served)
     assert reader.field_vectors("v1").fields == offline.spec.field_names
+
+
+@pytest.mark.slow
+@pytest.mark.redis
+def test_feasts_own_command_marks_what_executors_wrote(
+    tmp_path: Path, redis_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without marks the service refuses a view."""
+    need_spark()
+    offline = workspace(tmp_path / "workspace")
+    served = store.REPOSITORY / "feature_store.redis.yaml"
+    monkeypatch.setenv("LLACTR_REDIS", redis_address)
+    emptied(redis_address)
+    environment = os.environ | {
+        "LLACTR_WORKSPACE": str(offline.workspace.root),
+        "PYTHONPATH": str(store.REPOSITORY.parent),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYTHONWARNINGS": "ignore",
+    }
+    for command in (["apply"], ["materialize", "1970-01-01", "2100-01-01"]):
+        done = subprocess.run(
+            [sys.executable, "-c", "from feast.cli.cli import cli; cli()", "-f", str(CONFIG), *command],
+            env=environment, cwd=store.REPOSITORY, check=False, timeout=250, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    opened = store.open_store(offline.workspace, config=served)
+    marks = Marks(opened.config, opened.provider.online_store)
+    read = marks.read(["small__user", "small__item", "field_semantics"])
+    assert {view: (mark.rows, mark.writing) for view, mark in read.items() if mark is not None} == {
+        "small__user": (USERS + 3, ""), "small__item": (2, ""), "field_semantics": (8, ""),
+    }  # fmt: skip
+    keys = marks.keys("small__user", read["small__user"])
+    assert keys is not None
+    assert len(keys) == USERS + 3
+    age = opened.get_online_features(["small__user:age"], [{"user_id": "k5999"}, {"user_id": "u3"}]).to_dict()["age"]
+    assert age == [5999.5, None]
+
+
+@pytest.mark.slow
+def test_executors_write_to_sqlite_where_they_share_its_disk(tmp_path: Path) -> None:
+    need_spark()
+    offline = workspace(tmp_path / "workspace")
+    served = store.REPOSITORY / "feature_store.yaml"
+    spark = yaml.safe_load(CONFIG.read_text())
+    config = tmp_path / "spark.yaml"
+    config.write_text(
+        yaml.safe_dump(
+            yaml.safe_load(served.read_text())
+            | {n: spark[n] for n in ("offline_store", "batch_engine", "materialization")}
+        )
+    )
+    store.apply(offline.workspace, config=served)
+    environment = os.environ | {"PYTHONPATH": str(store.REPOSITORY.parent), "SPARK_LOCAL_IP": "127.0.0.1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", TO_SQLITE, str(offline.workspace.root), str(config)],
+        env=environment, check=False, timeout=250, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    opened = store.open_store(offline.workspace, config=served)
+    ages = opened.get_online_features(["small__user:age"], [{"user_id": f"k{n}"} for n in range(USERS)]).to_dict()[
+        "age"
+    ]
+    assert ages == [number + 0.5 for number in range(USERS)]
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ def test_the_spark_file_names_one_registry_with_the_redis_file() -> None:
     spark, redis = settings(CONFIG.name), settings("feature_store.redis.yaml")
     for section in ("project", "registry", "online_store", "entity_key_serialization_version"):
         assert spark[section] == redis[section]
-    assert spark["batch_engine"]["type"] == "spark.engine"
+    assert spark["batch_engine"]["type"] == "llactr.store.spark.MarkingSparkComputeEngine"
     assert spark["materialization"]["pull_latest_features"] is True
 
 
@@ -41,9 +41,10 @@ def test_a_missing_pyspark_is_named_with_its_extra(tmp_path: Path, monkeypatch: 
         store.open_store(small(tmp_path / "workspace").workspace, config=config)
 
 
-def test_the_engine_alone_asks_for_pyspark_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["spark.engine", "llactr.store.spark.MarkingSparkComputeEngine"])
+def test_the_engine_alone_asks_for_pyspark_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     config = tmp_path / "feature_store.yaml"
-    config.write_text(yaml.safe_dump(settings("feature_store.yaml") | {"batch_engine": {"type": "spark.engine"}}))
+    config.write_text(yaml.safe_dump(settings("feature_store.yaml") | {"batch_engine": {"type": kind}}))
     monkeypatch.setattr(
         "llactr.store.feast.open.importlib.util.find_spec", lambda name: None if name == "pyspark" else name
     )
