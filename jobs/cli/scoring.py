@@ -84,7 +84,13 @@ def export(
     out: Annotated[
         Path | None, typer.Option("--out", help="A folder that is not there. Default: export-FORMAT here.")
     ] = None,
+    buckets: Annotated[
+        int | None,
+        typer.Option(min=1, help="With training_set: join the rows in so many parts, by users. Default: all at once."),
+    ] = None,
+    ray: RayOption = None,
     dataset: DatasetOption = None,
+    threads: ThreadsOption = 0,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -96,10 +102,11 @@ def export(
             raise EXPORTS.unknown(to)
         from llactr.jobs import export as step
 
-        made = step.run(job, name, bundle, to=to, out=out or Path(f"export-{to}"))
+        workers = Workers(ray=ray, threads=threads or None)
+        made = step.run(job, name, bundle, to=to, out=out or Path(f"export-{to}"), buckets=buckets, workers=workers)
         return made.model_dump(mode="json"), step.describe(made)
 
-    execute(body, workspace=workspace, as_json=as_json, writes=False)
+    execute(body, workspace=workspace, as_json=as_json, writes=False, threads=threads)
 
 
 def _say(doubts: str) -> None:

@@ -163,7 +163,14 @@ class DataMethods(HeldWorkspace):
         return score_file(scorer, source, Path(out), times=times, keep=keep, workers=Workers(ray=ray))
 
     def export(
-        self, out: str | Path, *, to: str, bundle: str | Path | None = None, dataset: str | None = None
+        self,
+        out: str | Path,
+        *,
+        to: str,
+        bundle: str | Path | None = None,
+        buckets: int | None = None,
+        ray: str | None = None,
+        dataset: str | None = None,
     ) -> ExportedBundle:
         """Writes a bundle for other programs: `torch`, `onnx`, `parquet`, `training_set` or `hf`; see docs/scoring.md.
 
@@ -171,6 +178,8 @@ class DataMethods(HeldWorkspace):
             out: a folder that is not there, or holds an earlier export.
             to: the format.
             bundle: a folder or an id; None for the one trained last.
+            buckets: for `training_set`: join the rows in so many parts, by users.
+            ray: join the buckets on Ray: `local`, or a cluster's address.
             dataset: which.
 
         Raises:
@@ -182,7 +191,10 @@ class DataMethods(HeldWorkspace):
         ('export.json', 'field_vectors.parquet', 'values.parquet')
         """
         from llactr.ctr.exporting import export_bundle
+        from llactr.pieces import Workers
 
         name = self.workspace.chosen_dataset(dataset)
         with naming_extras():
-            return export_bundle(self.workspace, name, None if bundle is None else str(bundle), to=to, out=Path(out))
+            named = None if bundle is None else str(bundle)
+            workers = Workers(ray=ray)
+            return export_bundle(self.workspace, name, named, to=to, out=Path(out), buckets=buckets, workers=workers)

@@ -12,6 +12,7 @@ from llactr.ctr.bundle import Bundle
 from llactr.ctr.exports import EXPORTS, ExportSource
 from llactr.ctr.find import find_bundle
 from llactr.errors import InputError
+from llactr.pieces import ALONE, Workers
 from llactr.workspace import Workspace
 
 __all__ = ["FACTS", "ExportedBundle", "export_bundle"]
@@ -44,7 +45,16 @@ class ExportedBundle(BaseModel):
         return f"{self.bundle} as {self.format} in {self.out}: {', '.join(self.files)}{checked}{note}"
 
 
-def export_bundle(workspace: Workspace, dataset: str, bundle: str | None, *, to: str, out: Path) -> ExportedBundle:
+def export_bundle(
+    workspace: Workspace,
+    dataset: str,
+    bundle: str | None,
+    *,
+    to: str,
+    out: Path,
+    buckets: int | None = None,
+    workers: Workers = ALONE,
+) -> ExportedBundle:
     """Exports a bundle into a folder, which appears whole or not at all.
 
     `export.json` has the bundle's id, versions and metrics, and what its format says of itself.
@@ -55,6 +65,8 @@ def export_bundle(workspace: Workspace, dataset: str, bundle: str | None, *, to:
         bundle: its name; see `llactr.ctr.find`.
         to: a name in `EXPORTS`.
         out: the folder; an earlier export there is replaced, anything else is not.
+        buckets: for `training_set`: join the events in so many parts, by users, so that memory need not hold all.
+        workers: who joins the buckets.
 
     Raises:
         InputError: there is no such format, its extra is not installed, the model is none that it can hold, or `out`
@@ -63,12 +75,16 @@ def export_bundle(workspace: Workspace, dataset: str, bundle: str | None, *, to:
         ConsistencyError: a program's scores differ from the bundle's by more than 1e-5.
     """
     write = EXPORTS[to]
+    if buckets is not None and to != "training_set":
+        raise InputError(f"the format {to} joins no rows: buckets go with training_set")
+    if buckets is None and not workers.alone:
+        raise InputError("workers join rows bucket by bucket: say how many with --buckets, four a worker or more")
     if out.exists() and not (out / FACTS).is_file():
         raise InputError(f"{out} is there already and is no export: give a folder that is not there")
     folder = find_bundle(workspace, dataset, bundle)
     loaded = Bundle.load(folder)
     with writing_folder(out.absolute()) as draft:
-        facts = write(ExportSource(loaded, folder, workspace), draft)
+        facts = write(ExportSource(loaded, folder, workspace, buckets, workers), draft)
         common = {
             "bundle": folder.name, "format": to, "dataset": loaded.spec.name, "semantics_version": loaded.version,
             "values_version": loaded.values.version if loaded.values else None, "metrics": loaded.metrics,

@@ -194,7 +194,7 @@ class _Crew:
         try:
             return self._ray.get(reference)
         except (errors.RayActorError, errors.ObjectLostError) as error:
-            return _Lost(" ".join(str(error).split())[:200])
+            return _Lost(str(error).strip().splitlines()[-1].strip()[:200])  # the cause comes last
         except errors.RayTaskError as error:
             cause = error.cause
             if isinstance(cause, LlactrError | OSError):

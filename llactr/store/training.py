@@ -37,7 +37,9 @@ from llactr.workspace import Workspace
 __all__ = [
     "current_rows",
     "events_table",
+    "joined_rows",
     "point_in_time_features",
+    "refuse_rows_without_release",
     "rows_as_of_their_time",
     "training_rows",
     "with_repository_fields",
@@ -75,8 +77,26 @@ def training_rows(
         NotReadyError: no events, nothing applied, or an event lies before the first release.
         StoreError: Feast failed, or gave other rows than it was asked for.
     """
-    names = PhysicalNames(spec)
     events = events_table(workspace, spec) if events is None else events
+    rows = joined_rows(workspace, spec, events, with_release=with_release, chunk_rows=chunk_rows, config=config)
+    if with_release:
+        versions = rows[SEMANTICS_VERSION]
+        without = rows[EVENT_TIMESTAMP].filter(pc.is_null(versions))
+        refuse_rows_without_release(spec, versions.null_count, rows.num_rows, pc.min(without).as_py())
+    return rows
+
+
+def joined_rows(
+    workspace: Workspace,
+    spec: DatasetSpec,
+    events: pa.Table,
+    *,
+    with_release: bool,
+    chunk_rows: int = _CHUNK_ROWS,
+    config: Path | None = None,
+) -> pa.Table:
+    """`training_rows` of some events; the version of one before the first release is null."""
+    names = PhysicalNames(spec)
     store = open_store(workspace, config=config)
     repository = repository_features(workspace, spec, config=config)
     starts = range(0, max(events.num_rows, 1), chunk_rows)
@@ -85,8 +105,6 @@ def training_rows(
         for start in starts
     ]
     joined = pa.concat_tables(pieces)
-    if with_release:
-        _refuse_rows_without_release(joined[SEMANTICS_VERSION], events[EVENT_TIMESTAMP], spec)
     theirs = [_of_repository(repository, events.slice(start, chunk_rows)) for start in starts]
     columns = _raw_columns(spec, names, events, joined, pa.concat_tables(theirs))
     if with_release:
@@ -258,15 +276,25 @@ def _in_row_order(table: pa.Table, rows: int) -> pa.Table:
     return table.take(pa.array(order))
 
 
-def _refuse_rows_without_release(versions: pa.ChunkedArray, times: pa.ChunkedArray, spec: DatasetSpec) -> None:
-    if not versions.null_count:
+def refuse_rows_without_release(spec: DatasetSpec, without: int, rows: int, first: datetime | None) -> None:
+    """Refuses rows that lie before the first release.
+
+    Args:
+        spec: the dataset's.
+        without: how many do.
+        rows: of how many.
+        first: when the first of them happened; None without any.
+
+    Raises:
+        NotReadyError: there are some.
+    """
+    if first is None:
         return
-    if versions.null_count == len(versions):
+    if without == rows:
         raise NotReadyError(
             f"dataset {spec.name!r} has no release of field vectors for its events: run 'llactr encode' first"
         )
-    first = pc.min(times.filter(versions.is_null())).as_py()
     raise NotReadyError(
-        f"{versions.null_count} of {len(versions)} events of {spec.name!r} lie before the first release, the earliest "
+        f"{without} of {rows} events of {spec.name!r} lie before the first release, the earliest "
         f"at {first.isoformat()}: run 'llactr encode', which lets the release begin with the data"
     )

@@ -71,6 +71,8 @@ def test_empty_table(llactr, ran, tmp_path):
         (("encode", "--ray", "local"), "--ray goes with --values"),
         (("score", "--row", "{}", "--bundle", "lost"), "no bundle 'lost'"),
         (("score", "--row", "{}", "--ray", "local"), "--ray goes with --out"),
+        (("export", "--to", "parquet", "--buckets", "2"), "buckets go with training_set"),
+        (("export", "--to", "training_set", "--ray", "local"), "say how many with --buckets"),
         (("ingest", "no-such-spec"), "no dataset spec"),
         (("train", "--dataset", "other"), "no dataset 'other'"),
         (("train", "--config", "missing.yaml"), "missing.yaml"),

@@ -38,6 +38,18 @@ def test_a_training_set_has_the_rows_and_the_versions_that_they_go_with(llactr, 
     assert len(vectors) == len(facts["versions"]) * 7
 
 
+def test_a_training_set_joined_in_buckets_is_the_same(llactr, ran, tmp_path: Path) -> None:
+    at = ("--workspace", ran.workspace)
+    for name, options in (("whole", ()), ("buckets", ("--buckets", 3))):
+        assert llactr("export", "--to", "training_set", "--out", tmp_path / name, *options, *at).code == 0
+    for file in sorted(path.name for path in (tmp_path / "whole").glob("*.parquet")):
+        whole, bucketed = (pq.read_table(tmp_path / name / file) for name in ("whole", "buckets"))
+        assert whole.unify_dictionaries().to_pylist() == bucketed.unify_dictionaries().to_pylist()
+        assert whole.schema == bucketed.schema
+    facts = [json.loads((tmp_path / name / "export.json").read_text()) for name in ("whole", "buckets")]
+    assert facts[0] == facts[1]
+
+
 def test_the_adapter_loads_with_peft_and_with_sentence_transformers(llactr, ran, tmp_path: Path) -> None:
     """And gives the vectors that llactr's encoder gives with it."""
     from peft import PeftModel

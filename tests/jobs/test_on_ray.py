@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +24,10 @@ from llactr.jobs.cli.console import Terminal
 from llactr.pieces import ALONE, Workers
 from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 from llactr.steps import Job
+from llactr.store import training_rows
+from llactr.store.ingested import dataset_spec
 from llactr.store.tables import value_files
+from llactr.store.training_buckets import bucketed_training_rows
 from llactr.workspace import Workspace
 from tests.jobs.tiny_dataset import SPEC, write_dataset
 from tests.pieces.local_ray import local_ray
@@ -89,6 +96,7 @@ def test_values_are_encoded_once_each_though_a_worker_dies(ray: Path, tmp_path: 
     found = encode_values.run(job, "tiny", UNTUNED, piece=3, workers=ON_RAY).result
 
     assert (ray / "killed-2").exists()
+    (ray / "killed-2").unlink()
     assert found == expected
     files = value_files(job.workspace, "tiny", found.version)
     assert len(files) == len(value_files(alone.workspace, "tiny", found.version)) == -(-found.new_texts // 3)
@@ -137,3 +145,32 @@ def test_a_file_is_scored_to_the_same_bytes_though_a_worker_dies(
     assert on_ray.model_dump(exclude=said) == alone.model_dump(exclude=said)
     assert on_ray.ignored == ("more",)
     assert on_ray.out_of_vocabulary["person"] == 1  # p30
+
+
+def test_training_rows_are_joined_in_buckets_to_the_same_rows_though_a_worker_dies(ray: Path, trained: Job) -> None:
+    spec = dataset_spec(trained.workspace, "tiny")
+    expected = training_rows(trained.workspace, spec)
+    (ray / "kill-2").touch()
+
+    with bucketed_training_rows(trained.workspace, spec, buckets=7, workers=ON_RAY) as made:
+        found = pa.concat_tables(made.tables(100))
+
+    assert (ray / "killed-2").exists()
+    (ray / "killed-2").unlink()
+    assert found.schema == expected.schema
+    assert found.unify_dictionaries().to_pylist() == expected.to_pylist()
+    assert expected.num_rows == 621 + 78 + 78
+
+
+def test_a_command_without_ray_around_it_starts_one_here(trained: Job, tmp_path: Path) -> None:
+    """In a process of its own, as a user has it; stdout holds the result and nothing of Ray's."""
+    arguments = ["export", "--to", "training_set", "--buckets", "3", "--ray", "local", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "llactr.jobs.cli", *arguments, "--out", tmp_path / "rows", "--workspace", trained.workspace.root],
+        env=os.environ | {"RAY_AUTH_MODE": "disabled"}, check=False, timeout=600, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout)["format"] == "training_set"
+    rows = training_rows(trained.workspace, dataset_spec(trained.workspace, "tiny"))
+    parts = [pq.read_table(tmp_path / "rows" / f"{part}.parquet") for part in ("train", "validation", "test")]
+    assert pa.concat_tables(parts).unify_dictionaries().to_pylist() == rows.to_pylist()

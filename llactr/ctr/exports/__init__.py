@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llactr.pieces import ALONE, Workers
 from llactr.registry import Registry
 
 if TYPE_CHECKING:
@@ -21,11 +22,18 @@ __all__ = ["EXPORTS", "Export", "ExportSource"]
 
 @dataclass(frozen=True)
 class ExportSource:
-    """What is exported: a bundle, where it lies, and the workspace whose tables and adapters it was made of."""
+    """What is exported: a bundle, where it lies, and the workspace whose tables and adapters it was made of.
+
+    Attributes:
+        buckets: for `training_set`, into how many parts the events are cut; None joins them all at once.
+        workers: who joins the buckets.
+    """
 
     bundle: Bundle
     folder: Path
     workspace: Workspace
+    buckets: int | None = None
+    workers: Workers = ALONE
 
 
 Export = Callable[[ExportSource, Path], dict[str, Any]]
