@@ -133,6 +133,17 @@ def test_moments_without_a_zone_are_utc_on_both_sides(tmp_path: Path) -> None:
     assert by_spark([users], entities).to_arrow()["score"].to_pylist() == [None, 1.0, 1.0, 3.0]
 
 
+@pytest.mark.parametrize("rows", [[], [(None, None)]])
+def test_no_rows_and_rows_that_match_nothing(tmp_path: Path, rows: list[tuple[Any, ...]]) -> None:
+    users = view(
+        "users", write(tmp_path / "users.parquet", [user("u", 1, 1.0)], USERS), [("user", String)], USER_FEATURES
+    )
+    entities = frame(rows, "user")
+    spark, asof = by_spark([users], entities).to_arrow(), joined([users], entities).to_arrow()
+    assert spark.column_names == asof.column_names
+    assert spark.to_pylist() == asof.to_pylist()
+
+
 def test_entity_rows_may_stay_in_spark(tmp_path: Path, session: Any) -> None:
     users = view(
         "users", write(tmp_path / "users.parquet", [user("u", 1, 1.0)], USERS), [("user", String)], USER_FEATURES[:1]
