@@ -29,7 +29,7 @@ class Squares:
         def square(piece: int) -> tuple[int, int]:
             if piece == UNLUCKY:
                 raise DataError("1313 is no number to square: take another")
-            ends = time.monotonic() + 120
+            ends = time.monotonic() + 300
             while piece == 0 and len(list(self.marks.glob("began-*"))) < self.seats and time.monotonic() < ends:
                 time.sleep(0.02)
             for number in range(dict(self.deadly).get(piece, 0)):
