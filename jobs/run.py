@@ -38,8 +38,8 @@ CHECKED_ROWS = 1000
 def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = None) -> dict[str, Any]:
     """Ingest, finetune, encode, apply, choose, train, materialize, evaluate, check online against offline, diagnose.
 
-    Where the spec gives values a text they are encoded too; the encoder is tuned for them
-    first if the configuration says so and there are users and items with texts. The arm that is served is chosen on
+    Where the spec gives values a text they are encoded too; the encoder is tuned for them first only if the
+    configuration asks for it, and there are likes enough (docs/values.md has why). The arm that is served is chosen on
     validation, unless the configuration names one, and is what the evaluation is about.
 
     Raises:
@@ -94,13 +94,19 @@ def _semantics(job: Job, dataset: str, config: RunConfig) -> Iterator[StepOutcom
     yield encode.run(job, dataset, config.semantics, untuned=False, effective_from="start")
     spec = dataset_spec(job.workspace, dataset)
     if spec.text_fields:
-        reason = why_untuned(job.workspace, spec, config.values) if config.values.tune else "it was not asked for"
+        asked = _tuning_is_asked_for(config)
+        reason = why_untuned(job.workspace, spec, config.values) if asked else "it was not asked for"
         if not reason:
             yield tune_values.run(job, dataset, config.values)
-        elif config.values.tune:
+        elif asked:
             with job.terminal.step(Step.TUNE_VALUES) as advance:
                 advance(1, 1, f"left out, the encoder is used as published: {reason}")
         yield encode_values.run(job, dataset, config.values, untuned=bool(reason), unseen=config.values.unseen)
+
+
+def _tuning_is_asked_for(config: RunConfig) -> bool:
+    """Whether somebody wants the encoder of values tuned on likes: a default of the steps does not say so."""
+    return config.values.tune and "tune" in config.values.model_fields_set
 
 
 def _refuse_what_cannot_work(spec: DatasetSpec, config: RunConfig) -> None:
@@ -109,7 +115,7 @@ def _refuse_what_cannot_work(spec: DatasetSpec, config: RunConfig) -> None:
     Raises:
         InputError: tuning is asked for where nobody likes items with texts; an arm needs texts, or a design items.
     """
-    if config.values.tune and "tune" in config.values.model_fields_set:
+    if _tuning_is_asked_for(config):
         item_text_field(spec)
     arms = [str(arm) for arm in config.evaluate.arms if arm.has_values]
     arms += [config.train.arm] if config.train.arm and has_values(config.train.arm) else []

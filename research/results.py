@@ -49,6 +49,8 @@ def keep(content: Any, path: Path) -> None:
             raise ValueError(
                 f"{path} would not hold what was given: numbers have to be finite, and names no numbers from 0 on"
             )
+        if path.exists():  # a folder of parts cannot be renamed over
+            path.rename(Path(folder) / "before")
         draft.rename(path)
 
 

@@ -27,7 +27,7 @@ def run(
     data: Annotated[Path | None, typer.Option("--data", help="Folder of the source files.")] = None,
     tune_values: Annotated[
         bool | None,
-        typer.Option(help="Tune the encoder for the values on users' likes first. Default: where there are any."),
+        typer.Option(help="Tune the encoder for the values on users' likes first. Default: no."),
     ] = None,
     config: ConfigOption = None,
     threads: ThreadsOption = 0,

@@ -1,13 +1,13 @@
 """Which arm is served: chosen on validation rows alone, by one rule that is printed.
 
 Of the arms that are not behind the simplest within users by more than one standard error, the simplest that is within
-one of the best of them in the mean of AUC over all rows and AUC within users: the share of pairs in the right order, if
-half of the pairs are of one user. Where too few users have clicks and non-clicks to rank, AUC alone. So nobody's order
-gets worse for a level that ranks nothing within a person, an arm far behind in AUC has to be as far ahead within users,
-and one arm always passes. The error is that of the difference between two arms: over users (rows, where there are no
-users) by a bootstrap, and over seeds. A difference below the margin counts as none. After Breiman et al. 1984, section
-3.4.3, with the error of the paired difference in the place of the best arm's own, which would hide what the same rows
-show.
+one of the best of them, in AUC over all rows and in AUC within users. Where none is within it in both, the best mean of
+the two: the share of pairs in the right order, if half of the pairs are of one user. Where too few users have clicks
+and non-clicks to rank, AUC alone. So nobody's order gets worse for a level that ranks nothing within a person, an arm
+far behind in AUC has to be as far ahead within users, and one arm always passes. The error is that of the difference
+between two arms: over users (rows, where there are no users) by a bootstrap, and over seeds. A difference below the
+margin counts as none. After Breiman et al. 1984, section 3.4.3, with the error of the paired difference in the place of
+the best arm's own, which would hide what the same rows show.
 
 Legend: N rows, W resamples, S seeds.
 """
@@ -32,7 +32,7 @@ from llactr.steps import StepResult
 
 __all__ = ["RULE", "CandidateFigures", "Choice", "choose"]
 
-RULE = "mean of both"
+RULE = "both, else the mean"
 """Names the rule among those of other versions, so that a choice by another is made anew."""
 _RESAMPLES = 400
 _FEWEST_RANKED_USERS = 30
@@ -44,9 +44,9 @@ class CandidateFigures(BaseModel):
     """An arm on the validation rows, means over seeds.
 
     `behind` and `error` are by measure: how far it is behind, and the standard error of that. `auc` and `user_auc` are
-    behind the best arm in each, `mean` (of these two) is behind the best arm that may be served, and below 0 for one
-    that may not and has a better mean; `simplest` is behind the simplest arm within users. Without users there is `auc`
-    alone. `within` lists those in which it is within one error, or the margin.
+    behind the best arm that may be served, and below 0 for a better one that may not; `simplest` is behind the simplest
+    arm within users. Without users there is `auc` alone. `within` lists those in which it is within one error, or the
+    margin.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -84,9 +84,9 @@ class Choice(StepResult):
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """Those in which candidates are behind that decided, by the rule of the time."""
-        known = tuple(self.candidates[0].behind) if self.candidates else ()
-        return tuple(one for one in ("mean", "simplest") if one in known) or known
+        """Those in which candidates are behind that are shown: whether one may be served at all is said in words."""
+        known = self.candidates[0].behind if self.candidates else {}
+        return tuple(one for one in ("auc", "user_auc") if one in known)
 
     @classmethod
     def given(cls, backbone: str, arm: Arm) -> Choice:
@@ -124,15 +124,15 @@ def choose(
     drawn = Resamples.of(len(label), _RESAMPLES, users=users)
     ranked = _ranked_users(label, users)
     over_rows = {arm: _over_rows(label, some, drawn) for arm, some in scores.items()}
-    gaps = {"auc": _gaps(over_rows, _best(over_rows))}
     within_users: dict[Arm, _Figures] = {}
+    gaps: dict[str, dict[Arm, tuple[float, float]]] = {}
+    may = tuple(scores)
     if users is not None and ranked >= _FEWEST_RANKED_USERS:
         within_users = {arm: _within_users(label, some, drawn) for arm, some in scores.items()}
-        gaps["user_auc"] = _gaps(within_users, _best(within_users))
-        gaps["simplest"] = _gaps(within_users, next(iter(within_users.values())))
-        mean = {arm: one.mean_with(within_users[arm]) for arm, one in over_rows.items()}
-        may = {arm: one for arm, one in mean.items() if _passes(gaps["simplest"][arm], margin)}
-        gaps["mean"] = _gaps(mean, _best(may))
+        gaps["simplest"] = _gaps(within_users, may[:1])
+        may = tuple(arm for arm in scores if _passes(gaps["simplest"][arm], margin))
+        gaps["user_auc"] = _gaps(within_users, may)
+    gaps["auc"] = _gaps(over_rows, may)
     candidates = tuple(
         CandidateFigures(
             arm=arm,
@@ -145,14 +145,12 @@ def choose(
         )
         for arm, some in scores.items()
     )
-    deciding = ("simplest", "mean") if within_users else ("auc",)
-    served = next(one for one in candidates if set(deciding) <= set(one.within))
-    reason = _reason(served, candidates, deciding[-1])
+    served, reason = _served(candidates, may)
     if max(one.auc for one in candidates) <= _CHANCE:
         reason += "; none is above chance there"
     return Choice(
         backbone=backbone,
-        served=served.arm,
+        served=served,
         rule=_rule(margin, by_users=bool(within_users)),
         reason=f"{reason}; {left_out}" if left_out else reason,
         candidates=candidates,
@@ -174,10 +172,6 @@ class _Figures:
     def mean(self) -> float:
         return float(self.by_seed.mean())
 
-    def mean_with(self, other: _Figures) -> _Figures:
-        """The mean of two measures of one arm."""
-        return _Figures((self.by_seed + other.by_seed) / 2, (self.resampled + other.resampled) / 2)
-
 
 def _over_rows(label: NDArray[np.float32], scores: Sequence[NDArray[np.float32]], drawn: Resamples) -> _Figures:
     """AUC over all rows."""
@@ -197,20 +191,16 @@ def _within_users(label: NDArray[np.float32], scores: Sequence[NDArray[np.float3
     return _Figures(np.array(by_seed), np.mean(samples, axis=0))
 
 
-def _best(figures: Mapping[Arm, _Figures]) -> _Figures:
-    """The first of equals."""
-    return max(figures.values(), key=lambda one: one.mean)
-
-
-def _gaps(figures: Mapping[Arm, _Figures], against: _Figures) -> dict[Arm, tuple[float, float]]:
-    """How far each arm is behind one of them, and the standard error of that; (0, 0) for itself."""
+def _gaps(figures: Mapping[Arm, _Figures], may: Sequence[Arm]) -> dict[Arm, tuple[float, float]]:
+    """How far each arm is behind the best of some, and the standard error of that; (0, 0) for it, the first of ties."""
+    best = max((figures[arm] for arm in may), key=lambda one: one.mean)
     found = {}
     for arm, one in figures.items():
-        over_seeds = against.by_seed - one.by_seed
-        variance = float(np.nanvar(against.resampled - one.resampled))
+        over_seeds = best.by_seed - one.by_seed
+        variance = float(np.nanvar(best.resampled - one.resampled))
         if len(over_seeds) > 1:
             variance += float(np.var(over_seeds, ddof=1)) / len(over_seeds)
-        found[arm] = (against.mean - one.mean, math.sqrt(variance))
+        found[arm] = (best.mean - one.mean, math.sqrt(variance))
     return found
 
 
@@ -220,19 +210,31 @@ def _passes(gap: tuple[float, float], margin: float) -> bool:
     return behind <= max(error, margin)
 
 
-def _reason(served: CandidateFigures, candidates: Sequence[CandidateFigures], measure: str) -> str:
-    barred = [one.arm for one in candidates if "simplest" in one.behind and "simplest" not in one.within]
-    simpler = [one.arm for one in candidates[: candidates.index(served)] if one.arm not in barred]
-    best = max(candidates, key=lambda one: one.auc)
+def _served(candidates: Sequence[CandidateFigures], may: Sequence[Arm]) -> tuple[Arm, str]:
+    """The arm, and why."""
+    barred = [one.arm for one in candidates if one.arm not in may]
     said = f"; {_listed(barred)} not taken, being behind {candidates[0].arm} within users" if barred else ""
+    allowed = [one for one in candidates if one.arm in may]
+    for one in allowed:
+        if len(one.within) == len(one.behind):
+            return one.arm, _reason(one, allowed) + said
+    best = max(allowed, key=_mean)
+    others = f"the mean of both is the best with {best.arm} ({_mean(best):.4f})"
+    return best.arm, f"no arm is within it in both, and {others}{said}"
+
+
+def _mean(one: CandidateFigures) -> float:
+    return one.auc if one.user_auc is None else (one.auc + one.user_auc) / 2
+
+
+def _reason(served: CandidateFigures, allowed: Sequence[CandidateFigures]) -> str:
+    simpler = [one.arm for one in allowed[: allowed.index(served)]]
+    best = max(allowed, key=lambda one: one.auc)
     if simpler:
-        return f"{served.arm} is within it, the simpler {_listed(simpler)} not{said}"
-    if served.behind[measure] == 0:
-        figure = f"AUC {served.auc:.4f}" + (
-            f", within users {served.user_auc:.4f}" if served.user_auc is not None else ""
-        )
-        return f"{served.arm} is the simplest and the best ({figure}){said}"
-    return f"{served.arm}, the simplest, has AUC {served.auc:.4f}, the best ({best.arm}) {best.auc:.4f}{said}"
+        return f"{served.arm} is within it, the simpler {_listed(simpler)} not"
+    if best is served:
+        return f"{served.arm} is the simplest and the best (AUC {served.auc:.4f})"
+    return f"{served.arm}, the simplest, has AUC {served.auc:.4f}, the best ({best.arm}) {best.auc:.4f}"
 
 
 def _listed(arms: Sequence[Arm]) -> str:
@@ -240,9 +242,11 @@ def _listed(arms: Sequence[Arm]) -> str:
 
 
 def _rule(margin: float, *, by_users: bool) -> str:
-    what = "the mean of AUC and AUC within users, of those as good as the simplest within users" if by_users else "AUC"
+    some = (
+        ", of those not behind the simplest within users, in AUC and in AUC within users; else the best mean of the two"
+    )
     return (
-        f"the simplest arm within one standard error of the best on validation, in {what} "
+        f"the simplest arm within one standard error of the best on validation{some if by_users else ', in AUC'} "
         f"(differences up to {margin:g} count as none)"
     )
 

@@ -60,10 +60,7 @@ def choice_table(choice: Choice) -> str:
     if not choice.candidates:
         return lines[0]
     measures = choice.measures
-    names = {
-        "auc": "AUC behind", "user_auc": "within users behind", "mean": "mean behind",
-        "simplest": f"users behind {choice.candidates[0].arm}",
-    }  # fmt: skip
+    names = {"auc": "AUC behind", "user_auc": "within users behind"}
     behind = "".join(f"{names[measure]:>20} {'error':>8}" for measure in measures)
     lines.append(f"{f'{choice.backbone}, validation':<25} {'AUC':>8} {'users':>8} {'logloss':>8} {behind}")
     for one in choice.candidates:

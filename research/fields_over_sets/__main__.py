@@ -221,8 +221,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--sets", nargs="+", default=names(), choices=names())
-    parser.add_argument("--encoders", nargs="+", default=["minilm", "smollm2"])
+    parser.add_argument(
+        "--encoders", nargs="+", default=["minilm", "smollm2"], metavar="NAME", help="or NAME=FOLDER; see research.gemma"
+    )
     parser.add_argument("--draws", type=int, default=2)
+    parser.add_argument("--placebo", action="store_true", help="of further draws, held gates of vectors and permuted alone")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--show", type=Path)
     options = parser.parse_args()
@@ -237,8 +240,9 @@ def main() -> None:
     began = time.process_time()
     logs = {name: Log.read(name, options.data, options.cache) for name in options.sets}
     vectors: dict[str, dict[str, Any]] = {name: {} for name in logs}
-    for encoder in options.encoders:
-        model = load_encoder(EncoderConfig(model=encoder, device="cpu"))
+    named = dict(one.split("=", 1) if "=" in one else (one, one) for one in options.encoders)
+    for encoder, source in named.items():
+        model = load_encoder(EncoderConfig(model=source, device="cpu"))
         for name, log in logs.items():
             vectors[name][encoder] = model.encode([field.description for field in log.spec.fields]).astype(np.float64)
     taught = {}
@@ -260,7 +264,9 @@ def main() -> None:
                 rows = few_rows(log, size, draw)
                 for arm, encoder, gates in arms(others, taught[name].gates, vectors[name], draw):
                     for free in (False, True):
-                        if free and (arm == "own" or encoder not in ("", options.encoders[0])):
+                        if options.placebo and (free or not encoder):
+                            continue
+                        if free and (arm == "own" or encoder not in ("", next(iter(named)))):
                             continue
                         if (name, size, draw, arm, encoder, free) in done:
                             continue
@@ -268,7 +274,7 @@ def main() -> None:
                         runs.append({"set": name, "size": size, "draw": draw, "arm": arm, "encoder": encoder,
                                      "free": free, "auc": found})  # fmt: skip
             content["cpu_s"] = round(spent + time.process_time() - began, 1)
-            content["summary"] = summary(runs, options.encoders)
+            content["summary"] = summary(runs, list(named))
             if options.out is not None:
                 options.out.parent.mkdir(parents=True, exist_ok=True)
                 write_text(options.out, json.dumps(content) + "\n")

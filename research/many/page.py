@@ -156,6 +156,7 @@ def _goal(kept: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|"
     count = {"AUC": [0, 0, 0, 0], "AUC within users": [0, 0, 0, 0]}
     sets = cheaper = both = 0
+    gains: list[tuple[float, float]] = []
     for one in kept:
         backbone, ours = champion(one)
         rival = best(backbone, ("rival",))
@@ -172,6 +173,7 @@ def _goal(kept: Sequence[dict[str, Any]]) -> Iterator[str]:
                 cells += ["-", "-"]
                 continue
             low, high = found[2]
+            gains += [(found[0], found[1])] * (metric == "auc")
             ahead.append(found[0] > 0)
             count[name][0] += found[0] > 0
             count[name][1] += low > 0
@@ -183,6 +185,7 @@ def _goal(kept: Sequence[dict[str, Any]]) -> Iterator[str]:
         both += all(ahead) and seconds[0] <= seconds[1]
         cells.append(" against ".join(f"{value:,.0f}" for value in seconds))
         yield f"| {one['set']} | {backbone['backbone']} {ours} | {rival} | " + " | ".join(cells) + " |"
+    together = random_effects([mean for mean, _ in gains], [error for _, error in gains])
     said = [
         f"{name}: ahead on {a} of {n} (surely on {b}, surely behind on {c})" for name, (a, b, c, n) in count.items()
     ]
@@ -191,6 +194,10 @@ def _goal(kept: Sequence[dict[str, Any]]) -> Iterator[str]:
         f"In {'; in '.join(said)}. At no more CPU on {cheaper} of {sets}; ahead in all that there is, at no more CPU, "
         f"on {both}."
     )
+    if together is not None:
+        after = "" if together.prediction is None else f", for the next set {_span(together.prediction)}"
+        yield ""
+        yield f"Mean difference in AUC {_signed(together.mean)} {_span(together.interval)}{after}."
 
 
 def _past(kept: Sequence[dict[str, Any]]) -> Iterator[str]:

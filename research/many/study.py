@@ -148,7 +148,8 @@ def choose_anew(kept: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     plan = dataclasses.replace(plan, seeds=kept["reading"]["seeds"], rivals=())
     runs = []
     for group in groups_of(spec_of(name), plan):
-        decay = {"weight_decay": decays[group.backbone, str(group.searched)]}
+        searched = (group.backbone, str(group.searched))  # earlier sets have one decay for all that read a past
+        decay = {"weight_decay": decays.get(searched, decays.get((group.backbone, PAST[-1])))}
         runs.append(_runs(job, name, dataclasses.replace(group, arms=_served(group.arms)), plan, decay))
         with job.terminal.step(Step.TRAIN) as advance:
             runs[-1].train_all(advance)

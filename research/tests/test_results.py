@@ -65,6 +65,15 @@ def test_a_large_one_is_a_folder_of_parts_in_order(tmp_path: Path) -> None:
     assert load(tmp_path / "large.parquet") == content
 
 
+def test_what_is_kept_anew_takes_the_place_of_folder_and_file(tmp_path: Path) -> None:
+    """A set that was run again could not be kept over its folder of parts."""
+    large = {"runs": [number / 7 for number in range(LINES + 1)]}
+    for content in (large, {"x": 1.5}, large, large):
+        keep(content, tmp_path / "kept.parquet")
+        assert load(tmp_path / "kept.parquet") == content
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.parquet"]
+
+
 @pytest.mark.parametrize("content", [{"x": float("nan")}, {"by_seed": {"0": 1.0, "1": 2.0}}])
 def test_what_would_come_back_otherwise_is_not_kept(content: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="would not hold what was given"):

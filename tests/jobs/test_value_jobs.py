@@ -182,7 +182,7 @@ def test_run_encodes_values_and_trains_with_them_where_the_spec_gives_texts(tmp_
     config = RunConfig.model_validate(
         {
             "semantics": {"tune": False},
-            "values": {"colike": {"steps": 2, "batch_size": 3}},
+            "values": {"tune": True, "colike": {"steps": 2, "batch_size": 3}},
             "train": {"backbone": "fm", "arm": "values", "training": TRAINING},
             "evaluate": {"backbones": ["fm"], "seeds": 1, "arms": ["plain", "paper"], "training": {"fm": TRAINING}},
         }
@@ -516,7 +516,7 @@ def test_too_few_likes_leave_the_encoder_as_it_was_published(tmp_path: Path) -> 
     config = RunConfig.model_validate(
         {
             "semantics": {"tune": False},
-            "values": {"colike": {"steps": 2, "batch_size": 1000}},
+            "values": {"tune": True, "colike": {"steps": 2, "batch_size": 1000}},
             "train": {"backbone": "fm", "arm": "values", "training": TRAINING | {"max_epochs": 1}},
             "evaluate": {"seeds": 1, "arms": ["plain", "values"], "bootstrap": 10},
         }
