@@ -24,6 +24,8 @@ SAMPLE_ROWS = 300_000
 _SAMPLE_CELLS = 30_000_000
 _BLOCKS = 6
 _HEAD = 1 << 18
+_RECORDS = "parts of records are columns of their own"
+_PARTITIONED = "the names of its folders hold a column"
 _RECORD_PARTS = 50
 """Records of more parts are taken for dictionaries of anything, and left alone."""
 _WHOLE_BYTES = 256 << 20
@@ -46,7 +48,7 @@ class Opened:
         sample: the name of the sample's table in the connection.
         dialect: of text files.
         table: of a DuckDB file.
-        nested: whether columns are parts of records that the files hold.
+        anew: why no spec can read it as it stands, beside what its format says; empty where one can.
     """
 
     name: str
@@ -60,7 +62,7 @@ class Opened:
     sample: str
     dialect: Dialect | None = None
     table: str | None = None
-    nested: bool = False
+    anew: str = ""
 
     @property
     def size(self) -> int:
@@ -212,8 +214,13 @@ def _opened(
     return Opened(
         name=name, format=part.format, files=part.files, scan=scan, columns=columns, rows=max(rows, count[0]),
         estimated=estimated, sampled=count[0] < rows, sample=sample, dialect=part.dialect, table=part.table,
-        nested=selected != "*",
+        anew=_RECORDS if selected != "*" else _PARTITIONED if _by_folder(part) else "",
     )  # fmt: skip
+
+
+def _by_folder(part: _Part) -> bool:
+    """Whether the names of the files' folders hold a column, `day=2024-05-31`, as Hive and Spark write them."""
+    return part.format == "parquet" and all(re.search(r"[^/=]+=[^/=]*/[^/]+$", path.as_posix()) for path in part.files)
 
 
 def _selected(connection: duckdb.DuckDBPyConnection, scan: str) -> str:
@@ -258,6 +265,8 @@ def _name(part: _Part, taken: set[str]) -> str:
 
 
 def _scan(connection: duckdb.DuckDBPyConnection, part: _Part, number: int) -> str:
+    if _by_folder(part):
+        return _union_by_name(parquet_scan(part.files).replace("hive_partitioning = false", "hive_partitioning = true"))
     if part.format == "parquet":
         return parquet_scan(part.files) if len(part.files) == 1 else _union_by_name(parquet_scan(part.files))
     if part.format == "duckdb":
@@ -300,7 +309,7 @@ def _sample(
 ) -> tuple[int, bool]:
     """Makes the table of the sample; returns the table's rows, and whether that is an estimate."""
     size = sum(path.stat().st_size for path in part.files)
-    if part.format == "parquet":
+    if part.format == "parquet" and not _by_folder(part):
         rows = sum(pq.read_metadata(path).num_rows for path in part.files)
         if rows > limit:
             connection.register("blocks_of_rows", _parquet_blocks(part.files, rows, limit))
@@ -316,7 +325,7 @@ def _sample(
             )
             connection.execute(f"CREATE TABLE {sample} AS SELECT {selected} FROM {source} {_spread(rows, limit)}")
             return rows, False
-    elif size > _WHOLE_BYTES:
+    elif size > _WHOLE_BYTES and part.format != "parquet":
         return _text_blocks(connection, part, sample, limit, size, selected), True
     else:
         found = connection.execute(f"SELECT count(*) FROM {scan}").fetchone()

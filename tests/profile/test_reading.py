@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from llactr.profile.dialect import sniff
@@ -54,3 +56,18 @@ def test_latin_1_is_read(tmp_path: Path) -> None:
         assert connection.execute(f"SELECT town FROM {found.sample}").fetchall() == [("Köln",)]
         assert found.dialect is not None
         assert not found.dialect.plain
+
+
+def test_a_column_that_the_names_of_folders_hold_is_read(tmp_path: Path) -> None:
+    """Hive and Spark write `day=2024-05-01/part-0.parquet`, and the files do not have the day."""
+    for day in (1, 2, 3):
+        folder = tmp_path / "events" / f"day=2024-05-0{day}"
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table({"user": [f"u{day}", "u9"]}), folder / "part-0.parquet")
+    with connect() as connection:
+        (table,) = open_tables(connection, [str(tmp_path / "events")])
+        found = connection.execute(f"SELECT CAST(day AS VARCHAR), user FROM {table.sample} ORDER BY 1, 2").fetchall()
+    assert found == [(f"2024-05-0{day}", user) for day in (1, 2, 3) for user in (f"u{day}", "u9")]
+    assert table.columns["day"] == "DATE"
+    assert table.rows == 6
+    assert "folders" in table.anew

@@ -156,8 +156,8 @@ def _why_read_anew(table: Opened) -> list[str]:
     """Why a table cannot be a spec's source as it stands."""
     if table.format == "json":
         return ["it is JSON"]
-    if table.nested:
-        return ["parts of records are columns of their own"]
+    if table.anew:
+        return [table.anew]
     if len(table.files) > 1:
         return ["it comes in several files"]
     if table.format == "csv" and table.dialect is not None and not table.dialect.plain:
