@@ -1,6 +1,6 @@
-"""How cost grows: CPU against rows, fields, vocabulary, versions of a value, and value texts, with fitted exponents.
+"""How cost grows: CPU against rows, fields, vocabulary, versions, value texts and pasts, with fitted exponents.
 
-    python -m benchmarks.scale_curves --plot docs/scale-curves.svg       # about ten minutes of CPU
+    python -m benchmarks.scale_curves --plot docs/scale-curves.svg       # about fifteen minutes of CPU
     python -m benchmarks.scale_curves --short                            # about two
 
 One axis is moved at a time. A point is the median CPU time of a few calls in one thread, after a call that warms up.
@@ -28,6 +28,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pyarrow as pa
+
+from benchmarks import history_curves as past
+from benchmarks.curve_pages import exponent, plot, table
 
 __all__ = ["CURVES", "exponent", "main", "measure_curve", "plot"]
 
@@ -223,19 +226,33 @@ class Curve:
         label: what is done.
         point: makes the call of a point.
         full, short: the points.
+        counts_bytes: the call gives the cost itself, in bytes.
     """
 
-    def __init__(self, axis: str, label: str, point: Point, full: Sequence[int], short: Sequence[int]) -> None:
+    def __init__(
+        self,
+        axis: str,
+        label: str,
+        point: Point,
+        full: Sequence[int],
+        short: Sequence[int],
+        *,
+        counts_bytes: bool = False,
+    ) -> None:
         self.axis, self.label, self.point, self.full, self.short = axis, label, point, tuple(full), tuple(short)
+        self.counts_bytes = counts_bytes
 
 
 _ROWS = ([50_000, 100_000, 200_000, 400_000, 800_000], [20_000, 40_000, 80_000])
 _FIELDS = ([5, 10, 20, 40], [5, 10, 20])
+_KEPT = ([12, 25, 50, 100, 200], [12, 50])
+_PAST = ([10, 40, 160, 640, 2_560], [10, 40])
 _TABLE = ([10_000, 100_000, 1_000_000, 4_000_000], [10_000, 100_000, 1_000_000])
 ASOF = "llactr.store.asof.AsofDuckDBOfflineStore"
 CURVES = (
     Curve("rows", "ingest", ingested_rows, *_ROWS),
     Curve("rows", "transform, 11 fields", transformed_rows, *_ROWS),
+    Curve("rows", "history, 13 numbers", past.rows_pass, *_ROWS),
     Curve("fields", "transform, 100,000 rows", transformed_fields, *_FIELDS),
     Curve("fields", "FM, 4 steps", trained("fm"), *_FIELDS),
     Curve("fields", "FM enhanced, 4 steps", trained("fm", enhanced=True), *_FIELDS),
@@ -247,6 +264,13 @@ CURVES = (
     Curve("versions a key", "join, Feast's DuckDB store", joined("duckdb"), [1, 4, 16, 64], [1, 4, 16]),
     Curve("versions a key", "join, ASOF store", joined(ASOF), [1, 4, 16, 64, 256], [1, 4, 16]),
     Curve("value texts", "encode, MiniLM", encoded, [32, 64, 128, 256, 512], [32, 64]),
+    Curve("events kept", "history of 40,000 rows", past.kept_pass, *_KEPT),
+    Curve("events kept", "2,000 pushes", past.kept_push, *_KEPT),
+    Curve("events kept", "DeepFM with attention over them, 4 steps", past.attended, [5, 12, 25, 50, 100], [5, 12]),
+    Curve("past events a user", "history of 40,000 rows", past.past_pass, *_PAST),
+    Curve("past events a user", "2,000 pushes", past.past_push, *_PAST),
+    Curve("events of a user", "a user's state, all kept", past.kept_bytes, *_KEPT, counts_bytes=True),
+    Curve("events of a user", "a user's state, 50 kept", past.past_bytes, *_PAST, counts_bytes=True),
 )
 
 
@@ -256,7 +280,10 @@ def measure_curve(curve: Curve, *, short: bool, repeats: int) -> dict[str, Any]:
     for size in curve.short if short else curve.full:
         times = []
         with curve.point(size) as call, contextlib.redirect_stdout(io.StringIO()):
-            call()
+            first = call()
+            if curve.counts_bytes:
+                points.append({"size": size, "bytes": int(first)})
+                continue
             for _ in range(repeats):
                 start = time.process_time()
                 call()
@@ -264,60 +291,6 @@ def measure_curve(curve: Curve, *, short: bool, repeats: int) -> dict[str, Any]:
         cost = {"cpu_ms": statistics.median(times), "lowest": min(times), "highest": max(times)}
         points.append({"size": size, **{name: round(value, 3) for name, value in cost.items()}})
     return {"axis": curve.axis, "label": curve.label, "points": points, "exponent": round(exponent(points), 2)}
-
-
-def exponent(points: Sequence[dict[str, Any]]) -> float:
-    """Slope of the last three points on logarithmic axes, by least squares."""
-    sizes, costs = (np.log([float(point[name]) for point in points[-3:]]) for name in ("size", "cpu_ms"))
-    return float(np.polyfit(sizes, costs, 1)[0])
-
-
-def plot(curves: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draws all curves, a panel for each axis, as SVG or PNG; the same figures give the same file."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    import matplotlib.pyplot as plt
-
-    axes = list(dict.fromkeys(curve["axis"] for curve in curves))
-    with mpl.rc_context({"svg.hashsalt": "llactr", "svg.fonttype": "none", "font.size": 8, "lines.linewidth": 1.2}):
-        figure, panels = plt.subplots(2, 3, figsize=(10.5, 6.2), layout="constrained")
-        for panel, axis in zip(panels.flat, axes, strict=False):
-            for curve in (curve for curve in curves if curve["axis"] == axis):
-                sizes, costs = ([point[name] for point in curve["points"]] for name in ("size", "cpu_ms"))
-                spread = [
-                    [max(p["cpu_ms"] - p["lowest"], 0) for p in curve["points"]],
-                    [max(p["highest"] - p["cpu_ms"], 0) for p in curve["points"]],
-                ]
-                label = f"{curve['label']}: n^{curve['exponent']:.2f}"
-                panel.errorbar(sizes, costs, yerr=spread, marker="o", markersize=3, capsize=2, label=label)
-            panel.set(xscale="log", yscale="log", xlabel=axis, ylabel="CPU ms")
-            sizes = sorted({point["size"] for curve in curves if curve["axis"] == axis for point in curve["points"]})
-            panel.set_xticks(sizes, [f"{size // 1000:,}k" if size >= 10_000 else f"{size:,}" for size in sizes])
-            panel.minorticks_off()
-            panel.grid(alpha=0.25)
-            panel.legend(frameon=False, fontsize=7)
-        for panel in list(panels.flat)[len(axes) :]:
-            panel.set_visible(False)
-        metadata = {"Date": None} if path.suffix == ".svg" else {}
-        figure.savefig(path, metadata=metadata, dpi=110)
-        plt.close(figure)
-
-
-def table(curves: Sequence[dict[str, Any]]) -> str:
-    """All curves as a Markdown table."""
-    lines = ["| axis | what | CPU ms at each size: median (range) | exponent |", "|---|---|---|---:|"]
-    for curve in curves:
-        cells = [
-            f"{p['size']:,}: {_short(p['cpu_ms'])} ({_short(p['lowest'])}–{_short(p['highest'])})"
-            for p in curve["points"]
-        ]
-        lines.append(f"| {curve['axis']} | {curve['label']} | {'; '.join(cells)} | {curve['exponent']:.2f} |")
-    return "\n".join(lines)
-
-
-def _short(value: float) -> str:
-    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
@@ -329,12 +302,19 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--json", type=Path, help="a file for the figures")
     parser.add_argument("--plot", type=Path, help="a file for the picture: .svg or .png")
     parser.add_argument("--redraw", type=Path, help="measure nothing, draw the figures of this file")
+    parser.add_argument("--beside", type=Path, help="figures of another run: its curves where they are not measured")
     asked = parser.parse_args(arguments)
     if asked.redraw:
         figures: dict[str, Any] = json.loads(asked.redraw.read_text())
     else:
         chosen = [curve for curve in CURVES if not asked.axes or curve.axis in asked.axes]
         curves = [measure_curve(curve, short=asked.short, repeats=asked.repeats) for curve in chosen]
+        if asked.beside:
+            measured = {(curve["axis"], curve["label"]) for curve in curves}
+            others = json.loads(asked.beside.read_text())["curves"]
+            curves += [one for one in others if (one["axis"], one["label"]) not in measured]
+            order = [(curve.axis, curve.label) for curve in CURVES]
+            curves.sort(key=lambda one: order.index((one["axis"], one["label"])))
         figures = {"benchmark": "scale_curves", "repeats": asked.repeats, "curves": curves}
     print(table(figures["curves"]))
     if asked.json:

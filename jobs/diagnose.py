@@ -16,4 +16,6 @@ def run(job: Job, dataset: str, *, device: Device) -> StepOutcome[DiagnoseSummar
 
 def describe(outcome: StepOutcome[DiagnoseSummary]) -> str:
     """The outcome in a sentence."""
-    return f"FAISS on {outcome.result.faiss_device}, report {outcome.result.report}"
+    values = [f"{name} {one.index}, recall {one.recall:.3f}" for name, one in outcome.result.values.items()]
+    searched = f", values of {'; '.join(values)}" if values else ""
+    return f"FAISS on {outcome.result.faiss_device}{searched}, report {outcome.result.report}"

@@ -81,10 +81,11 @@ def import_faiss() -> ModuleType:
     return faiss
 
 
-def faiss_on_gpu(faiss: ModuleType, index: Any) -> Any:
-    """A CPU index moved to the first GPU."""
+def faiss_on_gpu(faiss: ModuleType, index: Any, *, working_memory_bytes: int | None = _PROBE_MEMORY_BYTES) -> Any:
+    """A CPU index moved to the first GPU, with so much memory there to work in; None for what FAISS takes by itself."""
     resources = faiss.StandardGpuResources()
-    resources.setTempMemory(_PROBE_MEMORY_BYTES)
+    if working_memory_bytes is not None:
+        resources.setTempMemory(working_memory_bytes)
     moved = faiss.index_cpu_to_gpu(resources, 0, index)
     moved.llactr_resources = resources  # the index does not keep its resources alive by itself
     return moved

@@ -44,6 +44,7 @@ def checks() -> dict[str, Callable[[Setting], Found]]:
         "exact resume": partial(_call, "resume.exact_resume"),
         "out of core": partial(_call, "out_of_core.trained_from_disk"),
         "FAISS": partial(_call, "neighbours.same_neighbours"),
+        "FAISS, many vectors": partial(_call, "neighbours.near_neighbours"),
         "scoring": partial(_call, "scoring.scored"),
     }
 

@@ -20,7 +20,7 @@ __all__ = ["collect", "commands"]
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _MODELS = ("minilm", "smollm2")
-_PARTS = ("click_log.py", "gpu_check")
+_PARTS = ("click_log.py", "value_similarity.py", "gpu_check")
 _SCRIPT = """#!/bin/sh
 # Without network: an environment of the wheels beside this file, and the check in it. Arguments go to the check.
 set -eu

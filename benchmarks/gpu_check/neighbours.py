@@ -1,19 +1,23 @@
-"""FAISS on the device finds the neighbours that FAISS on the CPU finds."""
+"""FAISS on the device finds the neighbours that FAISS on the CPU finds, and of very many vectors nearly all."""
 
 from __future__ import annotations
 
 import statistics
+import time
 
 import numpy as np
 
 from benchmarks.gpu_check.card import seconds_of
 from benchmarks.gpu_check.check import Found, Setting
 from benchmarks.gpu_check.traffic import search_bytes
+from benchmarks.value_similarity import clustered
 from llactr.diagnostics.index import build_index
+from llactr.diagnostics.value_neighbours import value_similarity
 
-__all__ = ["same_neighbours"]
+__all__ = ["near_neighbours", "same_neighbours"]
 
 _DIM, _K = 384, 10
+_WANTED_RECALL = 0.9
 
 
 def same_neighbours(setting: Setting) -> Found:
@@ -47,3 +51,17 @@ def same_neighbours(setting: Setting) -> Found:
     }
     said = f"{shared:.2%} of neighbours the same, largest gap {gap:.1e}, on {there.device}"
     return Found(bool(shared >= 0.999 and gap <= 1e-3), said, figures)
+
+
+def near_neighbours(setting: Setting) -> Found:
+    """Similarity of very many value vectors by lists or a graph, as `llactr diagnose` measures it."""
+    count = setting.size(10_000_000, 20_000)
+    vectors = clustered(count, 128)
+    began = time.perf_counter()
+    found = value_similarity(
+        vectors, device="gpu" if setting.on_gpu else "cpu", kind="auto" if setting.on_gpu else "ivf"
+    )
+    seconds = time.perf_counter() - began
+    figures = {**found.model_dump(mode="json"), "wall_seconds": round(seconds, 1)}
+    said = f"{count:,} vectors by {found.index} on {found.device}: recall {found.recall:.3f}"
+    return Found(found.recall >= _WANTED_RECALL, said, figures)

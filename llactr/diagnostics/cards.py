@@ -25,6 +25,7 @@ from llactr.diagnostics.report_data import (
     Tuning,
     ValuesCard,
 )
+from llactr.diagnostics.value_neighbours import ValueSimilarity
 from llactr.manifest import MANIFEST
 from llactr.spec import DatasetSpec
 from llactr.spec.descriptions import poor_descriptions
@@ -52,8 +53,10 @@ def accuracy_card(outcomes: Outcomes) -> FieldAccuracy | None:
     )
 
 
-def values_card(spec: DatasetSpec, outcomes: Outcomes) -> ValuesCard | None:
-    """The state of the values' vectors; None where the spec gives no texts."""
+def values_card(
+    spec: DatasetSpec, outcomes: Outcomes, similar: dict[str, ValueSimilarity] | None = None
+) -> ValuesCard | None:
+    """The state of the values' vectors, and how alike they are; None where the spec gives no texts."""
     if not spec.text_fields:
         return None
     names = tuple(field.name for field in spec.text_fields)
@@ -68,6 +71,7 @@ def values_card(spec: DatasetSpec, outcomes: Outcomes) -> ValuesCard | None:
         values=encoded.values,
         used=trained is not None and trained.result.values_version == encoded.version,
         placed_rows=checked.result.rows_with_placed_values if checked else None,
+        similar=similar or {},
     )
 
 

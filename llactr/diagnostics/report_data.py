@@ -12,6 +12,7 @@ from pydantic import Field as Setting
 
 from llactr.diagnostics.cosines import neighbours_of, similarity
 from llactr.diagnostics.index import Device
+from llactr.diagnostics.value_neighbours import ValueSimilarity
 from llactr.evaluation.choice import Choice
 from llactr.evaluation.comparison import Comparison
 from llactr.evaluation.result import Curve, TestReading
@@ -196,6 +197,7 @@ class ValuesCard(_Model):
         values: field -> how many values have a vector.
         used: whether the model trained last uses them.
         placed_rows: of the rows that were scored online and offline, how many hold values that training never saw.
+        similar: field -> how alike its values are, of fields with two values or more.
     """
 
     text_fields: tuple[str, ...]
@@ -205,6 +207,7 @@ class ValuesCard(_Model):
     values: dict[str, int] = {}
     used: bool = False
     placed_rows: int | None = None
+    similar: dict[str, ValueSimilarity] = {}
 
 
 class ServedModel(_Model):

@@ -40,6 +40,7 @@ __all__ = [
     "find_value_vectors",
     "read_value_vectors",
     "stored_texts",
+    "stored_vectors",
     "write_value_vectors",
     "written_at",
 ]
@@ -145,6 +146,26 @@ def stored_texts(workspace: Workspace, dataset: str, version: str) -> dict[tuple
         keys = zip(table[FIELD].to_pylist(), table[VALUE].to_pylist(), strict=True)
         found |= dict(zip(keys, table[TEXT].to_pylist(), strict=True))
     return found
+
+
+def stored_vectors(workspace: Workspace, dataset: str, version: str) -> dict[str, NDArray[np.float32]]:
+    """Field -> the newest vector of each of its values, (N, L) float32 in the order of values, read from the files.
+
+    Memory: all vectors of the version twice.
+
+    Raises:
+        DataError: a file is not the one that was written.
+    """
+    files = check_value_files(workspace, dataset, version)
+    if not files:
+        return {}
+    schema = pa.schema([SEMANTICS_SCHEMAS[VALUE_SEMANTICS].field(name) for name in (FIELD, VALUE, VECTOR)])
+    table = pa.concat_tables([_read(path, schema) for path in files])
+    keys = table.select([FIELD, VALUE]).append_column(ROW_ID, pa.array(np.arange(table.num_rows)))
+    newest = keys.group_by([FIELD, VALUE]).aggregate([(ROW_ID, "max")])
+    newest = newest.sort_by([(FIELD, "ascending"), (VALUE, "ascending")])
+    fields, rows = newest[FIELD].to_numpy(), newest[f"{ROW_ID}_max"].to_numpy()
+    return {name: _vectors(table.take(pa.array(rows[fields == name]))) for name in dict.fromkeys(fields.tolist())}
 
 
 def _read(path: Path, schema: pa.Schema) -> pa.Table:

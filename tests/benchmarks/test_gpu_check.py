@@ -141,6 +141,7 @@ def test_every_check_passes_on_the_cpu(tmp_path: Path) -> None:
         assert one["taken_up_at_step"] > 6
     assert figures["out of core"]["batches_unchanged"]
     assert figures["FAISS"]["where"] == "cpu"
+    assert figures["FAISS, many vectors"]["index"] == "ivf"
     assert {"name", "torch", "cuda", "driver", "python"} <= set(told["card"])
     assert told["copy_bytes_per_second"] > 0
     states = {aim["state"] for one in told["checks"] for aim in one["aims"]}

@@ -152,7 +152,7 @@ def test_the_check_places_new_items_on_both_paths(tmp_path: Path) -> None:
     ingest.run(job, str(spec), data_folder=None)
     encode.run(job, "tiny", SemanticsConfig(tune=False), untuned=True, effective_from="start")
     materialize.apply(job)
-    encode_values.run(job, "tiny", UNTUNED)
+    encoded = encode_values.run(job, "tiny", UNTUNED).result
     materialize.materialize(job)
     trained = train.run(job, "tiny", TrainJobConfig(backbone="fm", training=TRAINING))
     assert trained.result.arm == "values", "the default where values have been encoded"
@@ -168,6 +168,10 @@ def test_the_check_places_new_items_on_both_paths(tmp_path: Path) -> None:
     report = diagnose.run(job, "tiny", device="cpu")
     page = (report.folder / "report.html").read_text()
     assert f"12 of the {facts['rows']} test rows that were compared online and offline hold such values" in page
+    assert "nearest other, quartiles" in page
+    assert {name: one.values for name, one in report.result.values.items()} == encoded.values
+    assert {(one.index, one.recall) for one in report.result.values.values()} == {("flat", 1.0)}
+    assert "flat, recall 1.000" in diagnose.describe(report)
     cold = bundle_predict(bundle.model, offline.ids)
     assert int((np.abs(cold - offline.scores) > 1e-6).sum()) == 12, "cold, these rows would score otherwise"
     with sqlite3.connect(job.workspace.feast / "online.db") as online:

@@ -8,6 +8,7 @@ import pytest
 from llactr import store
 from llactr.errors import DataError, NotReadyError
 from llactr.store.tables import value_files
+from llactr.store.value_vectors import stored_vectors
 from tests.store.store_workspace import small
 
 KEYS = [("occupation", "writer"), ("occupation", "pilot"), ("item_id", "i1")]
@@ -50,6 +51,12 @@ def test_a_changed_text_replaces_the_vector(tmp_path: Path) -> None:
     assert len(value_files(offline.workspace, "small", "v1")) == 2
     found = store.read_value_vectors(offline.workspace, offline.spec, "v1", {"item_id": ["i1"]})
     assert found.fields["item_id"].vectors.tolist() == [[2, 2, 2, 2]]
+    everything = stored_vectors(offline.workspace, "small", "v1")
+    assert {name: vectors.tolist() for name, vectors in everything.items()} == {
+        "item_id": [[2, 2, 2, 2]],
+        "occupation": VECTORS[[1, 0]].tolist(),  # pilot, writer
+    }
+    assert stored_vectors(offline.workspace, "small", "v2") == {}
 
 
 def test_nothing_encoded_is_said_with_the_command(tmp_path: Path) -> None:
