@@ -142,11 +142,11 @@ def states_of_rows(
         residuals: (N,) of the events, for users.
     """
     keys = events.item if layout.owner == "item" else events.user
-    places = np.arange(len(row_keys))
     for mine, asked in in_parts(keys, row_keys):
+        places = asked if isinstance(asked, np.ndarray) else np.arange(len(row_keys))
         part = sided(layout, *some_of(events, residuals, mine))
         for states, at in states_at(definition, layout, part, row_keys[asked], now[asked]):
-            yield states, places[asked][at]
+            yield states, places[at]
 
 
 def states_at(
