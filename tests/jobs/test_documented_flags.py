@@ -12,7 +12,7 @@ from llactr.jobs.cli import app
 ROOT = Path(__file__).resolve().parents[2]
 OTHERS = {
     # of torchrun and of python -m benchmarks...
-    "--nproc-per-node", "--repeats", "--steady-minutes",
+    "--nproc-per-node", "--repeats", "--steady-minutes", "--stores", "--configurations",
 }  # fmt: skip
 
 
