@@ -6,6 +6,7 @@ from pathlib import Path
 
 from llactr.datasets import IngestSummary
 from llactr.datasets.steps import append_spec
+from llactr.objects import local_folder
 from llactr.steps import Job, StepOutcome
 from llactr.store.repository.ingest import ingest
 
@@ -16,14 +17,16 @@ def run(
     job: Job, spec_name: str, *, data_folder: Path | None = None, allow_unmatched: bool = False
 ) -> StepOutcome[IngestSummary]:
     """Ingests the dataset of a spec; its files are those in `data_folder`, else the recipe's, else beside the spec."""
-    return ingest(job, spec_name, data_folder=data_folder, allow_unmatched=allow_unmatched)
+    with local_folder(data_folder) as folder:
+        return ingest(job, spec_name, data_folder=folder, allow_unmatched=allow_unmatched)
 
 
 def append(
     job: Job, spec_name: str, *, data_folder: Path | None, allow_unmatched: bool = False
 ) -> StepOutcome[IngestSummary]:
     """Adds what a folder holds to the tables of an ingested dataset: new items, users, events, corrections."""
-    return append_spec(job, spec_name, data_folder=data_folder, allow_unmatched=allow_unmatched)
+    with local_folder(data_folder) as folder:
+        return append_spec(job, spec_name, data_folder=folder, allow_unmatched=allow_unmatched)
 
 
 def describe(outcome: StepOutcome[IngestSummary]) -> str:

@@ -9,6 +9,7 @@ from llactr.ctr.batch_scoring import RequestTimes, ScoredFile, open_scorer, scor
 from llactr.ctr.scoring import ScoredRows
 from llactr.datasets.row_batches import RowSource
 from llactr.datasets.rows import read_rows
+from llactr.objects import local_source, place_of, publishing
 from llactr.pieces import ALONE, Workers
 from llactr.steps import Job
 from llactr.store.ingested import dataset_spec
@@ -28,7 +29,8 @@ def rows(
 ) -> ScoredRows:
     """Scores of rows that fit in memory: JSON objects, a file, or a query."""
     times, spec = RequestTimes(at), dataset_spec(job.workspace, dataset)
-    table = RowSource(spec, file, sql).table() if sql is not None or not given else read_rows(spec, given, file)
+    with local_source(file) as local:
+        table = RowSource(spec, local, sql).table() if sql is not None or not given else read_rows(spec, given, local)
     return score_table(open_scorer(job.workspace, dataset, bundle, times), table, times)
 
 
@@ -46,10 +48,12 @@ def into_file(
 ) -> ScoredFile:
     """Scores a file or a query, whatever its size, into a Parquet file."""
     times, spec = RequestTimes(at), dataset_spec(job.workspace, dataset)
-    source = RowSource(spec, file, sql)
-    scorer = open_scorer(job.workspace, dataset, bundle, times)
-    with job.terminal.step("score") as advance:
-        return score_file(scorer, source, out, times=times, keep=keep, workers=workers, progress=advance)
+    with local_source(file) as local, publishing(out) as target:
+        source = RowSource(spec, local, sql)
+        scorer = open_scorer(job.workspace, dataset, bundle, times)
+        with job.terminal.step("score") as advance:
+            made = score_file(scorer, source, target, times=times, keep=keep, workers=workers, progress=advance)
+    return made.model_copy(update={"out": place_of(out) or made.out})
 
 
 def describe(scored: ScoredRows | ScoredFile) -> str:

@@ -37,6 +37,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from llactr.objects import refuse_place
+
 __all__ = [
     "add_file",
     "flush",
@@ -207,6 +209,7 @@ def make_folder(folder: Path) -> None:
 @contextlib.contextmanager
 def _draft(target: Path, *, folder: bool) -> Iterator[tuple[Path, int]]:
     """A draft of `target`, locked while the block runs, and the mode that the umask left it; then it is removed."""
+    refuse_place(target, "the place to write to")
     make_folder(target.parent)
     draft, descriptor = _made(target, folder=folder)
     try:

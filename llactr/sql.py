@@ -43,6 +43,12 @@ def parquet_scan(paths: Path | Iterable[Path], *, row_numbers: bool = False) -> 
     return f"read_parquet([{listed}], hive_partitioning = false{numbers})"
 
 
+def object_scan(places: Iterable[str]) -> str:
+    """`read_parquet(...)` of exactly these objects, in this order; their names hold no pattern."""
+    listed = ", ".join(quote_literal(place) for place in places)
+    return f"read_parquet([{listed}], hive_partitioning = false)"
+
+
 def json_lines_scan(path: Path, columns: Mapping[str, str]) -> str:
     """`read_json(...)` of a file with one JSON object a line, plain or gzipped; a key that a line lacks is null.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llactr import atomic
 from llactr.errors import InputError, NotReadyError
+from llactr.objects import refuse_place
 
 __all__ = ["WORKSPACE_VARIABLE", "Workspace"]
 
@@ -23,8 +24,14 @@ class Workspace:
 
     @classmethod
     def at(cls, path: str | Path | None = None) -> Workspace:
-        """The workspace at `path`, else at `$LLACTR_WORKSPACE`, else at `.llactr`; always absolute."""
-        return cls(Path(path or os.environ.get(WORKSPACE_VARIABLE) or ".llactr").expanduser().absolute())
+        """The workspace at `path`, else at `$LLACTR_WORKSPACE`, else at `.llactr`; always absolute.
+
+        Raises:
+            InputError: it is on `s3://`.
+        """
+        chosen = path or os.environ.get(WORKSPACE_VARIABLE) or ".llactr"
+        refuse_place(chosen, "the workspace")
+        return cls(Path(chosen).expanduser().absolute())
 
     def dataset(self, name: str) -> Path:
         """What ingest knows of a dataset: its resolved spec (`spec.yaml`), source files, and manifest."""

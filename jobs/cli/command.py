@@ -90,8 +90,8 @@ def execute(
     )  # before torch is imported: spinning threads starve a busy machine
     os.environ["OMP_NUM_THREADS"] = str(threads or os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     terminal = Terminal(as_json=as_json)
-    at = Workspace.at(workspace)
     try:
+        at = Workspace.at(workspace)
         with tracking(mlflow, said=terminal.note) if writes else nullcontext() as watch, naming_extras():
             job = Job(workspace=at, terminal=terminal, force=force, watch=watch)
             with _log_file(at), exclusive(at) if writes else nullcontext():

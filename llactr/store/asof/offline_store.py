@@ -52,11 +52,13 @@ from feast.repo_config import RepoConfig
 from feast.utils import compute_non_entity_date_range
 from pydantic import PositiveInt, field_validator
 
+from llactr import objects
+from llactr.sql import object_scan
 from llactr.store.asof.entities import entities_of_frame, entities_of_range, entities_of_sql, frame_table
 from llactr.store.asof.job import AsofRetrievalJob, JoinRequest, OpenEntities
 from llactr.store.asof.join import Limits
 from llactr.store.asof.plan import plan_views
-from llactr.store.asof.source import append_to_source, parquet_files
+from llactr.store.asof.source import append_to_source, parquet_files, parquet_objects
 
 __all__ = ["AsofDuckDBOfflineStore", "AsofDuckDBOfflineStoreConfig"]
 
@@ -205,7 +207,8 @@ class AsofDuckDBOfflineStore(DuckDBOfflineStore):
     ) -> None:
         """Appends rows to a view's source; a directory of Parquet gets a new file."""
         files = feature_view.batch_source and parquet_files(feature_view.batch_source, config.repo_path)
-        if files is None:
+        source = feature_view.batch_source
+        if files is None and not (source and objects.place_of(getattr(source, "path", None))):
             DuckDBOfflineStore.offline_write_batch(config, feature_view, table, progress)
             return
         offline_write_batch_ibis(
@@ -219,6 +222,10 @@ class AsofDuckDBOfflineStore(DuckDBOfflineStore):
 
 def _read_source(source: DataSource, repo_path: str) -> ibis.expr.types.Table:
     files = parquet_files(source, Path(repo_path))
+    if files is None and (found := parquet_objects(source)) is not None:
+        backend: Any = ibis.get_backend()
+        objects.show_to_duckdb(backend.con, endpoint=getattr(source, "s3_endpoint_override", None) or None)
+        return backend.sql(f"SELECT * FROM {object_scan(found)}")
     if files is None:
         return _read_data_source(source, repo_path)
     return ibis.read_parquet([str(file) for file in files], hive_partitioning=False)

@@ -1,11 +1,13 @@
 """Reading and growing a feature view's batch source: a Parquet file, a directory of them, a glob, or what Feast reads.
 
+Parquet on `s3://` is read by the parts that are needed, by DuckDB through pyarrow's client (`llactr.objects`).
 Files that are still being written are not read: those whose name, or a folder's on the way, starts with `.` or `_`.
 """
 
 from __future__ import annotations
 
 import glob
+import tempfile
 import time
 import uuid
 from collections.abc import Sequence
@@ -22,11 +24,12 @@ from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
 from feast.infra.offline_stores.duckdb import _read_data_source, _write_data_source
 
+from llactr import objects
 from llactr.atomic import writing_file
 from llactr.errors import DataError, NotReadyError
-from llactr.sql import parquet_scan, quote_identifier
+from llactr.sql import object_scan, parquet_scan, quote_identifier
 
-__all__ = ["Relation", "append_to_source", "local_parquet_path", "open_source", "parquet_files"]
+__all__ = ["Relation", "append_to_source", "local_parquet_path", "open_source", "parquet_files", "parquet_objects"]
 
 _PLACE = "__llactr_place"
 
@@ -94,16 +97,33 @@ def parquet_files(source: DataSource, repo_path: Path | None) -> list[Path] | No
     return files
 
 
-def open_source(connection: duckdb.DuckDBPyConnection, source: DataSource, repo_path: Path | None) -> Relation:
-    """A source as something to select from on `connection`; nothing but the schema is read of a local Parquet source.
+def parquet_objects(source: DataSource) -> list[str] | None:
+    """The objects of a Parquet source on `s3://`, sorted; None for any other source.
 
-    Other sources (object stores, Delta, Iceberg, Lance, MLflow) come through Feast's own reader, into memory.
+    Raises:
+        NotReadyError: there is none.
+        StoreError: the store does not answer, or refuses.
+    """
+    if not isinstance(source, FileSource) or not source.path.startswith("s3://"):
+        return None
+    if not (source.file_format is None or isinstance(source.file_format, ParquetFormat)):
+        return None
+    return objects.listed(source.path.rstrip("/"), endpoint=source.s3_endpoint_override or None)
+
+
+def open_source(connection: duckdb.DuckDBPyConnection, source: DataSource, repo_path: Path | None) -> Relation:
+    """A source as something to select from on `connection`; nothing but the schema is read of a Parquet source.
+
+    Other sources (Delta, Iceberg, Lance, MLflow, other object stores) come through Feast's own reader, into memory.
     """
     mapping = {new: old for old, new in source.field_mapping.items()}
     files = parquet_files(source, repo_path)
     place: tuple[str, ...]
     if files is not None:
         sql, place = parquet_scan(files), ("file_index", "file_row_number")
+    elif (found := parquet_objects(source)) is not None:
+        objects.show_to_duckdb(connection, endpoint=_endpoint(source))
+        sql, place = object_scan(found), ("file_index", "file_row_number")
     else:
         table: pa.Table = _read_data_source(source, str(repo_path)).to_pyarrow()
         table = table.append_column(_PLACE, pa.array(np.arange(table.num_rows)))
@@ -123,6 +143,17 @@ def append_to_source(table: Any, source: DataSource, repo_path: str, *mode: Any)
         repo_path: where relative paths start.
         mode: what Feast passes on.
     """
+    target = objects.place_of(source.path) if isinstance(source, FileSource) else None
+    if target is not None and not target.endswith(".parquet") and not mode:
+        found = parquet_objects(source)
+        assert found is not None
+        with tempfile.TemporaryDirectory(prefix="llactr-objects-") as folder:
+            local = Path(folder) / "rows.parquet"
+            schema = objects.read_schema(found[0], endpoint=_endpoint(source))
+            pq.write_table(table.to_pyarrow().cast(schema), local)
+            name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
+            objects.put(local, f"{target}/{name}", endpoint=_endpoint(source))
+        return
     path = local_parquet_path(source, Path(repo_path))
     if path is None or not path.is_dir() or mode:
         _write_data_source(table, source, repo_path, *mode)
@@ -134,3 +165,7 @@ def append_to_source(table: Any, source: DataSource, repo_path: str, *mode: Any)
     name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
     with writing_file(path / name) as draft:
         pq.write_table(rows, draft)
+
+
+def _endpoint(source: DataSource) -> str | None:
+    return (source.s3_endpoint_override or None) if isinstance(source, FileSource) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llactr import objects
 from llactr.manifest import content_hash
 from llactr.spec import DatasetSpec
 from llactr.workspace import Workspace
@@ -12,8 +13,8 @@ __all__ = ["repository_state"]
 def repository_state(workspace: Workspace, spec: DatasetSpec) -> dict[str, str]:
     """A name and a hash for a step's inputs; empty for a spec that reads no repository, of which Feast is not asked.
 
-    Of a source that is a file here the path, size and time of change count. What another source holds cannot be seen
-    from here: a step that is to read it again needs `--force`.
+    Of a source that is a file here, or Parquet on `s3://`, the path, size and time of change count. What another source
+    holds cannot be seen from here: a step that is to read it again needs `--force`.
 
     Raises:
         SpecError: a field reads what the repository does not have.
@@ -35,6 +36,11 @@ def repository_state(workspace: Workspace, spec: DatasetSpec) -> dict[str, str]:
         if path is not None:
             files = [path] if path.is_file() else sorted(path.rglob("*.parquet")) if path.is_dir() else []
             said.append([[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files])
+        place = objects.place_of(getattr(view.batch_source, "path", None))
+        if place is not None:
+            said.append(
+                objects.versions(place, endpoint=getattr(view.batch_source, "s3_endpoint_override", None) or None)
+            )
     said += [[demand.view.name, demand.view.udf_string] for demand in features.plan.demands]
     return {"repository": content_hash(said)}
 

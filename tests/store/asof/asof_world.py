@@ -34,7 +34,7 @@ def entity(name: str, kind: ValueType = ValueType.STRING) -> Entity:
 
 def view(
     name: str,
-    path: Path,
+    path: Path | str,
     keys: Sequence[tuple[str, FeastType]],
     features: Sequence[tuple[str, FeastType]],
     *,
