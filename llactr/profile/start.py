@@ -12,6 +12,7 @@ import duckdb
 
 from llactr import atomic
 from llactr.errors import DataError, InputError
+from llactr.objects import refuse_place
 from llactr.profile.drafting.spec import draft_spec
 from llactr.profile.drafting.work import Draft, Order
 from llactr.profile.facts import columns_of
@@ -259,6 +260,7 @@ def _refuse_hopeless(draft: Draft) -> None:
 
 def _write(connection: duckdb.DuckDBPyConnection, draft: Draft, out: Path, text: str) -> tuple[str, ...]:
     """Writes the tables, then the spec once it reads back; nothing is left of either when one fails."""
+    refuse_place(out, "the place to write to")
     atomic.make_folder(out.absolute().parent)
     queries = {source.name: source.query for source in draft.sources if source.query}
     folder = tables_folder(out)
