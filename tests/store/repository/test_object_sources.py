@@ -17,7 +17,15 @@ from llactr.store.repository.ingest import ingest
 from llactr.store.repository.state import repository_state
 from llactr.workspace import Workspace
 from tests.object_store import object_store
-from tests.store.repository.driver_stats import DEFINITIONS, HOURS, START, applied, statistics, write_repository
+from tests.store.repository.driver_stats import (
+    DEFINITIONS,
+    FEATURE_STORE,
+    HOURS,
+    START,
+    applied,
+    statistics,
+    write_repository,
+)
 
 pytestmark = pytest.mark.slow
 PLACE = "s3://drivers/stats"
@@ -27,6 +35,8 @@ def rows_of(folder: Path, definitions: str = DEFINITIONS) -> tuple[Workspace, pa
     """Training rows, and the features online, of the trips."""
     repo = folder / "repo"
     (repo / "example_repo.py").write_text(definitions, encoding="utf-8")
+    store_of = f"{FEATURE_STORE}offline_store:\n  type: llactr.store.asof.AsofDuckDBOfflineStore\n"
+    (repo / "feature_store.yaml").write_text(store_of, encoding="utf-8")
     store = applied(repo)
     workspace = Workspace.at(folder / ".llactr")
     ingest(Job(workspace, Terminal(as_json=True)), str(folder / "spec.yaml"))
