@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-__all__ = ["connect", "json_lines_scan", "parquet_scan", "quote_identifier", "quote_literal"]
+__all__ = ["connect", "json_lines_scan", "object_scan", "parquet_scan", "quote_identifier", "quote_literal"]
 
 
 def quote_identifier(name: str) -> str:
