@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,11 @@ import pytest
 import yaml
 
 from llactr import store
+from llactr.history import HistoryDefinition
+from llactr.spec import HistorySpec, WindowField
+from llactr.store.history import write_states
 from llactr.store.marks import Marks
+from llactr.workspace import Workspace
 from tests.store.feast.test_ray_blocks import USERS, emptied, workspace
 from tests.store.spark.spark_java import need_spark
 from tests.store.store_workspace import at
@@ -75,7 +80,7 @@ from llactr.workspace import Workspace
 write = WorkspaceSqliteOnlineStore.online_write_batch
 
 def marks_alone(self, config, table, data, progress):
-    assert table.name == MARKS, f"{table.name} was written by the driver"
+    assert table.name == MARKS or table.name.endswith("_history"), f"{table.name} was written by the driver"
     write(self, config, table, data, progress)
 
 WorkspaceSqliteOnlineStore.online_write_batch = marks_alone  # here alone
@@ -178,8 +183,13 @@ def test_feasts_own_command_marks_what_executors_wrote(
 
 @pytest.mark.slow
 def test_executors_write_to_sqlite_where_they_share_its_disk(tmp_path: Path) -> None:
+    """States of history are the driver's to write, and those that llactr's own engine brings online."""
     need_spark()
     offline = workspace(tmp_path / "workspace")
+    window = WindowField(name="rate", description="past", kind="window", owner="user", measure="rate")
+    definition = HistoryDefinition(HistorySpec(outcome_delay="30m", last=5, fields=(window,)), 0.4)
+    write_states(offline.workspace, offline.spec, definition)
+    plain = Workspace.at(shutil.copytree(offline.workspace.root, tmp_path / "plain"))
     served = store.REPOSITORY / "feature_store.yaml"
     spark = yaml.safe_load(CONFIG.read_text())
     config = tmp_path / "spark.yaml"
@@ -201,6 +211,16 @@ def test_executors_write_to_sqlite_where_they_share_its_disk(tmp_path: Path) -> 
         "age"
     ]
     assert ages == [number + 0.5 for number in range(USERS)]
+
+    store.apply(plain, config=served)
+    store.materialize(plain, config=served)
+    people = [{"user_id": f"u{number}", "history_version": definition.version} for number in range(1, 6)]
+    states, expected = (
+        one.get_online_features(["small__user_history:state"], people).to_dict()["state"]
+        for one in (opened, store.open_store(plain, config=served))
+    )
+    assert [state is None for state in expected] == [False] * 4 + [True]
+    assert states == expected
 
 
 @pytest.mark.slow
