@@ -34,7 +34,9 @@ def computed(
     }
     for called, projection in view.source_feature_view_projections.items():
         for feature in projection.features:
-            columns[f"{projection.name}__{feature.name}"] = inputs[called][feature.name]
+            # A view brings all its features, those too whose type cannot be read: the function finds them missing.
+            given = inputs[called].get(feature.name)
+            columns[f"{projection.name}__{feature.name}"] = pa.nulls(rows.num_rows) if given is None else given
     for name, (column, kind) in demand.request.items():
         columns[name] = _as_requested(rows[column], kind)
     try:

@@ -18,7 +18,7 @@ from llactr.spec import DatasetSpec, Field
 from llactr.store.feast.failures import store_failures
 from llactr.store.repository.keys import KeyColumn, key_columns
 from llactr.store.repository.ours import ours
-from llactr.store.repository.values import arrow_type, check_type
+from llactr.store.repository.values import arrow_type, check_type, readable
 from llactr.transforms import raw_column
 
 __all__ = ["Demand", "Plan", "Read", "plan_fields"]
@@ -190,7 +190,7 @@ def _source(
     if not isinstance(view, FeatureView):
         raise SpecError(f"field {one.name!r}: its on-demand view is computed from another one, {projection.name!r}")
     keys = key_columns(spec, one, view, mapped=dict(projection.join_key_map))
-    return view, keys, list(projection.features)
+    return view, keys, [feature for feature in projection.features if readable(feature)]
 
 
 def _request(spec: DatasetSpec, one: Field, view: OnDemandFeatureView) -> dict[str, tuple[str, pa.DataType]]:

@@ -18,7 +18,7 @@ from llactr.spec import CategoricalField, Field, MultiValuedField, NumericField
 from llactr.store.feast.messages import Value
 from llactr.transforms import admit
 
-__all__ = ["arrow_type", "check_type", "declared", "of_store", "raw_feature"]
+__all__ = ["arrow_type", "check_type", "declared", "of_store", "raw_feature", "readable"]
 
 _NUMBERS = ("INT32", "INT64", "FLOAT", "DOUBLE")
 _OF_KIND = {
@@ -27,6 +27,11 @@ _OF_KIND = {
     "timestamp_part": ("UNIX_TIMESTAMP",),
     "multi_valued": ("STRING", "STRING_LIST", "INT32_LIST", "INT64_LIST"),
 }
+
+
+def readable(feature: Feature) -> bool:
+    """Whether values of the feature's type can be read, if only to compute from: maps, records and JSON cannot."""
+    return not feature.dtype.to_value_type().name.startswith(("MAP", "JSON", "STRUCT"))
 
 
 def check_type(field: Field, feature: Feature) -> None:

@@ -106,3 +106,23 @@ def test_a_store_that_cannot_be_joined_leaves_the_draft_as_it_is(made: Path, mon
     assert any(
         "were not looked at for what they know of the label (the warehouse sleeps)" in one for one in drafted.costs
     )
+
+
+def test_an_on_demand_view_of_a_view_with_maps_is_read(tmp_path: Path) -> None:
+    """As in Feast's example of today: the view has a map and JSON, which the function is given and does not use."""
+    repo = write_repository(tmp_path)
+    stats = pd.read_parquet(repo / "data" / "driver_stats.parquet")
+    stats.assign(extra=[{"car": "van", "rating": "4"}] * len(stats)).to_parquet(repo / "data" / "driver_stats.parquet")
+    text = DEFINITIONS.replace("import Float32,", "import Float32, Map,").replace(
+        '        Field(name="home", dtype=String),\n',
+        '        Field(name="home", dtype=String),\n        Field(name="extra", dtype=Map),\n',
+    )
+    assert text.count("Map") == 2
+    (repo / "example_repo.py").write_text(text, encoding="utf-8")
+    applied(repo)
+    drafted = draft_from_repository(
+        repo, [str(tmp_path / "trips.parquet")], StartOptions(out=tmp_path / "e.yaml", label="taken")
+    )
+    assert not any("were not looked at" in one for one in drafted.costs), drafted.costs
+    assert "conv_rate_plus_val1" in drafted.kinds
+    assert drafted.left_out["driver_hourly_stats.extra"].startswith("no kind of field reads")
