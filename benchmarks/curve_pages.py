@@ -28,6 +28,7 @@ def plot(curves: Sequence[dict[str, Any]], path: Path) -> None:
 
     mpl.use("agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     axes = list(dict.fromkeys(curve["axis"] for curve in curves))
     across = -(-max(len(axes), 1) // 3)
@@ -50,8 +51,11 @@ def plot(curves: Sequence[dict[str, Any]], path: Path) -> None:
                 panel.errorbar(sizes, costs, yerr=spread, marker="o", markersize=3, capsize=2, label=label)
             panel.set(xscale="log", yscale="log", xlabel=axis, ylabel=unit)
             sizes = sorted({point["size"] for curve in curves if curve["axis"] == axis for point in curve["points"]})
-            panel.set_xticks(sizes, [f"{size // 1000:,}k" if size >= 10_000 else f"{size:,}" for size in sizes])
+            apart = [size for at, size in enumerate(sizes) if at == 0 or size >= 1.3 * sizes[at - 1]]
+            panel.set_xticks(apart, [f"{size // 1000:,}k" if size >= 10_000 else f"{size:,}" for size in apart])
             panel.minorticks_off()
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
             panel.grid(alpha=0.25)
             panel.legend(frameon=False, fontsize=7)
         for panel in list(panels.flat)[len(axes) :]:
