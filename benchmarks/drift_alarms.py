@@ -39,6 +39,8 @@ class Stream:
         split = chronological_split(rows.num_rows, bundle.spec.split)
         self.rows = rows.slice(len(split.train))
         self.bundle = bundle
+        if bundle.history is not None:
+            raise SystemExit("the bundle reads the past, which changed rows do not have: 'llactr promote' one without")
         whole = self.window(self.rows)
         assert whole.labels is not None
         self.profile: Profile = build_profile(

@@ -18,6 +18,7 @@ Tone = Literal["good", "partly", "neutral", "bad"]
 
 _WORDS: dict[Verdict, tuple[str, Tone]] = {
     Verdict.MEANING: ("It helps, and the gain depends on meaning", "good"),
+    Verdict.PART: ("It helps, and part of the gain depends on meaning", "partly"),
     Verdict.WORDS: ("It helps, and a bag of the same words does as well", "partly"),
     Verdict.PLACEBO: ("It helps, but a placebo does as well", "partly"),
     Verdict.PAST: ("It helps, by what happened before", "good"),

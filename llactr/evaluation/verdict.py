@@ -27,6 +27,7 @@ class Verdict(StrEnum):
     """What the figures say; the headline of a report."""
 
     MEANING = "helps and depends on meaning"
+    PART = "helps, and part of it depends on meaning"
     WORDS = "helps, and a bag of the same words does as well"
     PLACEBO = "helps but a placebo does as well"
     UNTESTED = "helps, and no placebo was run"
@@ -91,7 +92,13 @@ def _verdict(gain: Difference, against: Sequence[Difference], margin: float) -> 
         return Verdict.UNTESTED, "; whether meaning is the cause is open, because no placebo was run."
     tied = [found for found in against if not found.ahead(margin)]
     if not tied:
-        return Verdict.MEANING, f"; it is ahead of {' and '.join(map(_placebo, against))} as well."
+        said, least = (
+            f"; it is ahead of {' and '.join(map(_placebo, against))} as well",
+            min(one.mean for one in against),
+        )
+        if least < gain.mean / 2:
+            return Verdict.PART, f"{said}, but the nearest of these has all but {least:+.4f} of the gain."
+        return Verdict.MEANING, f"{said}."
     rest = f"; it is not ahead of {' or '.join(_tied(found, margin) for found in tied)}."
     only_words = all(found.baseline.placebo and found.baseline.placebo.reads_texts for found in tied)
     return (Verdict.WORDS if only_words and len(against) > len(tied) else Verdict.PLACEBO), rest

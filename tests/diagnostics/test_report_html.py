@@ -268,6 +268,10 @@ def test_the_headline_is_about_the_served_model():
     assert (said.title, said.tone) == ("It helps, and the gain depends on meaning", "good")
     assert said.sentences[0].startswith("With values instead of plain, DeepFM's test AUC changes by +0.02")
     assert said.sentences[1].startswith("With paper instead of plain, FM's")
+    mostly = fake_comparison("DeepFM", gains=(0.16, 0.15, 0.1), treatments=("values",))
+    said = headline(served.model_copy(update={"comparisons": (mostly,)}))
+    assert (said.title, said.tone) == ("It helps, and part of the gain depends on meaning", "partly")
+    assert "the nearest of these has all but +0.01" in said.sentences[0]
     words = words_of(served)
     assert "Served: DeepFM values" in words
     assert words.index("DeepFM, values against plain") < words.index("FM, paper")

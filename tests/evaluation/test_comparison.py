@@ -47,6 +47,8 @@ def judged(given, backbone="FM"):
     ("treatment", "permuted", "random", "expected"),
     [
         (SURE, [1, 1.1, 0.9], NOTHING, Verdict.MEANING),
+        ([10, 10.2, 10.1], [7, 7.1, 6.9], NOTHING, Verdict.PART),  # ahead of both, and permuted vectors gain most of it
+        ([10, 10.2, 10.1], [4, 4.1, 3.9], NOTHING, Verdict.MEANING),
         (SURE, [3, 3.1, 3.2], NOTHING, Verdict.PLACEBO),
         (SURE, NOTHING, [3, 3.1, 3.2], Verdict.PLACEBO),
         (SURE, [5, 5.2, 5.1], [5, 5.2, 5.1], Verdict.PLACEBO),
