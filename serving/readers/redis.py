@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Self
 
 from feast import FeatureStore
 from feast.repo_config import RepoConfig
 
-from llactr.serving.readers.base import READERS, StoreAwayError, has_plain_names
+from llactr.serving.readers.base import READERS
+from llactr.serving.readers.plain_redis import PlainRedis, is_plain
 from llactr.serving.resp import Reply, ServerError, pack
-from llactr.serving.row_commands import RowCommands, row_of
 from llactr.serving.views import Row, ViewRead
 from llactr.serving.wire import Wire
 
@@ -25,52 +24,18 @@ __all__ = ["RedisReader"]
 
 
 @READERS.register("redis")
-class RedisReader:
-    """See `StoreReader`.
+class RedisReader(PlainRedis):
+    """See `StoreReader`, and `PlainRedis` for the arguments."""
 
-    Args:
-        config: the feature store's configuration, with a single Redis.
-        timeout_s: of connecting and probing.
-        spent: told the CPU seconds of packing and parsing.
-    """
-
-    snapshot = False
-
-    def __init__(
-        self,
-        config: RepoConfig,
-        *,
-        timeout_s: float,
-        spent: Callable[[float], None],
-    ) -> None:
-        from feast.infra.online_stores.redis import RedisOnlineStore  # needs the extra `redis`, which SQLite does not
-
-        self._spent = spent
-        self._commands = RowCommands(config)
-        nodes, self._options = RedisOnlineStore._parse_connection_string(config.online_store.connection_string)
-        self._host, self._port = str(nodes[0]["host"]), int(nodes[0].get("port", 6379))
-        self._timeout_s = timeout_s
-        self._has_ttl = bool(config.online_store.key_ttl_seconds)
+    def __init__(self, config: RepoConfig, *, timeout_s: float, spent: Callable[[float], None]) -> None:
+        super().__init__(config, timeout_s=timeout_s, spent=spent)
         self._wire: Wire | None = None
         self._connecting = asyncio.Lock()
 
     @classmethod
     def reads(cls, store: FeatureStore) -> bool:
-        """A single Redis by the plain client, whose layout is published."""
-        config = store.config.online_store
-        single = config.type == "redis" and config.redis_type.value == "redis" and config.client.value == "redis"
-        return has_plain_names(store) and single
-
-    @classmethod
-    def of(
-        cls,
-        store: FeatureStore,
-        *,
-        timeout_s: float,
-        spent: Callable[[float], None],
-    ) -> Self:
-        """See `StoreReader`."""
-        return cls(store.config, timeout_s=timeout_s, spent=spent)
+        """A single Redis."""
+        return is_plain(store, "redis")
 
     @property
     def drops(self) -> str:
@@ -85,10 +50,10 @@ class RedisReader:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     self._wire = await Wire.connected(
-                        self._host, self._port, self._options, has_ttl=self._has_ttl, spent=self._spent
+                        *self._nodes[0], self._options, has_ttl=self._has_ttl, spent=self._spent
                     )
             except (OSError, TimeoutError, ServerError) as error:
-                raise self._away(error) from None
+                self.away(error)
 
     async def read(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
         """See `StoreReader`."""
@@ -101,12 +66,7 @@ class RedisReader:
         found: list[list[Row]] = []
         start = 0
         for _, keys in wanted:
-            rows: list[Row] = []
-            for reply in replies[start : start + len(keys)]:
-                if type(reply) is not list:
-                    raise self._away(reply)
-                rows.append(row_of(reply))
-            found.append(rows)
+            found.append(self.rows(replies[start : start + len(keys)]))
             start += len(keys)
         self._spent(time.thread_time() - began)
         return found
@@ -115,7 +75,7 @@ class RedisReader:
         """See `StoreReader`. EXISTS leaves alone what Redis knows of a key's last use."""
         commands = [pack(b"EXISTS", self._commands.key(view, key)) for key in keys]
         replies = await self._ask(b"".join(commands), len(commands))
-        return [reply == 1 for reply in replies]
+        return self.are_there(replies)
 
     async def probe(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
         """See `StoreReader`."""
@@ -127,7 +87,7 @@ class RedisReader:
         except TimeoutError as error:
             if wire is not None:
                 wire.abort()  # a server that hangs, or a network that swallows: the requests that wait fail now
-            raise self._away(error) from None
+            self.away(error)
 
     async def close(self) -> None:
         """See `StoreReader`."""
@@ -137,12 +97,8 @@ class RedisReader:
     async def _ask(self, commands: bytes, count: int) -> list[Reply]:
         """The replies of a pipeline."""
         if self._wire is None or self._wire.lost:
-            raise self._away("not connected")
+            self.away("not connected")
         try:
             return await self._wire.ask(commands, count)
         except (ConnectionError, ServerError) as error:
-            raise self._away(error) from None
-
-    def _away(self, error: object) -> StoreAwayError:
-        reason = str(error) or type(error).__name__
-        return StoreAwayError(f"Redis at {self._host}:{self._port} does not answer ({reason})")
+            self.away(error)

@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Self
+from itertools import islice
 
 from feast import FeatureStore
 from feast.repo_config import RepoConfig
 
-from llactr.serving.readers.base import READERS, StoreAwayError, has_plain_names
+from llactr.serving.readers.base import READERS
+from llactr.serving.readers.plain_redis import PlainRedis, is_plain
 from llactr.serving.resp import Reply, ServerError, pack
-from llactr.serving.row_commands import RowCommands, row_of
 from llactr.serving.slots import Address, SlotMap, key_slot, redirection
 from llactr.serving.views import Row, ViewRead
 from llactr.serving.wire import Wire
@@ -32,32 +32,13 @@ _SLOTS = pack(b"CLUSTER", b"SLOTS")
 
 
 @READERS.register("redis_cluster")
-class RedisClusterReader:
-    """See `StoreReader`.
+class RedisClusterReader(PlainRedis):
+    """See `StoreReader`, and `PlainRedis` for the arguments."""
 
-    Args:
-        config: the feature store's configuration, with a Redis cluster.
-        timeout_s: of connecting and probing.
-        spent: told the CPU seconds of packing and parsing.
-    """
+    kind = "the Redis cluster"
 
-    snapshot = False
-
-    def __init__(
-        self,
-        config: RepoConfig,
-        *,
-        timeout_s: float,
-        spent: Callable[[float], None],
-    ) -> None:
-        from feast.infra.online_stores.redis import RedisOnlineStore  # needs the extra `redis`
-
-        self._spent = spent
-        self._commands = RowCommands(config)
-        nodes, self._options = RedisOnlineStore._parse_connection_string(config.online_store.connection_string)
-        self._seeds = [Address(str(node["host"]), int(node.get("port", 6379))) for node in nodes]
-        self._timeout_s = timeout_s
-        self._has_ttl = bool(config.online_store.key_ttl_seconds)
+    def __init__(self, config: RepoConfig, *, timeout_s: float, spent: Callable[[float], None]) -> None:
+        super().__init__(config, timeout_s=timeout_s, spent=spent)
         self._slots: SlotMap | None = None
         self._stale = True
         self._wires: dict[Address, Wire] = {}
@@ -65,21 +46,8 @@ class RedisClusterReader:
 
     @classmethod
     def reads(cls, store: FeatureStore) -> bool:
-        """A Redis cluster by the plain client."""
-        config = store.config.online_store
-        cluster = config.type == "redis" and config.redis_type.value == "redis_cluster"
-        return has_plain_names(store) and cluster and config.client.value == "redis"
-
-    @classmethod
-    def of(
-        cls,
-        store: FeatureStore,
-        *,
-        timeout_s: float,
-        spent: Callable[[float], None],
-    ) -> Self:
-        """See `StoreReader`."""
-        return cls(store.config, timeout_s=timeout_s, spent=spent)
+        """A Redis cluster."""
+        return is_plain(store, "redis_cluster")
 
     @property
     def drops(self) -> str:
@@ -96,7 +64,7 @@ class RedisClusterReader:
                     await self._discover()
             except TimeoutError as error:
                 self._stale = True
-                raise self._away(self._place, error) from None
+                self.away(error)
 
     async def read(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
         """See `StoreReader`."""
@@ -109,11 +77,7 @@ class RedisClusterReader:
             replies = iter(await self._ask(questions))
             began = time.thread_time()
             for place in places:
-                for _ in wanted[place][1]:
-                    reply = next(replies)
-                    if type(reply) is not list:
-                        raise self._away(self._place, reply)
-                    found[place].append(row_of(reply))
+                found[place] = self.rows(islice(replies, len(wanted[place][1])))
             self._spent(time.thread_time() - began)
         return found
 
@@ -121,10 +85,7 @@ class RedisClusterReader:
         """See `StoreReader`. EXISTS leaves alone what Redis knows of a key's last use."""
         names = [self._commands.key(view, key) for key in keys]
         replies = await self._ask([(key_slot(name), pack(b"EXISTS", name)) for name in names])
-        for reply in replies:
-            if isinstance(reply, ServerError):
-                raise self._away(self._place, reply)
-        return [reply == 1 for reply in replies]
+        return self.are_there(replies)
 
     async def probe(self, wanted: Sequence[tuple[ViewRead, Sequence[str]]]) -> list[list[Row]]:
         """See `StoreReader`."""
@@ -137,22 +98,18 @@ class RedisClusterReader:
                 if wire.waits:
                     wire.abort()  # a server that hangs, or a network that swallows: requests that wait fail now
             self._stale = True
-            raise self._away(self._place, error) from None
+            self.away(error)
 
     async def close(self) -> None:
         """See `StoreReader`."""
         for wire in self._wires.values():
             wire.abort()
 
-    @property
-    def _place(self) -> str:
-        return f"the Redis cluster at {self._seeds[0]}"
-
     async def _discover(self) -> None:
         """Reads the map of slots of the first node that tells it, and connects to all that own any."""
         known = [] if self._slots is None else self._slots.nodes
         reasons: dict[Address, str] = {}
-        for address in dict.fromkeys([*known, *self._seeds]):
+        for address in dict.fromkeys([*known, *self._nodes]):
             asking = address
             try:
                 wire = await self._connected(address)
@@ -166,7 +123,7 @@ class RedisClusterReader:
                 self._wires.pop(node).abort()
             self._slots, self._stale = found, False
             return
-        raise self._away(self._place, "; ".join(f"{address}: {reason}" for address, reason in reasons.items()))
+        self.away("; ".join(f"{address}: {reason}" for address, reason in reasons.items()))
 
     async def _connected(self, address: Address) -> Wire:
         wire = self._wires.get(address)
@@ -179,7 +136,7 @@ class RedisClusterReader:
         """The replies to some (slot, command), in their order, redirections followed."""
         slots = self._slots
         if slots is None:
-            raise self._away(self._place, "not connected")
+            self.away("not connected")
         replies: list[Reply] = [None] * len(questions)
         at: dict[Address, list[tuple[int, bool]]] = {}
         for number, (slot, _) in enumerate(questions):
@@ -205,7 +162,7 @@ class RedisClusterReader:
                         self._stale = True
                     again.setdefault(said.address, []).append((number, said.once))
             at = again
-        raise self._away(self._place, f"its nodes sent a question on {_TURNS} times")
+        self.away(f"its nodes sent a question on {_TURNS} times")
 
     async def _pipeline(
         self, address: Address, questions: Sequence[tuple[int, bytes]], asked: Sequence[tuple[int, bool]]
@@ -220,7 +177,7 @@ class RedisClusterReader:
             extra = sum(once for _, once in asked)
             replies = await wire.ask(b"".join(pieces), len(asked) + extra)
         except (OSError, TimeoutError, ServerError) as error:
-            raise self._away(f"the Redis node {address}", error) from None
+            self.away(error, f"the Redis node {address}")
         if not extra:
             return replies
         rest = iter(replies)
@@ -230,11 +187,6 @@ class RedisClusterReader:
                 next(rest)
             found.append(next(rest))
         return found
-
-    @staticmethod
-    def _away(place: str, error: object) -> StoreAwayError:
-        reason = str(error) or type(error).__name__
-        return StoreAwayError(f"{place} does not answer ({reason})")
 
 
 def _phases(views: Sequence[ViewRead]) -> Iterator[list[int]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -19,55 +19,16 @@ from llactr.spec import HistorySpec, WindowField
 from llactr.store.history import write_states
 from llactr.store.marks import Marks
 from llactr.workspace import Workspace
-from tests.store.feast.test_ray_blocks import USERS, emptied, workspace
+from tests.store.feast.two_workers import TOLD, USERS, emptied, materialized, two_workers_wrote, workspace
 from tests.store.spark.spark_java import need_spark
-from tests.store.store_workspace import at
 
 CONFIG = store.REPOSITORY / "feature_store.spark.yaml"
 
-IN_WORKERS = """
-import os, sys, time
+IN_WORKERS = f"""
+import sys
 
 if "pyspark.daemon" in sys.orig_argv:  # Python's side of an executor, which forks its workers
-    from feast.infra.online_stores.redis import RedisOnlineStore
-
-    write = RedisOnlineStore.online_write_batch
-
-    def told(self, config, table, data, progress):
-        write(self, config, table, data, progress)
-        client = self._get_client(config.online_store)
-        client.rpush(f"writers of {table.name}", f"{os.getpid()} {len(data)}")
-        client.sadd(f"workers of {table.name}", os.getpid())
-        ends = time.monotonic() + 120
-        while table.name == "small__user" and client.scard("workers of small__user") < 2 and time.monotonic() < ends:
-            time.sleep(0.05)
-
-    RedisOnlineStore.online_write_batch = told
-"""
-
-MATERIALIZE = """
-import json, os, pathlib, sys
-from feast.infra.online_stores.redis import RedisOnlineStore
-from llactr import store
-from llactr.errors import StoreError
-from llactr.store.marks import MARKS
-from llactr.workspace import Workspace
-
-write = RedisOnlineStore.online_write_batch
-
-def marks_alone(self, config, table, data, progress):
-    assert table.name == MARKS, f"{table.name} was written by the driver"
-    write(self, config, table, data, progress)
-
-RedisOnlineStore.online_write_batch = marks_alone  # here alone
-root, config = sys.argv[1:]
-seen, said, rows = [], None, {}
-try:
-    for view in store.materialize(Workspace.at(root), config=pathlib.Path(config), progress=lambda *step: seen.append(step)):
-        rows[view.name] = view.rows
-except StoreError as error:
-    said = str(error)
-print(json.dumps({"said": said, "last": seen[-1], "rows": rows, "driver": os.getpid()}))
+{indent(TOLD, "    ")}
 """
 
 TO_SQLITE = """
@@ -97,13 +58,7 @@ def in_spark(root: Path, config: Path, folder: Path, *, redis: str) -> dict[str,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYTHONWARNINGS": "ignore",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", MATERIALIZE, str(root), str(config)],
-        env=environment, check=False, timeout=280, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return materialized(root, config, environment, timeout_s=280)
 
 
 @pytest.mark.slow
@@ -122,26 +77,7 @@ def test_two_spark_workers_bring_the_newest_rows_online(
     client = emptied(redis_address)
     done = in_spark(offline.workspace.root, config, tmp_path / "workers", redis=redis_address)
 
-    total = sum(done["rows"].values())
-    assert done["said"] is None
-    assert done["rows"]["small__user"] == USERS + 3
-    assert done["last"] == ["value_semantics", total, total]
-    writers = [line.decode().split() for line in client.lrange("writers of small__user", 0, -1)]
-    pids = {int(pid) for pid, _ in writers}
-    assert len(pids) == 2
-    assert done["driver"] not in pids  # it would have raised
-    assert sum(int(count) for _, count in writers) == USERS + 3
-    assert max(int(count) for _, count in writers) <= 1500
-
-    online = store.open_store(offline.workspace, config=served).get_online_features(
-        ["small__user:age", "small__user:occupation", "small__user:joined"],
-        [{"user_id": f"k{number}"} for number in range(USERS)],
-    ).to_dict()  # fmt: skip
-    assert online["age"] == [number + 0.5 for number in range(USERS)]  # the version of hour 2
-    assert online["occupation"] == [f"k{number}" for number in range(USERS)]
-    assert set(online["joined"]) == {at(0)}
-    reader = store.OnlineReader(offline.workspace, offline.spec, config=served)
-    assert reader.field_vectors("v1").fields == offline.spec.field_names
+    two_workers_wrote(done, client, offline, served)
 
 
 @pytest.mark.slow
