@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llactr.profile.facts import text_sql
+from llactr.profile.found import Roles
 from llactr.profile.reading import Opened
-from llactr.profile.roles import Roles
 from llactr.sql import quote_identifier
 
 __all__ = ["CLICKED", "SHOWN_COUNT", "EventRows", "event_rows"]

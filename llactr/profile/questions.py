@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llactr.profile.roles import Roles, Stated, key_candidates, time_candidates
+from llactr.profile.found import Roles, Stated
+from llactr.profile.keys import key_candidates
+from llactr.profile.moments import time_candidates
 
 __all__ = ["Question", "questions_of"]
 

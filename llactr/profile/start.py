@@ -16,11 +16,12 @@ from llactr.objects import refuse_place
 from llactr.profile.drafting.spec import draft_spec
 from llactr.profile.drafting.work import Draft, Order
 from llactr.profile.facts import columns_of
+from llactr.profile.found import Profile, Roles, Stated
 from llactr.profile.labels import Label, stated_label
 from llactr.profile.names import spec_name
 from llactr.profile.questions import Question, questions_of
 from llactr.profile.reading import SAMPLE_ROWS, Opened, open_tables
-from llactr.profile.roles import Profile, Roles, Stated, find_roles
+from llactr.profile.roles import find_roles
 from llactr.profile.spec_yaml import spec_yaml, tables_folder
 from llactr.spec import load_spec
 from llactr.sql import connect, quote_identifier, quote_literal

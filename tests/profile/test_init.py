@@ -228,7 +228,8 @@ def test_a_long_table_is_drafted_from_blocks_all_along_it(
         else:
             connection.execute(f"COPY ({rows}) TO '{path}' (FORMAT {ending.split()[-1]})")
     if ending == "large csv":
-        monkeypatch.setattr("llactr.profile.reading._WHOLE_BYTES", 300_000)
+        for room in ("sampling", "scans"):
+            monkeypatch.setattr(f"llactr.profile.{room}.WHOLE_BYTES", 300_000)
     found = start_spec([str(path)], StartOptions(out=tmp_path / "s.yaml", sample_rows=3000))
     assert found.rows == pytest.approx(30_000, rel=0.03)
     assert found.positives == pytest.approx(0.3, abs=0.02)

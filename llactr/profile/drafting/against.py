@@ -7,9 +7,9 @@ import duckdb
 from llactr.profile.drafting.work import Owner, Work
 from llactr.profile.events_sql import SHOWN_COUNT
 from llactr.profile.facts import Column
+from llactr.profile.found import Profile
 from llactr.profile.kinds import kind_of, worded
 from llactr.profile.names import is_code, is_measure, of_outcome, words
-from llactr.profile.roles import Profile
 from llactr.profile.spoilers import KNOWS, knows_label, unseen_later, words_tell
 
 __all__ = ["against", "knows", "says_nothing"]

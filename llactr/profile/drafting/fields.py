@@ -11,9 +11,9 @@ from llactr.profile.drafting.against import against
 from llactr.profile.drafting.rows import moment_of
 from llactr.profile.drafting.work import FieldDraft, LeftOut, Owner, Work
 from llactr.profile.facts import Column, text_sql
+from llactr.profile.found import EntityName, Profile
 from llactr.profile.kinds import Kind, kind_of
 from llactr.profile.names import of_outcome, of_time, words
-from llactr.profile.roles import EntityName, Profile
 from llactr.sql import quote_identifier, quote_literal
 
 __all__ = ["context_fields", "entity_fields", "key_name"]

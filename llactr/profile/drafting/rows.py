@@ -10,8 +10,8 @@ from llactr.profile.describe import Nouns
 from llactr.profile.drafting.work import Order, Work
 from llactr.profile.events_sql import EventRows, event_rows
 from llactr.profile.facts import Column, columns_of, text_sql
+from llactr.profile.found import Roles
 from llactr.profile.names import noun, words
-from llactr.profile.roles import Roles
 from llactr.profile.spoilers import split_counts
 from llactr.sql import quote_identifier, quote_literal
 

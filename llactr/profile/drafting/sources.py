@@ -11,8 +11,8 @@ from llactr.profile.drafting.rows import moment_of, time_value, whole_rows
 from llactr.profile.drafting.work import ROW_TIME, FieldDraft, SourceDraft, Work
 from llactr.profile.events_sql import event_rows
 from llactr.profile.facts import Column, text_sql
+from llactr.profile.found import EntityName, Join, KeyRole, Roles
 from llactr.profile.reading import Opened
-from llactr.profile.roles import EntityName, Join, KeyRole, Roles
 from llactr.sql import quote_identifier
 
 __all__ = ["draft_sources", "written_name"]

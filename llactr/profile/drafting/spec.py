@@ -10,7 +10,7 @@ from llactr.profile.drafting.fields import context_fields, entity_fields
 from llactr.profile.drafting.rows import prepared
 from llactr.profile.drafting.sources import draft_sources, written_name
 from llactr.profile.drafting.work import Draft, FieldDraft, LeftOut, Order, Work
-from llactr.profile.roles import Profile, Roles
+from llactr.profile.found import Profile, Roles
 from llactr.profile.spoilers import SplitCounts, repeated_rows, split_counts
 
 __all__ = ["draft_spec"]

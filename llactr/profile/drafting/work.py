@@ -10,8 +10,8 @@ import duckdb
 from llactr.profile.describe import Nouns
 from llactr.profile.events_sql import EventRows
 from llactr.profile.facts import Column
+from llactr.profile.found import Roles
 from llactr.profile.reading import Opened
-from llactr.profile.roles import Roles
 
 __all__ = ["ROW_TIME", "Draft", "FieldDraft", "LeftOut", "Order", "Owner", "SourceDraft", "Work"]
 
