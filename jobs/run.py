@@ -11,6 +11,7 @@ from llactr.ctr.training.config import has_values
 from llactr.errors import InputError
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.choice import Choice
+from llactr.evaluation.rows import refuse_one_class_splits
 from llactr.jobs import (
     check,
     diagnose,
@@ -52,8 +53,7 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
     outcomes: list[StepOutcome[StepResult]] = [ingested, *_semantics(job, dataset, config)]
     outcomes.append(applied := materialize.apply(job))
     choice = _choice(job, dataset, config, outcomes)
-    trained = train.run(job, dataset, config.train.model_copy(update={"arm": str(choice.served)}))
-    outcomes.append(trained)
+    outcomes.append(trained := train.run(job, dataset, config.train.model_copy(update={"arm": str(choice.served)})))
     if trained.result.history_version is not None:
         # Again: training has written states of history, which are views of their own.
         outcomes[outcomes.index(applied)] = materialize.apply(job)
@@ -70,6 +70,7 @@ def run(job: Job, spec: str, config: RunConfig, *, data_folder: Path | None = No
         "served": str(choice.served),
         "doubts": list(trained.result.doubts),
         "unproven": trained.result.unproven,
+        "too_good": trained.result.too_good,
         "choice": evaluate.describe_choice(choice),
         "comparison": evaluate.describe(evaluated, slices=False, served=choice.served),
         "check": check.describe_store(checked),
@@ -88,7 +89,12 @@ def _choice(job: Job, dataset: str, config: RunConfig, outcomes: list[StepOutcom
 
 
 def _semantics(job: Job, dataset: str, config: RunConfig) -> Iterator[StepOutcome[StepResult]]:
-    """Tunes and encodes, the values too where the spec gives them texts."""
+    """Tunes and encodes, the values too where the spec gives them texts; nothing, where no model could be judged.
+
+    Raises:
+        DataError: the training, validation or test rows have clicks only, or none.
+    """
+    refuse_one_class_splits(job.workspace, dataset_spec(job.workspace, dataset))
     if config.semantics.tune:
         yield finetune.run(job, dataset, config.semantics)
     yield encode.run(job, dataset, config.semantics, untuned=False, effective_from="start")
@@ -131,6 +137,8 @@ def describe(summary: dict[str, Any]) -> str:
     warning = f"\nNOT FIT TO BE SERVED: {'; '.join(doubts)}." if doubts else ""
     if summary["unproven"]:
         warning += f"\nNOT PROVEN: {summary['unproven']}."
+    if summary["too_good"]:
+        warning += f"\nTOO GOOD TO BE TRUE: {summary['too_good']}."
     return (
         f"{warning}\n{summary['choice']}\n\n{summary['comparison']}\n\n{summary['check']}\n"
         f"bundle  {summary['bundle']}\nreport  {summary['report']}\n"

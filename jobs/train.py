@@ -63,6 +63,8 @@ def describe(outcome: StepOutcome[TrainSummary]) -> str:
     doubts = f"NOT FIT TO BE SERVED: {'; '.join(made.doubts)}.\n" if made.doubts else ""
     if made.unproven:
         doubts += f"NOT PROVEN: {made.unproven}.\n"
+    if made.too_good:
+        doubts += f"TOO GOOD TO BE TRUE: {made.too_good}.\n"
     how = "" if made.base is None else f", on from {made.base} by {made.new_rows:,} new rows"
     return (
         f"{doubts}{made.backbone} {made.arm}: test AUC {test.auc:.4f}, logloss {test.logloss:.4f} "

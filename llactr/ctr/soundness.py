@@ -6,11 +6,13 @@ import math
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-__all__ = ["SoundnessFacts", "doubts", "doubts_of_metrics", "unproven"]
+__all__ = ["SoundnessFacts", "doubts", "doubts_of_metrics", "too_good", "unproven"]
 
 _RATIO = 1.25
 _ERRORS = 3.0
 _SURE = 1.96
+_HANDFUL = 10
+_TOO_GOOD = 0.99
 
 
 class SoundnessFacts(BaseModel):
@@ -44,16 +46,32 @@ def doubts(facts: SoundnessFacts) -> tuple[str, ...]:
     """
     found = []
     if facts.auc is not None and facts.auc < 0.5:
-        found.append(f"test AUC is {facts.auc:.4f}, below chance (.5): it ranks worse than drawing lots")
+        found.append(f"test AUC is {facts.auc:.4f}, below chance (.5){_worse_than_lots(facts)}")
     if facts.logloss is not None and round(facts.logloss, 6) > round(facts.constant_logloss, 6):
+        ours, constant = (f"{value:.4f}" for value in (facts.logloss, facts.constant_logloss))
+        if ours == constant:
+            ours, constant = (f"{value:.6f}" for value in (facts.logloss, facts.constant_logloss))
         found.append(
-            f"test logloss is {facts.logloss:.4f}, worse than the {facts.constant_logloss:.4f} of a constant "
-            "(the click rate of the training rows)"
+            f"test logloss is {ours}, worse than the {constant} of a constant (the click rate of the training rows)"
         )
     more, less = max(facts.expected_clicks, facts.clicks), min(facts.expected_clicks, facts.clicks)
     if more > _RATIO * less and more - less > _ERRORS * math.sqrt(more):
         found.append(f"it expects {facts.expected_clicks:,.0f} clicks on the test rows, there were {facts.clicks:,}")
     return tuple(found)
+
+
+def _worse_than_lots(facts: SoundnessFacts) -> str:
+    """What an AUC below chance means; with a handful of clicks it means little."""
+    clicks, others = facts.clicks, facts.rows - facts.clicks
+    if min(clicks, others) >= _HANDFUL:
+        return ": it ranks worse than drawing lots"
+    return f", with {_few(clicks, others)}: too few to say that it ranks worse than drawing lots"
+
+
+def _few(clicks: int, others: int) -> str:
+    """The rarer of both, in words."""
+    fewest, what = (clicks, "click{}") if clicks <= others else (others, "row{} without a click")
+    return f"{fewest:,} {what.format('s' * (fewest != 1))}"
 
 
 def unproven(facts: SoundnessFacts) -> str:
@@ -70,8 +88,18 @@ def unproven(facts: SoundnessFacts) -> str:
     reach = _SURE * math.sqrt(variance / (clicks * others))
     if auc - reach > 0.5:
         return ""
-    few = f"{clicks:,} clicks" if clicks <= others else f"{others:,} rows without a click"
+    few = _few(clicks, others)
     return f"test AUC is {auc:.4f}, known to {reach:.4f} either way with {few}: chance (.5) is within"
+
+
+def too_good(facts: SoundnessFacts) -> str:
+    """That an AUC is so high that a column is likely to know the label, without subject and full stop; else empty."""
+    if facts.auc is None or facts.auc < _TOO_GOOD:
+        return ""
+    return (
+        f"test AUC is {facts.auc:.4f}, better than clicks can be foretold: a column is likely to know the label, "
+        "or to be written after it ('llactr init --check SPEC' looks for one)"
+    )
 
 
 def doubts_of_metrics(metrics: object) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 Of the arms that are not behind the simplest within users by more than one standard error, the simplest that is within
 one of the best of them, in AUC over all rows and in AUC within users. Where none is within it in both, the best mean of
 the two: the share of pairs in the right order, if half of the pairs are of one user. Where too few users have clicks
-and non-clicks to rank, AUC alone. So nobody's order gets worse for a level that ranks nothing within a person, an arm
+and non-clicks to rank, AUC alone; where fewer than ten have a click at all (or a row without), no error can be taken,
+and the simplest is served. So nobody's order gets worse for a level that ranks nothing within a person, an arm
 far behind in AUC has to be as far ahead within users, and one arm always passes. The error is that of the difference
 between two arms: over users (rows, where there are no users) by a bootstrap, and over seeds. A difference below the
 margin counts as none. After Breiman et al. 1984, section 3.4.3, with the error of the paired difference in the place of
@@ -26,13 +27,13 @@ from llactr.ctr.metrics import auc, logloss
 from llactr.errors import DataError
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.ranking import pair_auc
-from llactr.evaluation.resampling import Resamples
-from llactr.evaluation.slices import weighted_auc
+from llactr.evaluation.resampling import FEWEST_CARRIERS, Resamples
+from llactr.evaluation.slices import carriers, weighted_auc
 from llactr.steps import StepResult
 
 __all__ = ["RULE", "CandidateFigures", "Choice", "choose"]
 
-RULE = "both, else the mean"
+RULE = "both, else the mean; the simplest of too few clicks"
 """Names the rule among those of other versions, so that a choice by another is made anew."""
 _RESAMPLES = 400
 _FEWEST_RANKED_USERS = 30
@@ -145,7 +146,8 @@ def choose(
         )
         for arm, some in scores.items()
     )
-    served, reason = _served(candidates, may)
+    scarce = _scarce(label, drawn)
+    served, reason = (next(iter(scores)), scarce) if scarce else _served(candidates, may)
     if max(one.auc for one in candidates) <= _CHANCE:
         reason += "; none is above chance there"
     return Choice(
@@ -248,6 +250,18 @@ def _rule(margin: float, *, by_users: bool) -> str:
     return (
         f"the simplest arm within one standard error of the best on validation{some if by_users else ', in AUC'} "
         f"(differences up to {margin:g} count as none)"
+    )
+
+
+def _scarce(label: NDArray[np.float32], drawn: Resamples) -> str:
+    """That too few users (or rows) have a click, or one without, to choose by; empty where there are enough."""
+    every = {"all": np.ones(len(label), np.bool_)}
+    units = carriers(label, every, drawn)["all"]["auc"]
+    if units >= FEWEST_CARRIERS:
+        return ""
+    return (
+        f"too few clicks to choose by: fewer than {FEWEST_CARRIERS} {drawn.drawn} have one, or a row without, so the "
+        "simplest is served"
     )
 
 

@@ -46,6 +46,7 @@ class Run:
         resampled: slice -> metric -> (W,) its value on each resample.
         train_s: CPU seconds of the training; of a rival's whole search.
         drawn: what resamples draw.
+        scarce: how many of these have a click, or a row without one, where they are too few for a bootstrap.
         rows_per_s: test rows scored per CPU-second, from ids to probabilities.
     """
 
@@ -57,13 +58,15 @@ class Run:
     train_s: float | None = None
     rows_per_s: float | None = None
     drawn: Drawn = "rows"
+    scarce: int | None = None
 
 
 class Difference(BaseModel):
     """Mean over draws and seeds of `arm - baseline`. An interval over a single seed or draw does not exist.
 
     `over_rows` is the 95 % interval of the bootstrap, `narrow_over_rows` that of 90 %; both draw what `drawn` says.
-    `seed_noise` is that of all arms, from which `over_seeds` is taken where there are two seeds.
+    `seed_noise` is that of all arms, from which `over_seeds` is taken where there are two seeds. `scarce` is how many
+    users (or rows) have a click, or a row without one, where these are too few for a bootstrap over all rows.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -83,6 +86,7 @@ class Difference(BaseModel):
     narrow_over_rows: Interval | None = None
     seed_noise: SeedNoise | None = None
     drawn: Drawn = "rows"
+    scarce: int | None = None
 
     @property
     def over_runs(self) -> Interval | None:
@@ -213,6 +217,7 @@ def paired_difference(
         by_draw=by_draw,
         narrow_over_rows=over_rows[1] if over_rows else None,
         drawn=ours[0].drawn,
+        scarce=ours[0].scarce if part == ALL_ROWS else None,
         seed_noise=noise,
     )
 

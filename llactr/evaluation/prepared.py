@@ -49,11 +49,13 @@ def prepared(job: Job, dataset: str, config: EvaluateConfig, semantics: ValueSem
     Raises:
         InputError: settings that a backbone does not have, or a rival's package that is not installed.
         NotReadyError: an earlier step has not been run.
+        DataError: the test rows have clicks only, or none.
     """
     spec = dataset_spec(job.workspace, dataset)
     inputs = _refuse_missing_values(job, spec, config)
     resolved = _resolved(config, semantics)  # refuses bad settings before the join
     joined, training_set = join(job, dataset)
+    training_set.data.check_test_split()  # of every design; else it would be said after all models are trained
     shared = config.model_dump(mode="json", exclude=_NOT_SHARED)
     folder = job.workspace.artifact("evaluation_runs", f"{dataset}-{content_hash([shared, joined.key])[:12]}")
     runs = EvaluationRuns(Draws(job, spec, config, semantics, training_set, joined.key), folder)

@@ -12,11 +12,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEWEST_USERS", "Drawn", "Resamples"]
+__all__ = ["FEWEST_CARRIERS", "FEWEST_USERS", "Drawn", "Resamples"]
 
 Drawn = Literal["users", "rows"]
 FEWEST_USERS = 10
 """With fewer users than these a bootstrap over users says nothing, and rows are drawn."""
+FEWEST_CARRIERS = 10
+"""With fewer drawn units than these that have a click (or a row without one) a bootstrap bounds nothing.
+
+All resamples of a single click hold that click or have no AUC, so their interval is narrow where nothing is known.
+"""
 
 
 @dataclass(frozen=True)

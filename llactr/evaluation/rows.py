@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from llactr.columns import LABEL
+from llactr.ctr.training.data import refuse_one_class
 from llactr.spec import DatasetSpec
 from llactr.store import events_table
 from llactr.store.history import events_of
 from llactr.transforms import chronological_split
 from llactr.workspace import Workspace
 
-__all__ = ["median_past", "user_codes"]
+__all__ = ["median_past", "refuse_one_class_splits", "user_codes"]
 
 
 def user_codes(workspace: Workspace, spec: DatasetSpec) -> NDArray[np.int64] | None:
@@ -26,6 +28,17 @@ def user_codes(workspace: Workspace, spec: DatasetSpec) -> NDArray[np.int64] | N
     alone = codes < 0
     codes[alone] = len(keys.dictionary) + np.arange(int(alone.sum()))
     return codes
+
+
+def refuse_one_class_splits(workspace: Workspace, spec: DatasetSpec) -> None:
+    """Says of what was ingested that no model can be trained, chosen or judged on it, before anything is done.
+
+    Raises:
+        DataError: the training, validation or test rows have clicks only, or none.
+    """
+    label = events_table(workspace, spec)[LABEL].to_numpy()
+    for name, rows in chronological_split(len(label), spec.split)._asdict().items():
+        refuse_one_class(name, label[rows.start : rows.stop])
 
 
 def median_past(workspace: Workspace, spec: DatasetSpec) -> dict[str, float]:

@@ -18,14 +18,14 @@ from llactr.evaluation.baselines import baseline_scores, baselines_of
 from llactr.evaluation.comparison import Baseline
 from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.draws import Draws
-from llactr.evaluation.evidence import Metric, Run
+from llactr.evaluation.evidence import ALL_ROWS, Metric, Run
 from llactr.evaluation.histories import arm_columns
-from llactr.evaluation.resampling import Resamples
+from llactr.evaluation.resampling import FEWEST_CARRIERS, Resamples
 from llactr.evaluation.rivals.kinds import RIVALS
 from llactr.evaluation.rivals.rows import RivalRows
 from llactr.evaluation.rivals.search import kept_facts, kept_scores, search_rival
 from llactr.evaluation.rows import user_codes
-from llactr.evaluation.slices import row_slices, slice_metrics
+from llactr.evaluation.slices import carriers, row_slices, slice_metrics, trusted
 from llactr.evaluation.trained import TrainedRun, load_weights, save_run, saved_run
 from llactr.evaluation.treatments import arm_model
 from llactr.manifest import content_hash
@@ -124,6 +124,8 @@ class EvaluationRuns:
             users = None if codes is None else codes[test]
             self.test_users = 0 if users is None else len(np.unique(users))
             drawn = Resamples.of(len(test), self.config.bootstrap, users=users)
+            carried = carriers(label, slices, drawn, users)
+            scarce = carried[ALL_ROWS]["auc"] if carried[ALL_ROWS]["auc"] < FEWEST_CARRIERS else None
             single = Resamples.of(len(test), 1)
             simple.append(
                 {
@@ -135,8 +137,10 @@ class EvaluationRuns:
                 advance(0, 0, f"test: {self._named(cell)}")
                 scores, rate = self._test_scores(cell)
                 metrics, resampled = slice_metrics(label, scores, slices, drawn, users)
+                carry = trusted(resampled, carried)
                 cost = seconds[cell.draw, cell.backbone, cell.arm, cell.seed]
-                found[cell.backbone].append(Run(cell.arm, draw, cell.seed, metrics, resampled, cost, rate, drawn.drawn))
+                run = Run(cell.arm, draw, cell.seed, metrics, carry, cost, rate, drawn.drawn, scarce)
+                found[cell.backbone].append(run)
         self.baselines = baselines_of(simple)
         return found
 

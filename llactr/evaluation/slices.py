@@ -14,17 +14,13 @@ from numpy.typing import NDArray
 from llactr.ctr.metrics import calibration_error, measure, row_logloss
 from llactr.evaluation.evidence import ALL_ROWS, Metric
 from llactr.evaluation.ranking import ndcg, pair_auc, recall
-from llactr.evaluation.resampling import Resamples
+from llactr.evaluation.resampling import FEWEST_CARRIERS, Resamples
 from llactr.spec import DatasetSpec
 from llactr.transforms import Transform
 
-__all__ = [
-    "SLICES",
-    "row_slices",
-    "slice_metrics",
-    "weighted_auc",
-]
+__all__ = ["SLICES", "carriers", "row_slices", "slice_metrics", "trusted", "weighted_auc"]
 
+_TOP = 10
 SLICES = ("all", "unseen items", "rare items, n<=3", "rare items, n<=10", "unseen users", "warm")
 
 
@@ -118,6 +114,46 @@ def slice_metrics(
     if users is not None and metrics.get(ALL_ROWS, {}).get("auc") is not None:
         _add_ranking(label, scores, users, drawn, metrics[ALL_ROWS], resampled[ALL_ROWS])
     return metrics, resampled
+
+
+def carriers(
+    label: NDArray[np.float32],
+    slices: Mapping[str, NDArray[np.bool_]],
+    drawn: Resamples,
+    users: NDArray[np.int64] | None = None,
+) -> dict[str, dict[Metric, int]]:
+    """How many of the units that resamples draw carry a metric, of each slice; see `FEWEST_CARRIERS`.
+
+    Of AUC and logloss those with a click or those with a row without one, the fewer; of the order within users those
+    with both, and of recall those of them with more than ten rows.
+
+    Args:
+        label: (N,) 0 or 1.
+        slices: name -> (N,) which rows.
+        drawn: the resamples of the rows.
+        users: (N,) codes; None where there are none.
+    """
+    found: dict[str, dict[Metric, int]] = {}
+    for name, chosen in slices.items():
+        sides = [len(np.unique(drawn.unit[chosen & (label == side)])) for side in (0, 1)]
+        found[name] = dict.fromkeys(("auc", "logloss"), min(sides))
+    if users is not None and ALL_ROWS in found:
+        codes = np.unique(users, return_inverse=True)[1].reshape(-1)
+        clicks, rows = np.bincount(codes, label), np.bincount(codes)
+        both = (clicks > 0) & (clicks < rows)
+        found[ALL_ROWS] |= dict.fromkeys(("user_auc", "ndcg"), int(both.sum()))
+        found[ALL_ROWS]["recall"] = int((both & (rows > _TOP)).sum())
+    return found
+
+
+def trusted(
+    resampled: Mapping[str, Mapping[Metric, NDArray[np.float64]]], carried: Mapping[str, Mapping[Metric, int]]
+) -> dict[str, dict[Metric, NDArray[np.float64]]]:
+    """The resamples of `slice_metrics` that enough units carry for an interval; see `carriers`."""
+    return {
+        name: {metric: some for metric, some in by.items() if carried[name][metric] >= FEWEST_CARRIERS}
+        for name, by in resampled.items()
+    }
 
 
 def _add_ranking(

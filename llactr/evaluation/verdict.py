@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.evidence import Difference, Interval
+from llactr.evaluation.resampling import FEWEST_CARRIERS, Drawn
 
 __all__ = ["MARGIN", "Judgement", "Verdict", "in_words", "judge", "signed", "span"]
 
@@ -82,6 +83,8 @@ def judge(
 def _verdict(gain: Difference, against: Sequence[Difference], margin: float) -> tuple[Verdict, str]:
     if gain.over_runs is None:
         return Verdict.UNDECIDED, "; without an interval it may be chance, so run at least 3 seeds."
+    if gain.scarce is not None:
+        return Verdict.TOO_FEW_CLICKS, _scarce(gain.scarce, gain.drawn)
     if gain.behind(margin):
         return Verdict.HURTS, f": {_whole(gain)} below zero."
     if not gain.ahead(margin):
@@ -112,12 +115,28 @@ def _undecided(gain: Difference, margin: float) -> tuple[Verdict, str]:
         return Verdict.NO_DIFFERENCE, f": {said}, and a difference of {margin:g} either way is ruled out."
     if gain.above_zero or gain.below_zero:
         return Verdict.SMALL, f": {said}, but its mean is less than the {margin:g} that matters."
-    more = gain.detectable_by_rows
-    runs = f", with many more runs {more:.4f}" if more is not None and more < (gain.detectable or 0) else ""
-    seen = f"; this test would have shown a difference of {gain.detectable:.4f}{runs}, {margin:g} matters."
+    seen = f"; {_seen(gain)}, {margin:g} matters."
     if gain.rows_within(margin):
         return Verdict.TOO_FEW_RUNS, f": {said}{seen}"
     return Verdict.TOO_FEW_CLICKS, f": {said}{seen}"
+
+
+def _seen(gain: Difference) -> str:
+    """The smallest difference that the test would have shown; none, where AUC has no room for one that large."""
+    room = max(gain.baseline_mean, 1 - gain.baseline_mean)
+    more, least = gain.detectable_by_rows, gain.detectable or 0
+    runs = f", with many more runs {more:.4f}" if more is not None and more < min(least, room) else ""
+    if least >= room:
+        return f"this test would have shown no difference that AUC has room for{runs}"
+    return f"this test would have shown a difference of {least:.4f}{runs}"
+
+
+def _scarce(units: int, drawn: Drawn) -> str:
+    where = f"of {units} of the test users" if drawn == "users" else f"{units} of the test rows"
+    return (
+        f"; the clicks, or the rows without one, are {where} alone: with fewer than {FEWEST_CARRIERS} no interval over "
+        f"{drawn} can be trusted."
+    )
 
 
 def _placebo(found: Difference) -> str:
@@ -189,12 +208,14 @@ def _users_note(gain: Difference, users: Difference | None) -> str:
         return ""
     rows = users.over_rows
     held = rows is not None and rows[0] <= 0 <= rows[1]
-    interval = f" {span(rows)} over {users.drawn}" if rows is not None else ""
+    interval = ", of too few users to say how surely" if rows is None else f" {span(rows)} over {users.drawn}"
     return f" AUC within users changes by {signed(users.mean)}{interval}{', which holds zero' if held else ''}."
 
 
 def _logloss_note(gain: Difference, loss: Difference | None) -> str:
     """Says so when logloss (lower is better) moves against, or with, an AUC that does not tell."""
+    if gain.scarce is not None:
+        return ""
     if loss is not None and loss.above_zero and not gain.below_zero:
         return f" Logloss gets worse: {in_words(loss)}."
     if loss is not None and loss.below_zero and not gain.above_zero:

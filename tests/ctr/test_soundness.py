@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from llactr.ctr.metrics import auc
-from llactr.ctr.soundness import SoundnessFacts, doubts, doubts_of_metrics, unproven
+from llactr.ctr.soundness import SoundnessFacts, doubts, doubts_of_metrics, too_good, unproven
 
 SOUND = {"rows": 1000, "clicks": 33, "auc": 0.6, "logloss": 0.14, "constant_logloss": 0.144, "expected_clicks": 31.0}
 
@@ -21,6 +21,29 @@ def test_a_sound_model_has_no_doubts() -> None:
 
 def test_below_chance() -> None:
     assert found(auc=0.4384) == ("test AUC is 0.4384, below chance (.5): it ranks worse than drawing lots",)
+
+
+def test_one_click_does_not_prove_that_a_model_is_worse_than_lots() -> None:
+    """AUC .1457 with a single click was called worse than drawing lots."""
+    few = "test AUC is 0.1457, below chance (.5), with 1 click: too few to say that it ranks worse than drawing lots"
+    assert found(rows=200, clicks=1, auc=0.1457, expected_clicks=1.0) == (few,)
+    others = found(rows=200, clicks=197, auc=0.4, expected_clicks=196.0)
+    assert others[0].endswith(", with 3 rows without a click: too few to say that it ranks worse than drawing lots")
+    assert found(rows=200, clicks=10, auc=0.4, expected_clicks=10.0)[0].endswith(": it ranks worse than drawing lots")
+
+
+@pytest.mark.parametrize(("auc", "expected"), [(0.9899, False), (0.99, True), (1.0, True), (None, False)])
+def test_an_auc_near_one_is_a_column_that_knows_the_label(auc: float | None, expected: bool) -> None:
+    """A table in which a column was the label had the headline that plain is the simplest and the best."""
+    given = too_good(SoundnessFacts.model_validate({**SOUND, "auc": auc}))
+    assert bool(given) is expected
+    assert not expected or given.startswith(f"test AUC is {auc:.4f}, better than clicks can be foretold: a column is")
+
+
+def test_worse_than_a_constant_by_less_than_four_digits() -> None:
+    assert found(logloss=0.144004, constant_logloss=0.144)[0].startswith(
+        "test logloss is 0.144004, worse than the 0.144000"
+    )
 
 
 def test_worse_than_a_constant() -> None:

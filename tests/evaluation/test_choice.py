@@ -189,3 +189,16 @@ def test_why_the_past_was_left_out_is_told_with_the_reason() -> None:
         "fm", label, users, {PLAIN: scores(known, noise=1, seeds=1)}, margin=0.001, left_out="no past, as so"
     )
     assert found.reason.endswith("; no past, as so")
+
+
+def test_nothing_is_chosen_by_a_handful_of_clicks() -> None:
+    """With one click in validation an arm was taken for being .37 of AUC ahead."""
+    users = rows()[1]
+    label = np.zeros(ROWS, np.float32)
+    label[np.unique(users, return_index=True)[1][:9]] = 1  # of nine users
+    better = {PLAIN: scores(-label, noise=1), PAPER: scores(5 * label, noise=0.1)}
+    found = choose("fm", label, users, better, margin=0.001)
+    assert (found.served, found.clicks) == (PLAIN, 9)
+    assert found.reason.startswith("too few clicks to choose by: fewer than 10 users have one, or a row without")
+    label[np.unique(users, return_index=True)[1][9]] = 1  # a tenth
+    assert choose("fm", label, users, better, margin=0.001).served == PAPER

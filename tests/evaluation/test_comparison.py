@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -257,3 +258,32 @@ def test_an_arm_that_reads_the_past_says_what_it_changes_within_users(level, hel
     wanted = f" AUC within users changes by +{level:.4f} [{low},\u00a0{high}] over rows{held}."
     assert wanted in sentences["history"]
     assert "within users" not in sentences["paper"]
+
+
+@pytest.mark.parametrize(
+    ("drawn", "said"),
+    [
+        ("users", "; the clicks, or the rows without one, are of 1 of the test users alone: with fewer than 10 no"),
+        ("rows", "; the clicks, or the rows without one, are 1 of the test rows alone: with fewer than 10 no interval"),
+    ],
+)
+def test_a_single_click_bounds_nothing(drawn, said):
+    """All resamples of one click hold it or have no AUC: the interval was [-.41, -.26] where nothing can be known."""
+
+    def few(arm, auc):
+        return [replace(one, drawn=drawn, scarce=1) for one in runs(arm, auc, logloss=[1 - a for a in auc])]
+
+    found = compare("FM", [*few("plain", PLAIN), *few("history", [a + 0.05 for a in PLAIN])])
+    (judgement,) = found.judgements
+    assert judgement.verdict is Verdict.TOO_FEW_CLICKS
+    assert said in judgement.sentence
+    assert "Logloss" not in judgement.sentence, "its interval over seeds alone says nothing either"
+    (alone,) = compare("FM", [*few("plain", PLAIN[:1]), *few("history", [PLAIN[0] + 0.05])]).judgements
+    assert alone.verdict is Verdict.UNDECIDED
+
+
+def test_no_test_shows_a_difference_for_which_auc_has_no_room():
+    """A report said that a difference of 1.0390 would have been seen."""
+    wide = [*runs("plain", PLAIN, spread=0.0), *runs("paper", [0.3, 0.9, 0.8], spread=0.01)]
+    said = judged(wide).sentence
+    assert "; this test would have shown no difference that AUC has room for, with many more runs 0.0136, 0.001" in said

@@ -10,8 +10,10 @@ from llactr.evaluation.ranking import ndcg, pair_auc, recall
 from llactr.evaluation.resampling import Resamples
 from llactr.evaluation.slices import (
     SLICES,
+    carriers,
     row_slices,
     slice_metrics,
+    trusted,
     weighted_auc,
 )
 from llactr.transforms import Transform
@@ -107,3 +109,29 @@ def test_users_who_cannot_be_ranked_for_have_no_figures() -> None:
     assert metrics["all"]["user_auc"] is None
     assert metrics["all"]["ndcg"] is None
     assert set(resampled["all"]) == {"auc", "logloss"}
+
+
+def test_a_bootstrap_is_carried_by_those_who_click_and_those_who_do_not() -> None:
+    users = np.repeat(np.arange(12), 12)
+    label = np.zeros(144, np.float32)
+    label[[0, 1, 12, 24]] = 1  # users 0 (twice), 1 and 2
+    label[36:48] = 1  # user 3, always
+    slices = {"all": np.ones(144, np.bool_), "some": np.arange(144) < 24}
+    drawn = Resamples.of(144, 2, users=users)
+    found = carriers(label, slices, drawn, users)
+    assert found["all"] == {"auc": 4, "logloss": 4, "user_auc": 3, "ndcg": 3, "recall": 3}
+    assert found["some"] == {"auc": 2, "logloss": 2}, "users 0 and 1"
+    short = np.repeat(np.arange(14), 10)  # lists of ten have no recall at 10
+    assert carriers(label[:140], {"all": slices["all"][:140]}, drawn_of(short), short)["all"]["recall"] == 0
+    rows = carriers(1 - label, slices, Resamples.of(144, 2))
+    one = np.zeros(2)
+    kept = trusted(
+        {"all": {"auc": one, "recall": one}, "some": {"auc": one}},
+        {"all": {"auc": 10, "recall": 9}, "some": {"auc": 0}},
+    )
+    assert {name: list(by) for name, by in kept.items()} == {"all": ["auc"], "some": []}
+    assert rows["all"] == {"auc": 16, "logloss": 16}, "the rarer side of rows, clicks or not"
+
+
+def drawn_of(users: np.ndarray) -> Resamples:
+    return Resamples.of(len(users), 2, users=users)

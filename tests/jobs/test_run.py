@@ -12,6 +12,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from llactr.evaluation.arms import PLAIN, Arm
+from tests.jobs.tiny_dataset import write_dataset
 
 STEPS = ["ingest", "finetune", "encode", "apply", "choose", "train", "materialize", "evaluate", "check", "diagnose"]
 
@@ -257,3 +258,22 @@ def test_a_copied_workspace_is_applied_and_materialized_anew(ran, llactr, tmp_pa
         assert not llactr(step, "--workspace", copy, "--json").json["skipped"]
         assert llactr(step, "--workspace", copy, "--json").json["skipped"]
         assert llactr(step, "--workspace", ran.workspace, "--json").json["skipped"]
+
+
+def test_a_test_split_of_one_class_is_refused_before_anything_is_encoded_or_trained(llactr, tmp_path):
+    """All models of the choice were trained, for 25 seconds of a small table, before it was said."""
+    spec = write_dataset(tmp_path)
+    header, *events = (tmp_path / "events.csv").read_text(encoding="utf-8").splitlines()
+    liked = [line.rsplit(",", 1)[0] + ",5" for line in events[-150:]]
+    (tmp_path / "events.csv").write_text("\n".join([header, *events[:-150], *liked]), encoding="utf-8")
+    place = ("--workspace", tmp_path / "workspace")
+    said = "the test split has 80 clicks in 80 rows, it needs both clicks and non-clicks"
+    answer = llactr("run", spec, *place)
+    assert answer.code == 2
+    assert said in " ".join(answer.err.split())
+    assert "encode" not in answer.err
+    for step in (("encode", "--untuned"), ("apply",)):
+        assert llactr(*step, *place).code == 0
+    answer = llactr("evaluate", *place)
+    assert (answer.code, said in " ".join(answer.err.split())) == (2, True)
+    assert not list((tmp_path / "workspace").glob("evaluation_runs/*"))

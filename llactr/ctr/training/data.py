@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from llactr.errors import DataError
 from llactr.transforms import SplitRanges
 
-__all__ = ["CTRData", "Split"]
+__all__ = ["CTRData", "Split", "refuse_one_class"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class CTRData:
             odd = float(self.label[~np.isin(self.label, (0, 1))][0])
             raise DataError(f"a label is {odd:g}, expected 0 or 1: give the spec a label rule with 'above'")
         for name in ("train", "validation"):
-            self._refuse_one_class(name)
+            refuse_one_class(name, self.label[getattr(self.split, name)])
 
     def clicks(self) -> dict[str, tuple[int, int]]:
         """Rows and clicks of `train`, `validation` and `test`."""
@@ -69,13 +69,22 @@ class CTRData:
         Raises:
             DataError: it has clicks only, or none.
         """
-        self._refuse_one_class("test")
+        refuse_one_class("test", self.label[self.split.test])
 
-    def _refuse_one_class(self, name: str) -> None:
-        label = self.label[getattr(self.split, name)]
-        clicks = int(np.count_nonzero(label))
-        if not 0 < clicks < len(label):
-            raise DataError(
-                f"the {name} split has {clicks} clicks in {len(label)} rows, it needs both clicks and non-clicks: "
-                "give more rows, or another 'split' in the spec"
-            )
+
+def refuse_one_class(name: str, label: NDArray[np.float32]) -> None:
+    """Refuses a part of the split on which nothing can be learned or measured.
+
+    Args:
+        name: of the part.
+        label: (n,) of its rows.
+
+    Raises:
+        DataError: it has clicks only, or none.
+    """
+    clicks = int(np.count_nonzero(label))
+    if not 0 < clicks < len(label):
+        raise DataError(
+            f"the {name} split has {clicks} clicks in {len(label)} rows, it needs both clicks and non-clicks: "
+            "give more rows, or another 'split' in the spec"
+        )

@@ -15,7 +15,7 @@ from llactr.ctr.bundle import Bundle
 from llactr.ctr.config import BackboneName, TrainConfig, ValuesConfig
 from llactr.ctr.metrics import calibration_error, logloss, measure
 from llactr.ctr.model import CTRModel, predict
-from llactr.ctr.soundness import SoundnessFacts, doubts, unproven
+from llactr.ctr.soundness import SoundnessFacts, doubts, too_good, unproven
 from llactr.ctr.training.build import build_model, train_config
 from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.training.config import TrainJobConfig, enhancement_of, has_values, history_arm
@@ -122,6 +122,11 @@ class TrainSummary(StepResult):
     def unproven(self) -> str:
         """That too few clicks cannot tell it from chance; empty where they can."""
         return unproven(self._facts)
+
+    @property
+    def too_good(self) -> str:
+        """That a column is likely to know the label; empty where nothing says so."""
+        return too_good(self._facts)
 
     @property
     def _facts(self) -> SoundnessFacts:
