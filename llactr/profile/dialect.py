@@ -26,6 +26,7 @@ class Dialect:
         names: of the columns; made up where there is no header, or where it lacks or repeats one.
         given: the names as the file has them; empty without a header.
         encoding: as DuckDB calls it.
+        skip: lines before the table, such as remarks.
     """
 
     separator: str = ","
@@ -34,11 +35,13 @@ class Dialect:
     names: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
     encoding: str = "utf-8"
+    skip: int = 0
 
     @property
     def plain(self) -> bool:
         """Whether a spec's source of format csv reads such a file as it stands."""
-        return self.header and self.names == self.given and len(self.separator) == 1 and self.encoding == "utf-8"
+        usual = len(self.separator) == 1 and self.encoding == "utf-8" and not self.skip
+        return self.header and self.names == self.given and usual
 
 
 def sniff(text: str, encoding: str = "utf-8") -> Dialect:
@@ -50,7 +53,10 @@ def sniff(text: str, encoding: str = "utf-8") -> Dialect:
     lines = [line for line in text.splitlines() if line.strip()][:400]
     if not lines:
         raise DataError("the file has no lines")
-    separator = _separator(lines)
+    separator = _separator(lines, _records(text))
+    skip = _before(text, separator)
+    text = "".join(text.splitlines(keepends=True)[skip:])
+    lines = [line for line in text.splitlines() if line.strip()][:400]
     quote = _quote(text, lines, separator)
     rows = _rows(text, separator, quote)[:400]
     width = max(set(map(len, rows)), key=list(map(len, rows)).count)
@@ -66,11 +72,47 @@ def sniff(text: str, encoding: str = "utf-8") -> Dialect:
         while name.lower() in {other.lower() for other in names}:
             name += "_2"
         names.append(name)
-    return Dialect(separator, quote, header, tuple(names), given, encoding)
+    return Dialect(separator, quote, header, tuple(names), given, encoding, skip)
 
 
-def _separator(lines: list[str]) -> str:
-    """The separator that cuts the lines into the same number of cells, the more the better."""
+def _records(text: str) -> list[str]:
+    """The same lines, those that quotes hold together as one: a review has lines of its own."""
+    found: list[str] = []
+    open_ = False
+    for line in text.splitlines(keepends=True):
+        if open_:
+            found[-1] += line
+        elif line.strip():
+            found.append(line)
+        open_ ^= line.count('"') % 2 == 1
+        if len(found) == 401:
+            break
+    return found[:400]
+
+
+def _before(text: str, separator: str) -> int:
+    """Lines before the table: remarks, or the title of a report, which have no cells or begin with `#`."""
+    counts = [line.count(separator) for line in text.splitlines()[:400]]
+    cut = [count for count in counts if count]
+    usual = max(set(cut), key=cut.count) if cut else 0
+    first = next((at for at, count in enumerate(counts) if count >= max(usual - 1, 1)), 0)
+    above = text.splitlines()[:first]
+    remarks = all(not line.strip() or line.startswith("#") for line in above)
+    apart = (
+        usual >= 2 and all(count == 0 for count in counts[:first]) and cut.count(usual) >= 0.8 * (len(counts) - first)
+    )
+    return first if first <= 20 and (remarks or apart) and not any('"' in line for line in above) else 0
+
+
+def _separator(lines: list[str], records: list[str]) -> str:
+    """The separator that cuts lines, or what quotes hold together, into as many cells each; the more the better."""
+    found = [_rated(lines)]
+    if len(records) > 1 and any("\n" in record.rstrip("\r\n") for record in records):
+        found.append(_rated(records))
+    return max(found, key=lambda one: one[1])[0]
+
+
+def _rated(lines: list[str]) -> tuple[str, float]:
     best, score = ",", 0.0
     for separator in _SEPARATORS:
         counts = [_count(line, separator) for line in lines]
@@ -82,7 +124,7 @@ def _separator(lines: list[str]) -> str:
         rating = share**2 * weight * min(usual, 3) ** 0.3
         if rating > score * 1.02 and (share >= 0.6 or separator in ",\t;|"):
             best, score = separator, rating
-    return best
+    return best, score
 
 
 def _count(line: str, separator: str) -> int:

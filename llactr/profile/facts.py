@@ -11,7 +11,7 @@ import duckdb
 
 from llactr.profile.names import of_time, words
 from llactr.profile.reading import Opened
-from llactr.profile.shapes import MISSING, Shape, shape_of
+from llactr.profile.shapes import MISSING, POINT_ZERO, Shape, shape_of
 from llactr.sql import quote_identifier
 
 __all__ = ["Column", "ColumnType", "columns_of", "text_sql"]
@@ -165,7 +165,7 @@ def _typed(upper: str, texts: Sequence[tuple[str, int]], name: str) -> tuple[Sha
         shape = shape_of(texts, name_says_time=of_time(name) > 0)
         if upper == "JSON" and shape.plain and shape.kind != "empty":
             shape = Shape(**{**shape.__dict__, "plain": False, "sql": shape.sql or "{v}"})
-        return shape, shape.kind
+        return shape, "integer" if shape.spelled == POINT_ZERO else shape.kind
     if upper.endswith("[]"):
         return Shape("list", plain=False, spelled="lists", separator="|"), "list"
     if upper == "BOOLEAN":

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,6 +19,7 @@ from llactr.sql import connect
 __all__ = ["GZIP", "ZSTD", "Part", "by_folder", "name_of", "parts_of_place", "whole_tables"]
 
 _HEAD = 1 << 18
+_SHEETS = {".xlsx", ".xlsm", ".ods", ".numbers"}
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
@@ -56,10 +58,16 @@ def parts_of_place(place: str) -> list[Part]:
 
 def _part(files: tuple[Path, ...]) -> Part:
     path = files[0]
-    if path.stat().st_size == 0:
+    try:
+        empty = path.stat().st_size == 0
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): check that you may read it") from None
+    if empty:
         raise DataError(f"{path} is empty")
-    with path.open("rb") as file:
-        start = file.read(16)
+    if start.startswith(b"PK\x03\x04") and path.suffix.lower() in _SHEETS:
+        raise DataError(f"{path} is a workbook of sheets: save the sheet with the table as CSV")
     if start.startswith(b"PAR1"):
         try:
             return Part(files, "parquet", tuple(pq.read_schema(path).names))
@@ -84,7 +92,11 @@ def _part(files: tuple[Path, ...]) -> Part:
     }.items():  # fmt: skip
         if start.startswith(magic):
             raise DataError(f"{path} is {what}")
-    text, encoding = _head(path)
+    try:
+        text, encoding = _head(path)
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"{path} cannot be unpacked ({reason}): check that it is whole") from None
     if re.match(r"\s*[\[{]\s*[\"{\]}]", text):
         return Part(files, "json", _json_names(text))
     lines = text.splitlines()[:50]
@@ -99,10 +111,7 @@ def whole_tables(parts: Sequence[Part]) -> list[Part]:
     groups: list[Part] = []
     for part in parts:
         if part.format == "duckdb" and part.table is None:
-            with connect(part.files[0]) as connection:
-                names = [row[0] for row in connection.execute(
-                    "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema() ORDER BY 1"
-                ).fetchall()]  # fmt: skip
+            names = _tables_of(part.files[0])
             if not names:
                 raise DataError(f"{part.files[0]} holds no table")
             groups += [Part(part.files, "duckdb", (), table=name) for name in names]
@@ -115,6 +124,18 @@ def whole_tables(parts: Sequence[Part]) -> list[Part]:
         else:
             groups[groups.index(same)] = Part((*same.files, *part.files), same.format, same.columns, same.dialect)
     return groups
+
+
+def _tables_of(path: Path) -> list[str]:
+    try:
+        with connect(path) as connection:
+            return [row[0] for row in connection.execute(
+                "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema() ORDER BY 1"
+            ).fetchall()]  # fmt: skip
+    except duckdb.Error as error:
+        reason = str(error).strip().splitlines()[0][:300]
+        raise DataError(f"{path} cannot be opened by DuckDB ({reason}): close what writes it, or check that it is "
+                        "whole") from None  # fmt: skip
 
 
 def by_folder(part: Part) -> bool:

@@ -12,11 +12,11 @@ from llactr.profile.facts import Column, text_sql
 from llactr.profile.found import Join, KeyRole, Profile
 from llactr.profile.labels import Label
 from llactr.profile.moments import is_epoch
-from llactr.profile.names import noun, of_item, of_user, words
+from llactr.profile.names import noun, of_item, of_time, of_user, words
 from llactr.profile.reading import Opened
 from llactr.sql import quote_identifier
 
-__all__ = ["assign", "chain", "find_joins", "join_shown", "keylike"]
+__all__ = ["assign", "chain", "find_joins", "join_shown", "keylike", "why_unused"]
 
 _SPELLED = "lower(regexp_replace(regexp_replace(trim({v}), '^(-?[0-9]+)\\.0+$', '\\1'), '^0+([0-9])', '\\1'))"
 
@@ -33,7 +33,7 @@ def find_joins(connection: duckdb.DuckDBPyConnection, events: Profile, profiles:
         if other is events:
             continue
         for column, key in product(events.columns, other.columns):
-            if not (keylike(column) and keylike(key)) or column.distinct < 2:
+            if not (keylike(column) and keylike(key)) or column.distinct < 2 or _moment(column) or _moment(key):
                 continue
             same = events.headed and other.headed and _same_name(column.name, key.name, other.table.name)
             versions = None
@@ -55,6 +55,32 @@ def find_joins(connection: duckdb.DuckDBPyConnection, events: Profile, profiles:
                 found.append((share, same, Join(other, key.name, column.name, share, respelled, versions)))
     scored = sorted(found, key=lambda one: -_join_score(events, one[2], same=one[1]))
     return [join for _, _, join in scored]
+
+
+def _moment(column: Column) -> bool:
+    """Two tables that were written at the same moments do not belong together by them."""
+    return is_epoch(column) and of_time(column.name) > 0
+
+
+def why_unused(events: Profile, other: Profile) -> str:
+    """Why no column of the events finds its row in a table."""
+    ours, theirs = ({column.name.lower() for column in one.columns} for one in (events, other))
+    name = events.table.name
+    if ours == theirs:
+        return f"it has the columns of {name!r}: give one of the two, or files of one kind to read them as one table"
+    if ours < theirs or (theirs < ours and len(theirs) > 2):
+        more = ", ".join(sorted(ours ^ theirs))
+        return f"it has the columns of {name!r} but for {more}: give both the same to read them as one table"
+    for column, key in product(events.columns, other.columns):
+        if not (keylike(column) and keylike(key)) or _moment(column) or _moment(key):
+            continue
+        repeated = key.filled - key.distinct
+        if repeated and _same_name(column.name, key.name, other.table.name):
+            return (
+                f"{repeated:,} of its rows looked at repeat the {key.name!r} of another, and no column says since when "
+                "a row holds: keep one row each, or give it such a column"
+            )
+    return "no column of it meets the events row by row"
 
 
 def _other_noun(column: Column, key: Column) -> bool:

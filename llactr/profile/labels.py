@@ -10,41 +10,25 @@ from typing import Literal
 import duckdb
 
 from llactr.profile.facts import Column
-from llactr.profile.names import of_label, of_outcome, words
+from llactr.profile.label_words import (
+    ACTIONS,
+    AMOUNTS,
+    ATTRIBUTES,
+    CHOSEN,
+    RATINGS,
+    SHOWN,
+    YES,
+    number_of,
+    says_no,
+)  # fmt: skip
+from llactr.profile.names import is_code, of_label, of_outcome, words
 from llactr.profile.reading import Opened
 from llactr.sql import quote_identifier
 
-__all__ = ["Label", "LabelKind", "label_candidates", "stated_label"]
+__all__ = ["Label", "LabelKind", "binary_label", "label_candidates", "rating_label"]
 
 LabelKind = Literal["column", "above", "equals", "slate", "pairs", "counts", "chosen"]
 
-_RATINGS = {
-    "rating",
-    "ratings",
-    "stars",
-    "star",
-    "score",
-    "overall",
-    "grade",
-    "rate",
-    "evaluation",
-    "rated",
-    "preference",
-}
-_SHOWN = {"inview", "shown", "impressions", "impression", "candidates", "displayed", "slate", "exposed", "list",
-          "viewed", "presented", "items", "view", "views", "exposures", "recommended"}  # fmt: skip
-_CHOSEN = {"clicked", "clicks", "click", "chosen", "selected", "bought", "purchased", "clk", "positive", "positives"}
-_AMOUNTS = {"plays", "playcount", "listens", "dwell", "watchtime", "duration", "scrobbles", "watch", "play", "hours",
-            "playtime", "weight", "interactions"}  # fmt: skip
-_ACTIONS = {
-    "purchase": 9, "transaction": 9, "buy": 9, "order": 9, "bought": 9, "purchased": 9, "conversion": 8, "install": 8,
-    "booking": 8, "book": 7, "checkout": 7, "addtocart": 6, "cart": 6, "add_to_cart": 6, "click": 5, "clickout": 5,
-    "clickout item": 5, "like": 5, "fav": 5, "favorite": 5, "favourite": 5, "save": 5, "share": 5, "wishlist": 5,
-    "play": 4, "open": 4, "view": 1, "pv": 1, "impression": 0, "show": 0, "detail": 1, "skip": 0, "dislike": 0,
-    "remove_from_cart": 0, "pageview": 1, "exposure": 0, "seen": 0, "impress": 0,
-}  # fmt: skip
-_YES = {"1", "true", "yes", "y", "t", "click", "clicked", "buy", "bought", "like", "positive", "good", "+", "won",
-        "ja", "oui", "sí", "si", "sim", "sì", "tak", "да", "是", "はい"}  # fmt: skip
 _TEST_POSITIVES = 100
 
 
@@ -103,9 +87,9 @@ def label_candidates(
         edge = 1.0 if place in {0, len(columns) - 1} else 0.0
         one = (
             _pairs(column)
-            or _binary(column, edge, headed=headed)
+            or binary_label(column, edge, headed=headed)
             or _actions(column)
-            or _rating(column, headed=headed)
+            or rating_label(column, headed=headed)
             or _amount(column)
             or (_zeros(connection, table, column) if headed else None)
         )
@@ -117,53 +101,6 @@ def label_candidates(
     return sorted(found, key=lambda label: -label.score)
 
 
-def stated_label(text: str, columns: Sequence[Column]) -> Label:
-    """The rule that a person wrote: `bought`, `stars > 3`, `action = purchase`, `none`.
-
-    Raises:
-        ValueError: its text says what is wrong.
-    """
-    if text.strip().lower() == "none":
-        return Label("chosen", "", 10, "as stated", share=0.25)
-    match = re.fullmatch(r"\s*(.+?)\s*(?:(>=|>|==|=)\s*(.+?)\s*)?", text)
-    name, sign, value = match.groups() if match else (text, None, None)
-    known = {column.name.lower(): column for column in columns}
-    column = known.get(name.strip().lower())
-    if column is None:
-        raise ValueError(
-            f"the label {text!r} names no column of the events: they have {', '.join(c.name for c in columns)}"
-        )
-    if sign is None:
-        given = _binary(column, 0.0, headed=True) or _rating(column, headed=True, sure=True)
-        if given is None:
-            raise ValueError(f"the label column {column.name!r} has more than two values ({column.said()}): say which "
-                             f"are a click, as in '{column.name} > 3' or '{column.name} = yes'")  # fmt: skip
-        return Label(**{**given.__dict__, "score": 10.0, "reason": "as stated"})
-    if sign in {"=", "=="}:
-        share = sum(n for v, n in column.texts if v == value) / max(column.filled, 1)
-        return Label("equals", column.name, 10, "as stated", equals=value, share=share)
-    try:
-        limit = float(value or "")
-    except ValueError:
-        raise ValueError(f"the label {text!r} compares with {value!r}, which is no number") from None
-    if column.type not in {"integer", "number", "boolean"}:
-        raise ValueError(f"the label {text!r} compares {column.name!r} with a number, but it holds {column.type}s")
-    share = sum(n for v, n in column.texts if _number(v) is not None and (_number(v) or 0) > limit) / max(
-        column.filled, 1
-    )
-    if sign == ">=":
-        below = [n for v, _ in column.texts if (n := _number(v)) is not None and n < limit]
-        limit = (limit + max(below)) / 2 if below else limit - 0.5
-    return Label("above", column.name, 10, "as stated", above=limit, share=share)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
 def _slates(connection: duckdb.DuckDBPyConnection, table: Opened, columns: Sequence[Column]) -> list[Label]:
     """Two lists a row, of which one holds only what the other holds too."""
     lists = [c for c in columns if c.type == "list" and c.filled > 0.5 * c.rows and c.name.lower() != "genres"]
@@ -171,7 +108,7 @@ def _slates(connection: duckdb.DuckDBPyConnection, table: Opened, columns: Seque
     found = []
     for shown in lists:
         for chosen in lists:
-            if shown is chosen or not named[chosen.name] & _CHOSEN or named[shown.name] & _CHOSEN:
+            if shown is chosen or not named[chosen.name] & CHOSEN or named[shown.name] & CHOSEN:
                 continue
             inside, more = connection.execute(
                 f"SELECT avg(CASE WHEN list_has_all({_list(shown)}, {_list(chosen)}) THEN 1 ELSE 0 END), "
@@ -179,7 +116,7 @@ def _slates(connection: duckdb.DuckDBPyConnection, table: Opened, columns: Seque
                 f"(SELECT * FROM {table.sample} WHERE {quote_identifier(chosen.name)} IS NOT NULL LIMIT 5000)"
             ).fetchone() or (0, 1)
             if (inside or 0) > 0.9 and (more or 1) < 0.9:
-                bonus = 1.0 if named[shown.name] & _SHOWN else 0.0
+                bonus = 1.0 if named[shown.name] & SHOWN else 0.0
                 reason = f"every row lists what was shown, and in {chosen.name!r} what of it was chosen"
                 found.append(Label("slate", shown.name, 12 + bonus, reason, second=chosen.name, share=float(more)))
     return found
@@ -226,7 +163,10 @@ def _counts(connection: duckdb.DuckDBPyConnection, table: Opened, columns: Seque
     return []
 
 
-def _binary(column: Column, edge: float, *, headed: bool) -> Label | None:
+def binary_label(column: Column, edge: float, *, headed: bool) -> Label | None:
+    """The rule of a column of two values; None of any other. `edge` is 1 for the first and the last of a table."""
+    if column.type == "boolean" and column.distinct > 2 and column.shape.sql:
+        return _spelled(column, edge, headed=headed)
     if column.distinct != 2 or column.type not in {"boolean", "integer", "number", "text"}:
         return None
     values = sorted((text for text, _ in column.texts if text.strip()), key=lambda text: (len(text), text))
@@ -234,25 +174,42 @@ def _binary(column: Column, edge: float, *, headed: bool) -> Label | None:
     values = [text for text in values if text in dict(column.top)][:2]
     if len(values) != 2:
         return None
-    score = float(of_label(column.name)) if headed else 6 * edge
-    score = score or edge
+    score = _named(column, edge, headed=headed)
     if of_outcome(column.name) and score < 4:
         score = min(score, 0.9)
-    if score <= 0:
-        score = 0.4
     reason = f"it has two values, {values[0]} and {values[1]}"
-    numbers = [_number(value) for value in values]
+    numbers = [number_of(value) for value in values]
+    if score == edge == 1.0 and headed and (set(numbers) == {0.0, 1.0} or column.type == "boolean"):
+        coded = is_code(column.name) and "flag" not in column.words
+        score = 1.0 if ATTRIBUTES & set(column.words) or coded else 3.1
+        reason += ", at an end of the table where a label is often put"
+    score = score if score > 0 else 0.4
     if column.sql_type == "BOOLEAN" or {v.lower() for v in values} == {"true", "false"} or set(numbers) == {0.0, 1.0}:
-        yes = next(value for value in values if value.lower() in {"true", "1"} or _number(value) == 1.0)
+        yes = next(value for value in values if value.lower() in {"true", "1"} or number_of(value) == 1.0)
         return Label("column", column.name, score, reason, share=counted[yes] / max(column.filled, 1))
     if None not in numbers and column.type in {"integer", "number"}:
         low, high = sorted(number for number in numbers if number is not None)
         share = sum(counted[v] for v, n in zip(values, numbers, strict=True) if n == high) / max(column.filled, 1)
         return Label("above", column.name, score - 0.1, reason, above=(low + high) / 2, share=share)
-    said_yes = next((v for v in values if v.strip().lower() in _YES), None)
+    said_yes = next((v for v in values if v.strip().lower() in YES), None)
+    if said_yes is None and sum(map(says_no, values)) == 1:
+        said_yes = next(v for v in values if not says_no(v))
     more = next((v for v in values if v.strip().startswith(">")), None)
     yes = said_yes or more or min(values, key=lambda v: counted[v])
     return Label("equals", column.name, score - 0.2, reason, equals=yes, share=counted[yes] / max(column.filled, 1))
+
+
+def _named(column: Column, edge: float, *, headed: bool) -> float:
+    score = float(of_label(column.name)) if headed else 6 * edge
+    return score or edge
+
+
+def _spelled(column: Column, edge: float, *, headed: bool) -> Label:
+    """Yes and no in several spellings: `Yes`, `YES`, `no`."""
+    yes = [text for text, _ in column.texts if text.strip().lower() in YES]
+    share = sum(rows for text, rows in column.texts if text in yes) / max(column.filled, 1)
+    reason = "it says yes and no in several spellings, such as " + ", ".join(text for text, _ in column.top[:3])
+    return Label("column", column.name, _named(column, edge, headed=headed) or 0.4, reason, share=share)
 
 
 def _actions(column: Column) -> Label | None:
@@ -260,9 +217,9 @@ def _actions(column: Column) -> Label | None:
     if column.type not in {"text", "list"} or not 2 <= column.distinct <= 30:
         return None
     known = {
-        v: _ACTIONS[k]
+        v: ACTIONS[k]
         for v, _ in column.texts
-        if (k := v.strip().lower().replace("-", "_").replace(" ", "_")) in _ACTIONS
+        if (k := v.strip().lower().replace("-", "_").replace(" ", "_")) in ACTIONS
     }
     counted = dict(column.texts)
     if len(known) < 2 or sum(counted[v] for v in known) < 0.6 * column.filled:
@@ -280,17 +237,18 @@ def _actions(column: Column) -> Label | None:
     )
 
 
-def _rating(column: Column, *, headed: bool, sure: bool = False) -> Label | None:
+def rating_label(column: Column, *, headed: bool, sure: bool = False) -> Label | None:
+    """The rule of a scale such as stars; None where a column is none, unless a person is `sure` that it is."""
     if column.type not in {"integer", "number"} or not 3 <= column.distinct <= 101 or column.high is None:
         return None
-    named = bool(set(column.words) & _RATINGS) or (of_label(column.name) >= 6 and column.distinct <= 21)
+    named = bool(set(column.words) & RATINGS) or (of_label(column.name) >= 6 and column.distinct <= 21)
     if not (named or sure) and (
         headed or not ((column.low or 0) >= -1 and column.high <= 10 and column.distinct <= 21)
     ):
         return None
     counted: dict[float, int] = {}
     for text, rows in column.texts:
-        number = _number(text)
+        number = number_of(text)
         if number is not None:
             counted[number] = counted.get(number, 0) + rows
     if not counted:
@@ -307,7 +265,7 @@ def _rating(column: Column, *, headed: bool, sure: bool = False) -> Label | None
         share = sum(n for v, n in kept.items() if v > 3) / max(sum(n for v, n in kept.items() if v != 3), 1)
     helped = bool(set(column.words) & {"votes", "helpful", "count", "avg", "average", "mean", "imdb"})
     score = (8.0 if named and not helped else 4.0 if not headed or sure else 1.0) + (
-        0.5 if column.name.lower() in _RATINGS else 0
+        0.5 if column.name.lower() in RATINGS else 0
     )
     reason = f"it is a scale from {min(kept):g} to {max(kept):g}, and {above:g} halves its rows best" if not five \
         else "of five stars, 4 and 5 say that it was liked, and 3 says neither"  # fmt: skip
@@ -334,11 +292,11 @@ def _threshold(counted: dict[float, int]) -> tuple[float, float]:
 
 def _amount(column: Column) -> Label | None:
     """How long or how often: more than the usual is a click."""
-    if column.type not in {"integer", "number"} or column.distinct < 10 or not set(column.words) & _AMOUNTS:
+    if column.type not in {"integer", "number"} or column.distinct < 10 or not set(column.words) & AMOUNTS:
         return None
     if len(column.words) > 2:
         return None
-    numbers = sorted((n, rows) for text, rows in column.texts if (n := _number(text)) is not None)
+    numbers = sorted((n, rows) for text, rows in column.texts if (n := number_of(text)) is not None)
     half, seen = sum(rows for _, rows in numbers) / 2, 0
     for number, rows in numbers:
         seen += rows

@@ -10,7 +10,7 @@ from llactr.profile.found import Profile, TimeRole
 from llactr.profile.labels import Label
 from llactr.profile.names import of_time
 
-__all__ = ["find_time", "is_epoch", "time_candidates"]
+__all__ = ["find_time", "is_epoch", "time_candidates", "unit_of"]
 
 _EPOCHS = (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9))
 _FROM_S, _TO_S = 631_152_000, 2_240_000_000  # 1990 to 2040
@@ -61,12 +61,12 @@ def _from_origin(column: Column) -> bool:
 
 def is_epoch(column: Column) -> bool:
     """Whether a column holds moments as numbers since 1970."""
-    return _unit(column) is not None
+    return unit_of(column) is not None
 
 
-def _unit(column: Column) -> Literal["s", "ms", "us", "ns"] | None:
+def unit_of(column: Column) -> Literal["s", "ms", "us", "ns"] | None:
     """The unit in which all values lie between 1990 and 2040."""
-    if column.type != "integer" or column.low is None or column.high is None or column.distinct < 2:
+    if column.type not in {"integer", "number"} or column.low is None or column.high is None or column.distinct < 2:
         return None
     for unit, per_second in _EPOCHS:
         low, high = (_FROM_S * per_second, _TO_S * per_second)
@@ -110,7 +110,11 @@ def find_time(events: Profile, said: str | None, label: Label) -> TimeRole:
         return TimeRole(
             column.name, "its ids begin with the second in which they were given", False, zoned=True, sql=sql
         )
-    unit = _unit(column)
+    unit = unit_of(column)
+    if unit is not None and column.type == "number":
+        sql = f"make_timestamptz(CAST(round({{v}} * {1e6 / dict(_EPOCHS)[unit]}) AS BIGINT))"
+        reason = f"in {unit} since 1970, with fractions, its values lie between 1990 and 2040"
+        return TimeRole(column.name, reason, score >= 5, zoned=True, sql=sql)
     if unit is not None:
         return TimeRole(
             column.name, f"in {unit} since 1970 its values lie between 1990 and 2040", score >= 5, unit=unit

@@ -57,7 +57,7 @@ _OUTCOMES = {
     "total", "outcome", "purchased", "bought", "converted", "ordered", "installed", "post", "after", "result", "ended",
     "completed", "finished", "attributed", "conv", "redeemed", "opened", "delivered", "disc", "summary", "anomaly",
     "subtotal", "profit", "place", "read", "percentage", "response", "purchase", "checkout", "cart", "rating", "rated",
-    "stars", "score", "edited", "proceeds",
+    "stars", "score", "edited", "proceeds", "useful",
 }  # fmt: skip
 _CODES = {
     "id", "code", "zip", "zipcode", "postcode", "postal", "type", "category", "cat", "class", "group", "segment",
@@ -97,7 +97,10 @@ _IN_ENGLISH = {
     "ville": "city", "ciudad": "city", "cidade": "city", "kategorie": "category", "catégorie": "category",
     "categorie": "category", "categoría": "category", "categoria": "category", "marke": "brand", "marque": "brand",
     "marca": "brand", "gerät": "device", "geraet": "device", "beschreibung": "description", "hersteller":
-    "manufacturer", "abteilung": "department", "seite": "page", "nummer": "number",
+    "manufacturer", "用户": "user", "顾客": "customer", "会员": "member", "商品": "item", "物品": "item", "广告": "ad",
+    "电影": "movie", "时间": "time", "日期": "date", "点击": "clicked", "购买": "purchased", "评分": "rating",
+    "ユーザー": "user", "クリック": "clicked", "日時": "datetime", "пользователь": "user", "товар": "product",
+    "клик": "click", "дата": "date", "время": "time", "abteilung": "department", "seite": "page", "nummer": "number",
 }  # fmt: skip
 """Words of names in other languages that tell a column's role."""
 

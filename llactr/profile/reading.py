@@ -8,12 +8,13 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from llactr.errors import DataError
 from llactr.profile.dialect import Dialect
 from llactr.profile.files import Part, by_folder, name_of, parts_of_place, whole_tables
 from llactr.profile.sampling import take_sample
-from llactr.profile.scans import scan_of
+from llactr.profile.scans import WHOLE_BYTES, csv_scan, scan_of
 from llactr.sql import quote_identifier, quote_literal
 
 __all__ = ["SAMPLE_ROWS", "Opened", "open_tables"]
@@ -23,6 +24,9 @@ SAMPLE_ROWS = 300_000
 _SAMPLE_CELLS = 30_000_000
 _RECORDS = "parts of records are columns of their own"
 _PARTITIONED = "the names of its folders hold a column"
+_RENAMED = "two of its columns have one name"
+_UNEVEN = "a line of it has more or fewer cells than it has names"
+_SPANS = "it holds spans of time, which are written as numbers"
 _RECORD_PARTS = 50
 """Records of more parts are taken for dictionaries of anything, and left alone."""
 
@@ -113,8 +117,32 @@ def _opened(
     return Opened(
         name=name, format=part.format, files=part.files, scan=scan, columns=columns, rows=max(rows, count[0]),
         estimated=estimated, sampled=count[0] < rows, sample=sample, dialect=part.dialect, table=part.table,
-        anew=_RECORDS if selected != "*" else _PARTITIONED if by_folder(part) else "",
+        anew=_RECORDS if selected != "*" else _PARTITIONED if by_folder(part) else _read_otherwise(connection, part),
     )  # fmt: skip
+
+
+def _read_otherwise(connection: duckdb.DuckDBPyConnection, part: Part) -> str:
+    """Why a spec, which reads by Arrow, would find other columns or cells than DuckDB; empty where it would not."""
+    if part.format == "csv" and part.dialect is not None and part.dialect.plain and len(part.files) == 1:
+        return _UNEVEN if _uneven(connection, part) else ""
+    if part.format != "parquet":
+        return ""
+    schema = pq.read_schema(part.files[0])
+    if len({name.lower() for name in schema.names}) < len(schema.names):
+        return _RENAMED
+    return _SPANS if any(pa.types.is_duration(kind) for kind in schema.types) else ""
+
+
+def _uneven(connection: duckdb.DuckDBPyConnection, part: Part) -> bool:
+    """Whether a line has more or fewer cells than there are names; of a file too long to read twice, not looked at."""
+    if part.files[0].stat().st_size > WHOLE_BYTES or part.dialect is None:
+        return False
+    scan = csv_scan(f"[{quote_literal(str(part.files[0]))}]", part.dialect, strict=True)
+    try:
+        connection.execute(f"SELECT count(*) FROM {scan}").fetchone()
+    except duckdb.Error:
+        return True
+    return False
 
 
 def _selected(connection: duckdb.DuckDBPyConnection, scan: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import duckdb
 
 from llactr.profile.found import Join, Profile, Roles, Stated
-from llactr.profile.joins import assign, chain, find_joins, join_shown
+from llactr.profile.joins import assign, chain, find_joins, join_shown, why_unused
 from llactr.profile.keys import find_keys
 from llactr.profile.labels import Label, label_candidates
 from llactr.profile.moments import find_time, is_epoch
@@ -50,11 +50,7 @@ def find_roles(
     used = {events.table.name, *(j.profile.table.name for j in joins)}
     used |= {shown.profile.table.name} if shown is not None else set()
     user, item, chained = chain(connection, profiles, used, user, item)
-    unused = [
-        (one.table.name, "no column of it meets the events row by row")
-        for one in profiles
-        if one.table.name not in used | chained
-    ]
+    unused = [(one.table.name, why_unused(events, one)) for one in profiles if one.table.name not in used | chained]
     return Roles(events, label, tuple(ranked), time, user, item, tuple(more), tuple(unused))
 
 

@@ -108,7 +108,7 @@ def _text_blocks(
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "sample.csv"
         with path.open("rb") as source, copy.open("wb") as target:
-            header = source.readline() if dialect.header else b""
+            header = b"".join(source.readline() for _ in range(dialect.skip + dialect.header))
             target.write(header)
             for block in range(_BLOCKS):
                 source.seek(len(header) + block * (size - len(header) - each) // (_BLOCKS - 1))

@@ -39,18 +39,22 @@ def _union_by_name(scan: str) -> str:
     return f"{scan[:-1]}, union_by_name = true)"
 
 
-def csv_scan(files: str, dialect: Dialect) -> str:
-    """The same of text files, by their dialect; all columns are text."""
+def csv_scan(files: str, dialect: Dialect, *, strict: bool = False) -> str:
+    """The same of text files, by their dialect; all columns are text. `strict` fails at lines of other cells."""
     columns = ", ".join(f"{quote_literal(name)}: 'VARCHAR'" for name in dialect.names)
+    lenient = str(not strict).lower()
     quote = '"' if dialect.quote is None else dialect.quote
     settings = [
         f"delim = {quote_literal(dialect.separator)}", f"quote = {quote_literal(quote)}",
         f"escape = {quote_literal(quote)}",
         f"header = {str(dialect.header).lower()}", f"columns = {{{columns}}}", "auto_detect = false",
-        "strict_mode = false",
-        "ignore_errors = true", "null_padding = true", "parallel = false", "max_line_size = 16000000", "nullstr = ''",
+        f"strict_mode = {str(strict).lower()}",
+        f"ignore_errors = {lenient}", f"null_padding = {lenient}",
+        "parallel = false", "max_line_size = 16000000", "nullstr = ''",
         "hive_partitioning = false",
     ]  # fmt: skip
+    if dialect.skip:
+        settings.append(f"skip = {dialect.skip}")
     if dialect.encoding != "utf-8":
         settings.append(f"encoding = {quote_literal(dialect.encoding)}")
     return f"read_csv({files}, {', '.join(settings)})"

@@ -10,13 +10,15 @@ from typing import Any, Literal
 
 from llactr.sql import quote_literal
 
-__all__ = ["MISSING", "Shape", "ShapeKind", "number_sql", "shape_of"]
+__all__ = ["MISSING", "POINT_ZERO", "Shape", "ShapeKind", "number_sql", "shape_of"]
 
 ShapeKind = Literal["empty", "boolean", "integer", "number", "time", "list", "text"]
 MISSING = frozenset(
     {"", "na", "n/a", "nan", "null", "none", "\\n", "?", "-", "--", "#n/a", "nil", "missing", "(null)", "<na>"}
 )
 """Texts that stand for no value where the others are numbers, moments or booleans; in lower case."""
+POINT_ZERO = "whole numbers with .0"
+"""How texts such as `17850.0` are spelled: pandas writes whole numbers so where some rows have none."""
 _FITS = 0.98
 _INTEGER = re.compile(r"[+-]?\d+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -26,13 +28,19 @@ _MONEY = re.compile(r"(?:[$€£¥]|USD|EUR|GBP)\s?[+-]?[\d.,]+|[+-]?[\d.,]+\s?(
 _BOOLEANS = {"true": 1, "false": 0, "t": 1, "f": 0, "yes": 1, "no": 0, "y": 1, "n": 0}
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?")
 _ZONED = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?\s?(?:Z|[+-]\d\d(?::?\d\d)?)")
+_JAVA = re.compile(_ZONED.pattern + r"\[[\w/+-]+\]")
 _FORMATS = (
     "%Y%m%d", "%Y%m%d%H", "%Y%m%d%H%M%S", "%Y/%m/%d", "%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S",
     "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d/%m/%Y", "%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S",
     "%m/%d/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%m/%d/%y", "%m/%d/%y %H:%M", "%d-%m-%Y", "%d-%m-%Y %H:%M:%S",
     "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%B %d, %Y", "%d %B %Y", "%m %d, %Y", "%a %b %d %H:%M:%S %Y",
     "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%d/%b/%Y:%H:%M:%S", "%b %d %Y", "%Y.%m.%d", "%m-%d-%Y",
-    "%Y-%m-%d %H:%M:%S %Z", "%a, %d %b %Y %H:%M:%S",
+    "%Y-%m-%d %H:%M:%S %Z", "%a, %d %b %Y %H:%M:%S", "%a, %d %b %Y %H:%M:%S %Z", "%a, %d %b %Y %H:%M:%S %z",
+    "%a %b %d %H:%M:%S %z %Y", "%d/%b/%Y:%H:%M:%S %z", "%Y-%m-%d %I:%M:%S %p",
+    "%b %d, %Y %I:%M:%S %p", "%b %d, %Y %I:%M %p", "%B %d, %Y %I:%M:%S %p", "%B %d, %Y %I:%M %p", "%b %d, %Y %H:%M:%S",
+    "%b %d, %Y %H:%M", "%d %b %Y %H:%M:%S", "%d %b %Y %H:%M", "%d-%b-%Y %H:%M:%S", "%d-%m-%Y %H:%M", "%d.%m.%y",
+    "%d.%m.%y %H:%M", "%m/%d/%y %H:%M:%S", "%d/%m/%y", "%d/%m/%y %H:%M", "%Y/%m/%d %H:%M:%S.%f", "%Y.%m.%d %H:%M:%S",
+    "%Y-%m-%d-%H.%M.%S", "%Y-%m-%d %H.%M.%S",
 )  # fmt: skip
 _SEPARATORS = ("|", ";", ",", "/", "^", "~", "\x01", " ")
 
@@ -120,8 +128,8 @@ def _numbers(values: Sequence[tuple[str, int]], gaps: bool, name_says_time: bool
         return Shape("integer", number_sql(), not (gaps or odd), odd, spelled)
     fits, odd = _fits(values, _NUMBER.fullmatch)
     if fits:
-        whole = all(float(text).is_integer() for text, _ in values if _NUMBER.fullmatch(text))
-        return Shape("number", number_sql(), not (gaps or odd), odd, "whole numbers with .0" if whole else "numbers")
+        whole = all(re.fullmatch(r"[+-]?\d+(\.0*)?", text) for text, _ in values if _NUMBER.fullmatch(text))
+        return Shape("number", number_sql(), not (gaps or odd), odd, POINT_ZERO if whole else "numbers")
     if _fits(values, _EUROPEAN.fullmatch)[0] and any("," in text for text, _ in values) and not _only_thousands(values):
         sql = number_sql("replace(replace({v}, '.', ''), ',', '.')")
         return Shape("number", sql, False, spelled="numbers with a decimal comma")
@@ -169,6 +177,9 @@ def _moments(values: Sequence[tuple[str, int]], gaps: bool) -> Shape | None:
         return Shape(
             "time", "TRY_CAST({v} AS TIMESTAMPTZ)", not (gaps or odd), odd, "moments with their zone", zoned=True
         )
+    if _fits(values, _JAVA.fullmatch)[0]:
+        sql = "TRY_CAST(regexp_replace({v}, '\\[.*\\]$', '') AS TIMESTAMPTZ)"
+        return Shape("time", sql, False, spelled="moments such as " + values[0][0], zoned=True)
     fits, odd = _fits(values, _ISO.fullmatch)
     if fits:
         return Shape("time", "TRY_CAST({v} AS TIMESTAMP)", not (gaps or odd), odd, "moments such as " + values[0][0])
@@ -190,6 +201,7 @@ def _dates(values: Sequence[tuple[str, int]], gaps: bool, *, digits: bool) -> Sh
                 False,
                 odd,
                 f"moments such as {values[0][0]}",
+                zoned="%z" in form,
             )
     if digits and _fits(values, lambda text: re.fullmatch(r"\d{8}", text) and _parses("20" + text, "%Y%m%d%H"))[0]:
         sql = "TRY_STRPTIME('20' || trim({v}), '%Y%m%d%H')"
@@ -229,7 +241,7 @@ def _texts(values: Sequence[tuple[str, int]]) -> Shape:
 
 def _separator(values: Sequence[tuple[str, int]]) -> str:
     """What joins several values of a small vocabulary in each text; empty where nothing does."""
-    texts = [text for text, _ in values[:3000]]
+    texts = [re.sub(r"&#?\w+;", "&", text) for text, _ in values[:3000]]  # `&amp;` separates nothing
     for separator in _SEPARATORS:
         several = [text for text in texts if separator in text]
         if len(several) < max(2, 0.25 * len(texts)):

@@ -156,7 +156,9 @@ class SplitCounts:
         """Sentences about splits of one class, and about too few clicks to test on."""
         said = []
         for name, rows, clicks in zip(("train", "validation", "test"), self.rows, self.clicks, strict=True):
-            if clicks in {0, rows}:
+            if rows == 0:
+                said.append(f"the {name} split has no rows: give a table with more")
+            elif clicks in {0, rows}:
                 said.append(
                     f"all {rows:,} rows of the {name} split are {'clicks' if clicks else 'no clicks'}: a model needs"
                     " both"

@@ -17,12 +17,13 @@ from llactr.profile.drafting.spec import draft_spec
 from llactr.profile.drafting.work import Draft, Order
 from llactr.profile.facts import columns_of
 from llactr.profile.found import Profile, Roles, Stated
-from llactr.profile.labels import Label, stated_label
+from llactr.profile.labels import Label
 from llactr.profile.names import spec_name
 from llactr.profile.questions import Question, questions_of
 from llactr.profile.reading import SAMPLE_ROWS, Opened, open_tables
 from llactr.profile.roles import find_roles
 from llactr.profile.spec_yaml import spec_yaml, tables_folder
+from llactr.profile.stated import one_sided, stated_label
 from llactr.spec import load_spec
 from llactr.sql import connect, quote_identifier, quote_literal
 from llactr.steps import StepResult
@@ -131,7 +132,7 @@ def start_spec(
         held, order = list(options.keep), options.order
         if ask is not None:
             roles, held, order = _asked(connection, profiles, stated, roles, options, ask)
-        _refuse_labelless(roles)
+        _refuse_labelless(roles, stated=options.label is not None)
         name = spec_name(options.name or _dataset_name(options.out, roles))
         made = draft_spec(
             connection, profiles, roles, name=name, zone=options.zone, order=order, seed=options.seed, held=held
@@ -203,7 +204,10 @@ def _refuse_empty(tables: Sequence[Opened]) -> None:
             raise DataError(f"{table.files[0]} has names of columns and no rows: give a table with rows")
 
 
-def _refuse_labelless(roles: Roles) -> None:
+def _refuse_labelless(roles: Roles, *, stated: bool) -> None:
+    found = one_sided(roles.events.columns) if roles.label.kind == "chosen" and not stated else None
+    if found is not None:
+        raise DataError(f"{found[1]}; or say --label none where every row is a choice")
     if roles.label.kind == "chosen" and roles.item is None:
         has = ", ".join(column.name for column in roles.events.columns)
         raise DataError(
@@ -254,9 +258,13 @@ def _refuse_hopeless(draft: Draft) -> None:
         )
     if len(draft.fields) < 2:
         raise DataError(
-            f"a spec needs two fields, and only {len(draft.fields)} of the columns can be one: "
-            + "; ".join(f"{one.column}: {one.reason}" for one in draft.left_out if one.column)[:600]
+            f"a spec needs two fields, and {_few(draft)}: give a table with more columns, or say --keep COLUMN"
+            + "".join(f"; {one.column}: {one.reason}" for one in draft.left_out if one.column)[:600]
         )
+
+
+def _few(draft: Draft) -> str:
+    return f"only {draft.fields[0].name!r} can be one" if draft.fields else "no column can be one"
 
 
 def _write(connection: duckdb.DuckDBPyConnection, draft: Draft, out: Path, text: str) -> tuple[str, ...]:

@@ -40,6 +40,22 @@ def test_a_quote_that_only_begins_a_cell_is_a_letter() -> None:
     assert sniff('a,b\n1,"x,y"\n2,"z"\n').quote is None
 
 
+def test_lines_within_a_cell_are_no_lines_of_the_table() -> None:
+    text = "who,note,stars\n" + "".join(f'u{n},"good, and\nthen ""bad"" it was",{n % 5}\n' for n in range(100))
+    found = sniff(text)
+    assert (found.separator, found.header, found.names) == (",", True, ("who", "note", "stars"))
+
+
+@pytest.mark.parametrize(
+    ("before", "skip"), [("# made by hand\n# 2024\n", 2), ("Clicks of May\n\n", 2), ("", 0), ("#", 0)]
+)
+def test_lines_before_the_table_are_skipped(before: str, skip: int) -> None:
+    found = sniff(before + "user,item,click\n" + "".join(f"u{n},i{n % 3},{n % 2}\n" for n in range(30)))
+    assert (found.skip, found.header) == (skip, True)
+    assert found.names[1:] == ("item", "click")
+    assert found.plain == (skip == 0)
+
+
 def test_files_of_one_schema_are_one_table(tmp_path: Path) -> None:
     for day in (1, 2):
         (tmp_path / f"2024-01-0{day}-views.csv").write_text(f"user,click\nu{day},1\nu9,0\n", encoding="utf-8")

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from llactr.profile.names import of_item, of_label, of_outcome, of_time, of_user, words
-from llactr.profile.shapes import shape_of
+from llactr.profile.shapes import POINT_ZERO, shape_of
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,34 @@ def test_shapes(texts: list[str], kind: str, separator: str) -> None:
 def test_their_sql(texts: list[str], text: str, value: object) -> None:
     sql = shape_of([(one, 1) for one in texts]).sql.replace("{v}", "v").replace("{{", "{").replace("}}", "}")
     assert duckdb.execute(f"SELECT {sql} FROM (SELECT $1 AS v)", [text]).fetchone() == (value,)
+
+
+@pytest.mark.parametrize(
+    ("text", "zoned"),
+    [
+        ("Tue, 14 Nov 2023 22:13:20 +0000", True),
+        ("Tue Nov 14 22:13:20 +0000 2023", True),
+        ("14/Nov/2023:23:13:20 +0100", True),
+        ("2023-11-14T23:13:20+01:00[Europe/Berlin]", True),
+        ("Nov 14, 2023 10:13:20 PM", False),
+        ("14 Nov 2023 22:13:20", False),
+        ("2023/11/14 22:13:20", False),
+    ],
+)
+def test_moments_in_the_ways_that_logs_write_them(text: str, zoned: bool) -> None:
+    found = shape_of([(text, 1), (text.replace(":20", ":21"), 1)])
+    assert (found.kind, found.zoned) == ("time", zoned)
+    sql = found.sql.replace("{v}", "v")
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        (moment,) = connection.execute(f"SELECT epoch({sql}) FROM (SELECT $1 AS v)", [text]).fetchone() or (None,)
+    assert moment == 1_700_000_000
+
+
+def test_whole_numbers_with_point_zero_are_told_from_others() -> None:
+    assert shape_of([("17850.0", 3), ("12.0", 1)]).spelled == POINT_ZERO
+    assert shape_of([("17850.0", 3), ("12.5", 1)]).spelled == "numbers"
+    assert shape_of([("1.7e9", 3), ("1.8e9", 1)]).spelled == "numbers"
 
 
 def test_eight_digits_are_a_date_where_the_name_says_so() -> None:

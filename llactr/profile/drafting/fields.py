@@ -14,6 +14,7 @@ from llactr.profile.facts import Column, text_sql
 from llactr.profile.found import EntityName, Profile
 from llactr.profile.kinds import Kind, kind_of
 from llactr.profile.names import of_outcome, of_time, words
+from llactr.profile.shapes import POINT_ZERO
 from llactr.sql import quote_identifier, quote_literal
 
 __all__ = ["context_fields", "entity_fields", "key_name"]
@@ -116,8 +117,13 @@ def context_fields(work: Work, held: set[str]) -> None:
             _field(work, column, work.roles.events, "context", held)
     for join in work.roles.joins:
         for column in join.profile.columns:
-            if column.name != join.key:
-                _field(work, column, join.profile, "context", held)
+            if column.name == join.key:
+                continue
+            if column.name in known and column.name not in held:
+                why = f"the events have a {column.name!r} of their own"
+                work.left.append(LeftOut(column.name, join.profile.table.name, why, column.said()))
+                continue
+            _field(work, column, join.profile, "context", held)
     if work.roles.time.column is not None and not work.roles.time.relative:
         _time_parts(work)
     if not work.fields:
@@ -254,6 +260,8 @@ def _value_sql(column: Column, kind: Kind, profile: Profile) -> tuple[str, bool]
         if typed:
             return f"CAST({quote_identifier(column.name)} AS DOUBLE)", True
         return column.value, profile.table.format == "csv" and column.shape.plain
+    if column.shape.spelled == POINT_ZERO and column.type == "integer":
+        return f"CAST(CAST({column.value} AS BIGINT) AS VARCHAR)", False
     plain = column.sql_type != "JSON" and column.type != "other"
     if column.sql_type not in {"VARCHAR", "JSON"}:
         return quote_identifier(column.name), plain

@@ -116,11 +116,32 @@ def _label_sql(roles: Roles, rows: EventRows) -> str:
 def _drop_rows(work: Work) -> None:
     """Rows without label, person, thing or moment are not looked at any further."""
     where = whole_rows(work)
+    (before,) = work.connection.execute("SELECT count(*) FROM rows_of_sample").fetchone() or (0,)
     work.connection.execute(f"DELETE FROM rows_of_sample WHERE NOT ({where})")
-    if work.connection.execute("SELECT count(*) FROM rows_of_sample").fetchone() == (0,):
+    (after,) = work.connection.execute("SELECT count(*) FROM rows_of_sample").fetchone() or (0,)
+    lost = _lost(work)
+    if 0 < after < before and lost:
+        work.findings.append(f"{(before - after) / before:.1%} of the rows are left out: {lost}")
+    if after == 0:
         work.findings.append(
             "no row has a label, its keys and a moment: say the columns by --label, --user, --item, --time"
         )
+
+
+def _lost(work: Work) -> str:
+    """What rows that are left out lack, and how to keep them; empty where the label's rule alone drops them."""
+    roles = work.roles
+    named = [(what, role.column) for what, role in (("user", roles.user), ("item", roles.item), ("time", roles.time))
+             if role is not None and role.column]  # fmt: skip
+    if roles.label.kind in {"column", "above", "equals"}:
+        named.append(("label", roles.label.column))
+    known = {column.name: column for column in roles.events.columns}
+    lacking = [(what, known[name]) for what, name in named if name in known and known[name].nulls]
+    if not lacking:
+        return "" if roles.label.drop else "a key, a label or a moment of theirs cannot be read"
+    said = ", ".join(f"{one.nulls / one.rows:.1%} have no {what} in {one.name!r}" for what, one in lacking)
+    kept = [f"--{what} none" for what, _ in lacking if what != "label"]
+    return said + (f"; {' and '.join(kept)} would keep them" if kept else "")
 
 
 def whole_rows(work: Work) -> str:

@@ -12,7 +12,9 @@ from llactr.profile.drafting.work import ROW_TIME, FieldDraft, SourceDraft, Work
 from llactr.profile.events_sql import event_rows
 from llactr.profile.facts import Column, text_sql
 from llactr.profile.found import EntityName, Join, KeyRole, Roles
+from llactr.profile.moments import unit_of
 from llactr.profile.reading import Opened
+from llactr.profile.shapes import POINT_ZERO
 from llactr.sql import quote_identifier
 
 __all__ = ["draft_sources", "written_name"]
@@ -20,12 +22,12 @@ __all__ = ["draft_sources", "written_name"]
 
 def draft_sources(
     work: Work, seed: int
-) -> tuple[list[SourceDraft], dict[str, Any], dict[str, Any], dict[EntityName, dict[str, str]]]:
+) -> tuple[list[SourceDraft], dict[str, Any], dict[str, Any], dict[EntityName, dict[str, Any]]]:
     """How the tables are read or written, and what of the spec depends on it."""
     roles = work.roles
     keys: dict[EntityName, str] = {o: key_name(work, o) for o, role in _both(roles) if role is not None}
     why = _why_written(work, keys)
-    entities: dict[EntityName, dict[str, str]] = {}
+    entities: dict[EntityName, dict[str, Any]] = {}
     others: list[SourceDraft] = []
     for owner, role in _both(roles):
         if role is None:
@@ -37,7 +39,7 @@ def draft_sources(
         source = _entity_source(work, owner, role, keys[owner], own)
         entities[owner]["source"] = source.name
         if role.join is not None and role.join.versions is not None:
-            entities[owner]["timestamp"] = role.join.versions
+            entities[owner]["timestamp"] = _versions_time(work, role.join, written=source.table is None)
         others.append(source)
     if why:
         events = SourceDraft(roles.events.table.name, None, _events_query(work, keys, seed), tuple(why))
@@ -51,6 +53,17 @@ def draft_sources(
         if one.table in plain and one.column != one.name and one.kind != "timestamp_part":
             work.fields[at] = replace(one, settings={"read_as": True, **one.settings})
     return [events, *others], timestamp, label, entities
+
+
+def _versions_time(work: Work, join: Join, *, written: bool) -> dict[str, Any]:
+    """How a spec reads since when an entity's rows hold; a written table has it with its zone."""
+    column = join.profile.column(join.versions or "")
+    unit = None if column.type == "time" else unit_of(column)
+    if written:
+        return {"column": column.name}
+    if unit is not None:
+        return {"column": column.name, "unit": unit}
+    return {"column": column.name} if column.shape.zoned else {"column": column.name, "zone": work.zone}
 
 
 def _both(roles: Roles) -> tuple[tuple[EntityName, KeyRole | None], ...]:
@@ -129,6 +142,8 @@ def _why_written(work: Work, keys: dict[EntityName, str]) -> list[str]:
                 why.append(f"{column.nulls / column.rows:.1%} of the rows have no {owner} and are left out")
             if role.join is not None and role.join.respelled:
                 why.append(f"the {owner}'s key is spelled as its table has it")
+            if column.shape.spelled == POINT_ZERO:
+                why.append(f"{role.column!r} holds {POINT_ZERO}, which is left off")
             if keys[owner] != role.column:
                 why.append(f"{role.column!r} is called {keys[owner]!r}")
     if roles.label.kind in {"column", "above", "equals"}:
@@ -168,6 +183,8 @@ def _why_read_anew(table: Opened) -> list[str]:
             said.append("a column has no name, or that of another")
         if len(table.dialect.separator) > 1:
             said.append(f"its cells are separated by {table.dialect.separator!r}")
+        if table.dialect.skip:
+            said.append(f"{table.dialect.skip} lines stand before the table")
         if table.dialect.encoding != "utf-8":
             said.append(f"it is written in {table.dialect.encoding}")
         return said
@@ -176,8 +193,8 @@ def _why_read_anew(table: Opened) -> list[str]:
 
 def _key_sql(column: Column, join: Join | None) -> str:
     text = text_sql(column.name, column.sql_type)
-    if column.type == "integer" and column.sql_type in {"FLOAT", "DOUBLE"}:
-        text = f"CAST(CAST({quote_identifier(column.name)} AS BIGINT) AS VARCHAR)"
+    if column.type == "integer" and (column.sql_type in {"FLOAT", "DOUBLE"} or column.shape.spelled == POINT_ZERO):
+        text = f"CAST(CAST({column.value} AS BIGINT) AS VARCHAR)"
     if join is not None and join.respelled:
         return f"lower(regexp_replace(regexp_replace(trim({text}), '^(-?[0-9]+)\\.0+$', '\\1'), '^0+([0-9])', '\\1'))"
     return text
@@ -253,7 +270,7 @@ def _entity_source(work: Work, owner: EntityName, role: KeyRole, key: str, own: 
         why.append(f"{role.join.key!r} is called {key!r}")
     if column.nulls:
         why.append("rows without a key are left out")
-    if role.join.respelled:
+    if role.join.respelled or column.shape.spelled == POINT_ZERO:
         why.append("the key is spelled as in the events")
     repeated = column.distinct < column.filled and versions is None
     if repeated:
@@ -270,7 +287,7 @@ def _entity_source(work: Work, owner: EntityName, role: KeyRole, key: str, own: 
     selected = {key: _key_sql(column, role.join)}
     if versions is not None:
         moment = role.join.profile.column(versions)
-        unit = None if moment.type == "time" else "s" if (moment.high or 0) < 1e11 else "ms"
+        unit = None if moment.type == "time" else unit_of(moment)
         selected[versions] = moment_of(moment, unit, work.zone)
     selected |= {one.name: one.sql if one.table == table.name else _joined(one) for one in own}
     base = f"(SELECT *, row_number() OVER () AS row_of_all FROM {table.scan})"

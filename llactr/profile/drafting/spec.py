@@ -79,6 +79,10 @@ def _explain(work: Work) -> None:
         work.notes["label"] += f"; it might be {' or '.join(others)} instead"
     if not label.sure:
         work.unsure.add("label")
+    told = [one for one in work.roles.labels if one.kind in {"column", "equals"} and one.column not in work.late]
+    if label.kind == "chosen" and label.reason != "as stated" and told:
+        named = " or ".join(repr(one.words) for one in told[:3])
+        work.costs.append(f"if {named} tells what was a click, say so by --label")
     work.notes["timestamp"] = time.reason
     if not time.sure or (not time.zoned and time.unit is None and time.column is not None):
         work.unsure.add("timestamp")
@@ -129,6 +133,7 @@ def _unused(work: Work, profiles: Sequence[Profile]) -> None:
     for name, reason in work.roles.unused:
         profile = next(one for one in profiles if one.table.name == name)
         work.left.append(LeftOut("", name, reason, f"{profile.table.rows:,} rows"))
+        work.costs.append(f"the table {name!r} is not used: {reason}")
 
 
 def _about(work: Work) -> str:

@@ -96,7 +96,7 @@ class Draft:
     events: str
     timestamp: dict[str, Any]
     label: dict[str, Any]
-    entities: dict[str, dict[str, str]]
+    entities: dict[str, dict[str, Any]]
     fields: tuple[FieldDraft, ...]
     left_out: tuple[LeftOut, ...]
     notes: dict[str, str]
