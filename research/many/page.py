@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 
 from research.many.meta import random_effects
 
-__all__ = ["CONTRASTS", "PICTURED", "Effect", "champion", "cpu_s", "effects", "page"]
+__all__ = ["BEST", "CONTRASTS", "PICTURED", "Effect", "champion", "champions", "cpu_s", "effects", "page"]
 
 BEST, RIVAL = "best of ours", "best rival"
 TASTE = "history taste"
@@ -130,6 +130,17 @@ def champion(one: dict[str, Any]) -> tuple[dict[str, Any], str]:
     ]
     _, at, name = max(ours)
     return one["backbones"][at], name
+
+
+def champions(kept: Sequence[dict[str, Any]]) -> list[Effect]:
+    """By how much the best of ours, of whichever backbone, is ahead of the best rival in each set, in AUC."""
+    found = []
+    for one in kept:
+        backbone, ours = champion(one)
+        effect = _effect(backbone["differences"], ours, best(backbone, ("rival",)), "auc", "all")
+        if effect is not None:
+            found.append(Effect(one["set"], *effect))
+    return found
 
 
 def cpu_s(one: dict[str, Any], backbone: dict[str, Any], name: str) -> float:

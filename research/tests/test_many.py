@@ -12,7 +12,8 @@ from scipy import stats
 
 from research.datasets.tables import names, spec_of
 from research.many.meta import random_effects
-from research.many.page import champion, cpu_s, effects, page
+from research.many.page import champion, champions, cpu_s, effects, page
+from research.many.picture import forest, write_picture
 from research.many.study import Plan, groups_of
 from research.results import RESULTS, load
 
@@ -144,3 +145,24 @@ def test_the_page_holds_the_tables_of_what_is_kept() -> None:
     text = (Path(__file__).parents[1] / "many.md").read_text(encoding="utf-8")
     assert len(kept) > 1
     assert page(kept) in text
+
+
+def test_the_picture_has_the_best_of_all_backbones_and_ticks_that_do_not_collide(tmp_path: Path) -> None:
+    """Its last panel showed the best of FM, beside a table of the best of both; numbers below it ran into each other."""
+    sets = [kept("a", 0.01), kept("b", 0.03)]
+    assert [(one.set, one.mean) for one in champions(sets)] == [("a", 0.03), ("b", 0.03)], "deepfm items over catboost"
+    stored = [load(path) for name in names() if (path := RESULTS / "many" / f"{name}.parquet").exists()]
+    figure = forest(stored)
+    figure.draw_without_rendering()
+    assert len(figure.axes) == 4
+    for axis in figure.axes:
+        low, high = axis.get_xlim()
+        shown = [tick for tick in axis.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+        boxes = [tick.label1.get_window_extent() for tick in shown]
+        assert len(boxes) > 2
+        for left, right in zip(boxes, boxes[1:], strict=False):
+            assert right.x0 - left.x1 > 4
+    assert "best backbone, 95 %" in figure.get_supxlabel()
+    for name in ("once.svg", "again.svg"):
+        write_picture(stored, tmp_path / name)
+    assert (tmp_path / "once.svg").read_bytes() == (tmp_path / "again.svg").read_bytes()
