@@ -19,7 +19,7 @@ from llactr.ctr.backbones.base import perceptron
 from llactr.ctr.config import HistoryInputConfig
 from llactr.errors import DataError
 
-__all__ = ["HistoryInput", "with_history"]
+__all__ = ["HistoryInput", "with_history", "without_level"]
 
 _BOUND = 5.0
 _PACE = 10.0
@@ -34,6 +34,19 @@ def with_history(ids: NDArray[np.int32], history: NDArray[np.float32]) -> NDArra
     if history.ndim != 2 or len(history) != len(ids):
         raise DataError(f"{len(ids)} rows of ids came with history of shape {history.shape}: one row each is needed")
     return np.hstack([ids, np.ascontiguousarray(history, np.float32).view(np.int32)])
+
+
+def without_level(rows: NDArray[np.int32], config: HistoryInputConfig) -> NDArray[np.int32]:
+    """Rows (N, C + H) without their additive numbers: as they differ between candidates of one moment.
+
+    Among the rows of one person, scores differ then by what tells candidates apart, not by what the person's own past
+    was at each row's time.
+    """
+    start = rows.shape[1] - len(config.names)
+    own = [start + at for at, name in enumerate(config.names) if name in config.additive]
+    found = rows.copy()
+    found[:, own] = np.array(np.nan, np.float32).view(np.int32)
+    return found
 
 
 class HistoryInput(nn.Module):

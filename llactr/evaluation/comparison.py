@@ -205,6 +205,7 @@ def _judgements(found: Comparison) -> tuple[Judgement, ...]:
                 found.difference(arm, metric="logloss"),
                 against,
                 users=found.difference(arm, metric="user_auc"),
+                moment=found.difference(arm, metric="moment_auc"),
                 margin=found.margin,
             )
         )

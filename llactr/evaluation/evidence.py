@@ -28,9 +28,13 @@ from llactr.evaluation.seed_noise import SeedNoise
 __all__ = ["ALL_ROWS", "METRICS", "Difference", "Interval", "Metric", "Run", "paired_difference", "t_interval"]
 
 Interval = tuple[float, float]
-Metric = Literal["auc", "logloss", "ece", "user_auc", "ndcg", "recall"]
-METRICS: tuple[Metric, ...] = ("auc", "logloss", "ece", "user_auc", "ndcg", "recall")
-"""What is measured; the last three, of the order within each user, on all rows alone."""
+Metric = Literal["auc", "logloss", "ece", "user_auc", "ndcg", "recall", "moment_auc"]
+METRICS: tuple[Metric, ...] = ("auc", "logloss", "ece", "user_auc", "ndcg", "recall", "moment_auc")
+"""What is measured; from the fourth on, of the order within each user, on all rows alone.
+
+`moment_auc` is `user_auc` as of one moment: what a model takes from the person's own past for every candidate alike is
+left out. Between two moments it moves with the outcomes that are ranked, and so says something where nothing is known.
+"""
 _POWER = 1.43
 """(1.96 + 0.84) / 1.96: how much larger than an interval's reach a difference has to be, to be seen in four of five."""
 ALL_ROWS = "all"

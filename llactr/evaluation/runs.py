@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from llactr.ctr import BackboneName, CTRData, CTRModel, predict, train
+from llactr.ctr.history import without_level
 from llactr.ctr.training.build import train_config
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.baselines import baseline_scores, baselines_of
@@ -25,7 +26,7 @@ from llactr.evaluation.rivals.kinds import RIVALS
 from llactr.evaluation.rivals.rows import RivalRows
 from llactr.evaluation.rivals.search import kept_facts, kept_scores, search_rival
 from llactr.evaluation.rows import user_codes
-from llactr.evaluation.slices import carriers, row_slices, slice_metrics, trusted
+from llactr.evaluation.slices import carriers, row_slices, slice_metrics, trusted, within_users
 from llactr.evaluation.trained import TrainedRun, load_weights, save_run, saved_run
 from llactr.evaluation.treatments import arm_model
 from llactr.manifest import content_hash
@@ -73,6 +74,11 @@ def run_file(
         settings.append({"history": past})
     key = content_hash(settings)[:8]
     return f"{cell.draw}-{cell.backbone}-{cell.arm.file_name}-{cell.seed}-{key}.safetensors"
+
+
+def _reads_a_person(arm: Arm) -> bool:
+    """Whether a model of ours reads what is the person's own, whatever the candidate."""
+    return arm.history is not None and arm.history.past == "history" and arm.rival is None
 
 
 class EvaluationRuns:
@@ -137,6 +143,10 @@ class EvaluationRuns:
                 advance(0, 0, f"test: {self._named(cell)}")
                 scores, rate = self._test_scores(cell)
                 metrics, resampled = slice_metrics(label, scores, slices, drawn, users)
+                if users is not None and any(_reads_a_person(arm) for arm in self.config.arms):
+                    still = self._scores_of_a_moment(cell, scores)
+                    metrics[ALL_ROWS]["moment_auc"], sample = within_users(label, still, users, drawn)
+                    resampled[ALL_ROWS] |= {} if sample is None else {"moment_auc": sample}
                 carry = trusted(resampled, carried)
                 cost = seconds[cell.draw, cell.backbone, cell.arm, cell.seed]
                 run = Run(cell.arm, draw, cell.seed, metrics, carry, cost, rate, drawn.drawn, scarce)
@@ -166,6 +176,16 @@ class EvaluationRuns:
         scores = predict(model, data.ids[test], data.version[test])
         seconds = time.process_time() - started
         return scores, len(test) / seconds if seconds > 0 else None
+
+    def _scores_of_a_moment(self, cell: Cell, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Those (N,) of the test rows without the person's own level; as they are, where the arm reads none."""
+        if not _reads_a_person(cell.arm):
+            return scores
+        model, data = self._model(cell)
+        load_weights(self._path(cell), model)
+        assert model.config.history is not None, "the arm reads the past"
+        test = data.split.test
+        return predict(model, without_level(data.ids[test], model.config.history), data.version[test])
 
     def _kept(self, cell: Cell) -> TrainedRun:
         if cell.arm.rival is None:

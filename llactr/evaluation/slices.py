@@ -18,7 +18,7 @@ from llactr.evaluation.resampling import FEWEST_CARRIERS, Resamples
 from llactr.spec import DatasetSpec
 from llactr.transforms import Transform
 
-__all__ = ["SLICES", "carriers", "row_slices", "slice_metrics", "trusted", "weighted_auc"]
+__all__ = ["SLICES", "carriers", "row_slices", "slice_metrics", "trusted", "weighted_auc", "within_users"]
 
 _TOP = 10
 SLICES = ("all", "unseen items", "rare items, n<=3", "rare items, n<=10", "unseen users", "warm")
@@ -141,7 +141,7 @@ def carriers(
         codes = np.unique(users, return_inverse=True)[1].reshape(-1)
         clicks, rows = np.bincount(codes, label), np.bincount(codes)
         both = (clicks > 0) & (clicks < rows)
-        found[ALL_ROWS] |= dict.fromkeys(("user_auc", "ndcg"), int(both.sum()))
+        found[ALL_ROWS] |= dict.fromkeys(("user_auc", "ndcg", "moment_auc"), int(both.sum()))
         found[ALL_ROWS]["recall"] = int((both & (rows > _TOP)).sum())
     return found
 
@@ -171,8 +171,35 @@ def _add_ranking(
     for name, of_users in (("ndcg", ndcg(label, scores, codes)), ("recall", recall(label, scores, codes))):
         parts[cast(Metric, name)] = np.nan_to_num(of_users), (~np.isnan(of_users)).astype(np.float64)
     for metric, (part, whole) in parts.items():
-        metrics[metric] = float(part.sum() / whole.sum()) if whole.sum() else None
-        if drawn.drawn == "users" and whole.sum():
-            counts = drawn.counts.astype(np.float64)
-            total = counts @ whole
-            resampled[metric] = np.divide(counts @ part, total, out=np.full(len(total), np.nan), where=total > 0)
+        metrics[metric], sample = _quotients(part, whole, drawn)
+        if sample is not None:
+            resampled[metric] = sample
+
+
+def within_users(
+    label: NDArray[np.float32], scores: NDArray[np.float32], users: NDArray[np.int64], drawn: Resamples
+) -> tuple[float | None, NDArray[np.float64] | None]:
+    """AUC over pairs of one user's rows, and on each resample (W,) where these draw users; None for nothing.
+
+    Args:
+        label: (N,) 0 or 1.
+        scores: (N,).
+        users: (N,) codes.
+        drawn: the resamples of the rows.
+    """
+    codes = np.unique(users, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    return _quotients(*pair_auc(label, scores, codes), drawn)
+
+
+def _quotients(
+    part: NDArray[np.float64], whole: NDArray[np.float64], drawn: Resamples
+) -> tuple[float | None, NDArray[np.float64] | None]:
+    """The quotient of sums over users (U,), and on each resample (W,)."""
+    if not whole.sum():
+        return None, None
+    value = float(part.sum() / whole.sum())
+    if drawn.drawn != "users":
+        return value, None
+    counts = drawn.counts.astype(np.float64)
+    total = counts @ whole
+    return value, np.divide(counts @ part, total, out=np.full(len(total), np.nan), where=total > 0)

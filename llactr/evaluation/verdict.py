@@ -59,6 +59,7 @@ def judge(
     against: Sequence[Difference],
     *,
     users: Difference | None = None,
+    moment: Difference | None = None,
     margin: float = MARGIN,
 ) -> Judgement:
     """Judges a treatment by its test AUC.
@@ -70,13 +71,14 @@ def judge(
         against: the treatment minus each of its placebos, AUC.
         users: of the treatment over plain, AUC within users; told of an arm that reads the past, as a person's level
             lifts AUC and ranks nothing.
+        moment: the same as of one moment, without that level.
         margin: the smallest difference of AUC that matters.
     """
     verdict, reason = _verdict(gain, against, margin)
     said = in_words(gain) + (_over_rows(gain) if gain.above_zero or gain.below_zero else "")
     sentence = f"With {gain.arm} instead of {gain.baseline}, {backbone}'s test AUC changes by {said}{reason}"
     if verdict is not Verdict.UNDECIDED:
-        sentence += _users_note(gain, users) + _logloss_note(gain, loss)
+        sentence += _users_note(gain, users, moment) + _logloss_note(gain, loss)
     return Judgement(arm=gain.arm, baseline=gain.baseline, verdict=verdict, sentence=sentence)
 
 
@@ -202,14 +204,24 @@ def _short(found: Difference) -> str:
     return signed(found.mean) + (f" {span(found.widest)}" if found.widest else "")
 
 
-def _users_note(gain: Difference, users: Difference | None) -> str:
+def _users_note(gain: Difference, users: Difference | None, moment: Difference | None) -> str:
     """What an arm that reads the past changes for the order within users, which is what a user sees."""
     if gain.arm.history is None or users is None:
         return ""
-    rows = users.over_rows
-    held = rows is not None and rows[0] <= 0 <= rows[1]
-    interval = ", of too few users to say how surely" if rows is None else f" {span(rows)} over {users.drawn}"
-    return f" AUC within users changes by {signed(users.mean)}{interval}{', which holds zero' if held else ''}."
+    said = f" AUC within users changes by {_of_users(users)}"
+    if moment is None or gain.arm.history.past != "history":
+        return f"{said}."
+    return (
+        f"{said}; without the person's own level, which is one for all candidates of a moment, by {_of_users(moment)}."
+    )
+
+
+def _of_users(found: Difference) -> str:
+    rows = found.over_rows
+    if rows is None:
+        return f"{signed(found.mean)}, of too few users to say how surely"
+    held = ", which holds zero" if rows[0] <= 0 <= rows[1] else ""
+    return f"{signed(found.mean)} {span(rows)} over {found.drawn}{held}"
 
 
 def _logloss_note(gain: Difference, loss: Difference | None) -> str:

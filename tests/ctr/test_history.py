@@ -8,7 +8,7 @@ import torch
 
 from llactr.ctr import BACKBONES, CTRData, CTRModel, ModelConfig, Split, TrainConfig, predict, train
 from llactr.ctr.config import HistoryInputConfig
-from llactr.ctr.history import HistoryInput, with_history
+from llactr.ctr.history import HistoryInput, with_history, without_level
 from llactr.errors import DataError
 from llactr.transforms import FieldLayout
 
@@ -170,3 +170,24 @@ def test_pair_weights_of_an_enhancement_leave_pairs_with_history_alone(backbone:
         pairs = [(0, 1), (0, 2), (1, 2)]
         expected = torch.stack([weights[at] * (e[:, i] * e[:, j]).sum(1) for at, (i, j) in enumerate(pairs)]).sum(0)
     np.testing.assert_allclose((found[1] - found[0]).numpy(), expected.numpy(), atol=2e-5)
+
+
+@pytest.mark.parametrize("backbone", ["fm", "deepfm"])
+def test_without_the_level_scores_tell_candidates_apart_alone(backbone: str) -> None:
+    """Two rows that differ in what is the person's own alone get one score; what is not additive keeps its bits."""
+    ids, history = rows(40)
+    model = model_of(backbone, additive=("user_rate",)).eval()
+    assert model.history is not None
+    with torch.no_grad():
+        model.history.weights.fill_(0.3)
+    given = with_history(ids, history)
+    moved = with_history(ids, np.where(np.arange(3) == 0, history + 1.5, history))
+    assert not np.array_equal(predict(model, given), predict(model, moved))
+    config = HistoryInputConfig(names=NAMES, additive=("user_rate",))
+    still = without_level(given, config)
+    np.testing.assert_array_equal(predict(model, still), predict(model, without_level(moved, config)))
+    np.testing.assert_array_equal(np.delete(still, 4, axis=1), np.delete(given, 4, axis=1))
+    assert np.isnan(still[:, 4:5].copy().view(np.float32)).all()
+    np.testing.assert_array_equal(given, with_history(ids, history), err_msg="what was given stays as it was")
+    scores, others = predict(model, still), predict(model, with_history(ids, np.where(np.arange(3) == 1, 9, history)))
+    assert not np.array_equal(scores, others), "what compares the candidate with the past still acts"

@@ -287,3 +287,29 @@ def test_no_test_shows_a_difference_for_which_auc_has_no_room():
     wide = [*runs("plain", PLAIN, spread=0.0), *runs("paper", [0.3, 0.9, 0.8], spread=0.01)]
     said = judged(wide).sentence
     assert "; this test would have shown no difference that AUC has room for, with many more runs 0.0136, 0.001" in said
+
+
+def test_what_the_level_alone_does_within_users_is_told_apart():
+    """On noise AUC within users rose by +.1674 [+.0602, +.2712], by a level that moves with the outcomes themselves."""
+
+    def with_users(arm, auc, users, moment):
+        found = runs(arm, auc, spread=0.0)
+        for run in found:
+            run.metrics["all"] |= {"user_auc": users, "moment_auc": moment}
+            for metric, value in (("user_auc", users), ("moment_auc", moment)):
+                run.resampled["all"][metric] = value + np.linspace(-0.1, 0.1, 101) * (arm != "plain")
+        return found
+
+    given = [with_users("plain", PLAIN, 0.5, 0.5)]
+    given += [with_users(arm, [0.8] * 3, 0.67, 0.52) for arm in ("items", "history")]
+    said = {str(one.arm): one.sentence for one in compare("FM", [run for some in given for run in some]).judgements}
+    level = "AUC within users changes by +0.1700 [+0.0750,\u00a0+0.2650] over rows"
+    assert said["history"].endswith(
+        f"{level}; without the person's own level, which is one for all candidates of a moment, by "
+        "+0.0200 [−0.0750,\u00a0+0.1150] over rows, which holds zero."
+    )
+    assert said["items"].endswith(f"{level}."), "items read nothing of the person"
+    for run in (run for some in given for run in some):
+        run.resampled["all"].pop("moment_auc")
+    found = compare("FM", [run for some in given for run in some]).judgements
+    assert found[-1].sentence.endswith("of a moment, by +0.0200, of too few users to say how surely.")

@@ -123,3 +123,19 @@ def test_recall_by_hand() -> None:
     tied = recall(label[:5], np.array([9, 7, 7, 7, 5], np.float32), group[:5], top=2)
     assert tied[0] == pytest.approx((1 + 1 / 3) / 2), "three rows share the second place"
     assert np.isnan(recall(np.ones(3, np.float32), np.arange(3).astype(np.float32), np.zeros(3, int), top=1)[0])
+
+
+def test_on_noise_a_persons_own_past_ranks_their_rows_all_the_same() -> None:
+    """Why AUC within users is taken as of one moment as well: a rate falls after each row that was no click.
+
+    Of a person's later rows those that come after non-clicks have the lower rate, and are the ones with more clicks left.
+    """
+    rng = np.random.default_rng(0)
+    label = (rng.random((500, 50)) < 0.3).astype(np.float32)
+    rate = (np.cumsum(label, axis=1) - label + 2) / (np.arange(50) + 6)  # of the rows before
+    shown, level = label[:, 45:].reshape(-1), rate[:, 45:].reshape(-1).astype(np.float32)
+    users = np.repeat(np.arange(500), 5)
+    won, pairs = pair_auc(shown, -level, users)
+    assert won.sum() / pairs.sum() > 0.8
+    won, pairs = pair_auc(shown, np.repeat(rate[:, 45], 5).astype(np.float32), users)
+    assert won.sum() / pairs.sum() == 0.5, "the level of one moment ranks nothing"

@@ -15,6 +15,7 @@ from llactr.evaluation.slices import (
     slice_metrics,
     trusted,
     weighted_auc,
+    within_users,
 )
 from llactr.transforms import Transform
 from tests.specs import field, spec_of
@@ -100,6 +101,12 @@ def test_the_order_within_users_is_measured_and_drawn_by_users() -> None:
     assert resampled["all"]["user_auc"][3] == pytest.approx(won[again].sum() / pairs[again].sum())
     assert resampled["all"]["ndcg"][3] == pytest.approx(np.nanmean(ndcg(label, score, users // 7)[again]))
     assert set(resampled["all"]) == {"auc", "logloss", "user_auc", "ndcg", "recall"}
+    again, sample = within_users(label, score, users, drawn)
+    assert again == metrics["all"]["user_auc"]
+    assert sample is not None
+    np.testing.assert_array_equal(sample, resampled["all"]["user_auc"])
+    assert within_users(label, score, users, Resamples.of(240, 3)) == (again, None), "rows are drawn, not users"
+    assert within_users(np.ones(240, np.float32), score, users, drawn) == (None, None)
 
 
 def test_users_who_cannot_be_ranked_for_have_no_figures() -> None:
@@ -119,7 +126,7 @@ def test_a_bootstrap_is_carried_by_those_who_click_and_those_who_do_not() -> Non
     slices = {"all": np.ones(144, np.bool_), "some": np.arange(144) < 24}
     drawn = Resamples.of(144, 2, users=users)
     found = carriers(label, slices, drawn, users)
-    assert found["all"] == {"auc": 4, "logloss": 4, "user_auc": 3, "ndcg": 3, "recall": 3}
+    assert found["all"] == {"auc": 4, "logloss": 4, "user_auc": 3, "ndcg": 3, "moment_auc": 3, "recall": 3}
     assert found["some"] == {"auc": 2, "logloss": 2}, "users 0 and 1"
     short = np.repeat(np.arange(14), 10)  # lists of ten have no recall at 10
     assert carriers(label[:140], {"all": slices["all"][:140]}, drawn_of(short), short)["all"]["recall"] == 0

@@ -152,6 +152,12 @@ def test_evaluate_tells_plain_paper_and_the_served_arm_with_its_placebos(ran):
     )
     assert gain["mean"] == pytest.approx(np.mean(paper) - np.mean(plain), abs=1e-9)
     assert gain["over_rows"][0] <= gain["mean"] <= gain["over_rows"][1]
+    users, moment = (
+        {arm["arm"]: [run["metrics"]["all"].get(metric) for run in arm["runs"]] for arm in comparison["arms"]}
+        for metric in ("user_auc", "moment_auc")
+    )
+    assert {arm for arm in users if Arm.parse(arm).history is None and users[arm] != moment[arm]} == set()
+    assert users["history"] != moment["history"], "a person's own past moves scores between two moments"
     judged = [str(arm) for arm in sorted(treated, key=Arm.place) if arm.is_treatment]
     assert [one["arm"] for one in comparison["judgements"]] == judged
     assert evaluated["result"]["test_reading"]["models_before"] == 2 * len(treated)
