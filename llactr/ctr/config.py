@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     SerializeAsAny,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -148,9 +149,9 @@ class TrainConfig(_Settings):
 
     With few clicks AUC is noise, and a model is soon surer than a constant would be. Where validation has fewer than
     `few_clicks` clicks (or non-clicks), `auto` therefore means: stop by logloss, start at the class prior, and
-    calibrate on validation (Platt); where it has more: stop by AUC, and neither. `calibration: isotonic` bends the
-    logits' curve as well, which takes many clicks, and `chosen` takes none, Platt's or that, whichever validation says
-    (`llactr.ctr.training.calibrated`).
+    calibrate on validation (Platt); where it has more: stop by AUC, no prior, and Platt's calibration if validation
+    says that logloss is better for it. `calibration: isotonic` bends the logits' curve as well, which takes many
+    clicks, and `chosen` takes none, Platt's or that, whichever validation says (`llactr.ctr.training.calibrated`).
 
     `embedding_optimizer` is what updates the embedding tables and first-order weights. `dense`, Adam over all rows in
     every step, is the protocol of the published results: features that a batch leaves out decay, and their momentum
@@ -177,6 +178,11 @@ class TrainConfig(_Settings):
     tables: Literal["replicated", "sharded"] = "replicated"
     precision: Precision = "fp32"
     device: str = "auto"
+
+    @field_validator("prior", "calibration", mode="before")
+    @classmethod
+    def _yaml_reads_off_as_false(cls, given: object) -> object:
+        return {True: "on", False: "off"}[given] if isinstance(given, bool) else given
 
     @model_validator(mode="after")
     def _shards_are_lazy(self) -> TrainConfig:

@@ -12,7 +12,7 @@ from llactr.evaluation.arms import PLAIN, Arm
 from llactr.evaluation.result import TestReading
 from llactr.evaluation.verdict import Judgement, Verdict
 
-__all__ = ["Check", "Headline", "Overhead", "Tone", "headline", "overheads", "tone_of", "trust"]
+__all__ = ["Check", "Headline", "Overhead", "Tone", "headline", "overheads", "question", "tone_of", "trust"]
 
 Tone = Literal["good", "partly", "neutral", "bad"]
 
@@ -60,6 +60,16 @@ class Overhead:
     backbone: str
     arm: Arm
     ratio: float
+
+
+def question(data: ReportData) -> str:
+    """What the headline answers: it names what the served model has, and plain has not."""
+    arm = Arm.parse(data.served.arm) if data.served else None
+    vectors = "the language model's vectors"
+    asked = f"Do {vectors} help"
+    if arm is not None and arm.history is not None:
+        asked = f"Do what happened before and {vectors} help" if arm.has_meaning else "Does what happened before help"
+    return f"{asked} on {data.title or data.dataset}?"
 
 
 def headline(data: ReportData) -> Headline:
@@ -153,7 +163,7 @@ def trust(data: ReportData) -> tuple[Check, ...]:
         checks.append(
             Check("yes", f"Compared with {placebos} placebo{'s' * (placebos > 1)}")
             if placebos
-            else Check("open", "No placebo was run")
+            else Check("open", "No placebo was run" + _needs_none(data))
         )
     if data.test_reading is not None and (few := _few_clicks(data.test_reading)):
         checks.append(Check("no", few))
@@ -168,6 +178,11 @@ def trust(data: ReportData) -> tuple[Check, ...]:
         checks.append(Check("yes" if better else "no", f"Tuning {'' if better else 'does not '}help{'s' * better} "
                             f"the encoder tell fields apart: {change}"))  # fmt: skip
     return tuple(checks)
+
+
+def _needs_none(data: ReportData) -> str:
+    served = Arm.parse(data.served.arm) if data.served else None
+    return ": what is served reads no vectors" if served is not None and not served.has_meaning else ""
 
 
 def _few_clicks(reading: TestReading) -> str:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from llactr.atomic import write_text
 from llactr.diagnostics import words
-from llactr.diagnostics.headline import headline, overheads, tone_of, trust
+from llactr.diagnostics.headline import headline, overheads, question, tone_of, trust
 from llactr.diagnostics.pictures import (
     Picture,
     confusion_picture,
@@ -53,6 +53,7 @@ def render_report(data: ReportData) -> str:
         data=data,
         style=Markup(style),
         head=headline(data),
+        question=question(data),
         judged=_judged(data),
         trust=trust(data),
         overheads=overheads(data),

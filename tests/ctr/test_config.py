@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import yaml
 from pydantic import ValidationError
 
 from llactr.ctr import BACKBONES, BackboneName, CTRModel, EnhancementConfig, ModelConfig, TrainConfig, check_backbone
@@ -78,3 +79,11 @@ def test_the_seed_makes_the_weights_and_leaves_the_global_generator_alone() -> N
 def test_embeddings_start_at_a_hundredth(backbone: BackboneName) -> None:
     model = CTRModel(ModelConfig.model_validate({"backbone": backbone}), layout())
     assert model.embedding.weight.std().item() == pytest.approx(0.01, rel=0.1)
+
+
+def test_off_without_quotes_is_off() -> None:
+    """YAML 1.1 reads `off` and `on` as false and true, and a configuration with either was refused."""
+    given = TrainConfig.model_validate(yaml.safe_load("{calibration: off, prior: on}"))
+    assert (given.calibration, given.prior) == ("off", "on")
+    with pytest.raises(ValidationError, match="calibration"):
+        TrainConfig.model_validate(yaml.safe_load("{calibration: on}"))

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from llactr.diagnostics import Consistency, ReportData, Semantics, SplitCard, StepCost, render_report, write_report
-from llactr.diagnostics.headline import headline, overheads, trust
+from llactr.diagnostics.headline import headline, overheads, question, trust
 from llactr.diagnostics.words import bytes_size, cosine, count, duration, moment, share
 from llactr.evaluation.arms import PLAIN, Arm
 from llactr.evaluation.comparison import Baseline, compare
@@ -317,6 +317,27 @@ def test_two_seeds_are_too_few_for_two_arms_alone(treatments, state, words):
     runs = [*some("plain", 0.7), *(run for arm in treatments for run in some(arm, 0.71))]
     checks = trust(ReportData(dataset="toy", comparisons=(compare("FM", runs),)))
     assert (state, words) in [(check.state, check.text) for check in checks]
+
+
+def test_the_question_names_what_the_served_model_has():
+    """`items` helped where a report had asked whether vectors do."""
+    asked = {
+        "plain": "Do the language model's vectors help on ",
+        "values": "Do the language model's vectors help on ",
+        "items": "Does what happened before help on ",
+        "history": "Does what happened before help on ",
+        "history taste": "Do what happened before and the language model's vectors help on ",
+    }
+    whole = fake_comparison()
+    bare = whole.model_copy(update={"arms": tuple(runs for runs in whole.arms if runs.arm.placebo is None)})
+    for arm, said in asked.items():
+        data = fake_report().model_copy(update={"served": fake_served(arm)})
+        assert question(data) == f"{said}{data.title or data.dataset}?"
+        words = [check.text for check in trust(data.model_copy(update={"comparisons": (bare,)}))]
+        assert any(word == "No placebo was run: what is served reads no vectors" for word in words) is (
+            arm in {"plain", "items", "history"}
+        )
+    assert question(fake_report().model_copy(update={"served": None})).startswith("Do the language model's vectors")
 
 
 def test_a_plain_model_that_is_served_is_said_to_be_plain():

@@ -115,7 +115,7 @@ def _labelled(day: Path) -> int:
 
 def test_a_training_that_moves_nothing_scores_as_before(place: Place) -> None:
     """Weights under value vectors, their PCA, the history's numbers: all that is carried over, and nothing else."""
-    slow = place.config(training={**TRAINING, "learning_rate": 1e-12})
+    slow = place.config(training={**TRAINING, "learning_rate": 1e-12, "calibration": "off"})
     made = train.run(place.job, "tiny", slow, base=place.base, warm=WarmConfig(epochs=1, replay_share=0))
     spec = dataset_spec(place.job.workspace, "tiny")
     events = events_table(place.job.workspace, spec)

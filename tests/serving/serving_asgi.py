@@ -12,7 +12,7 @@ from llactr.serving.app import create_service_app
 from llactr.serving.config import ServeConfig
 from llactr.serving.service import Service
 from llactr.workspace import Workspace
-from tests.serving.serving_process import Answer
+from tests.serving.serving_process import PATIENT, Answer
 
 
 class Asgi:
@@ -75,9 +75,9 @@ class Asgi:
 
 @contextmanager
 def started(workspace: Workspace, **settings: Any) -> Iterator[Asgi]:
-    """A service of a workspace; its keys do not come from the environment."""
+    """A service of a workspace, patient unless told otherwise; its keys do not come from the environment."""
     environment = settings.pop("environment", {})
-    config = ServeConfig.of(environment=environment, workspace=workspace.root, **settings)
+    config = ServeConfig.of(environment=environment, workspace=workspace.root, **(PATIENT | settings))
     with asyncio.Runner() as runner:
         service = Service(config)
         runner.run(service.start())

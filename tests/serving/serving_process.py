@@ -22,6 +22,8 @@ from llactr.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 240.0
+PATIENT = {"deadline_ms": 60_000, "store_timeout_s": 30}
+"""Settings of services whose tests are not about being late: a busy machine stands still for more than a second."""
 
 _SCRIPT = """
 import json, sys
@@ -116,7 +118,7 @@ def serve_process(
 ) -> Served:
     """The service on a free port of this machine, ready unless `wait` is false."""
     port = free_port()
-    content = {"workspace": str(workspace.root), "port": port} | settings
+    content = {"workspace": str(workspace.root), "port": port} | PATIENT | settings
     descriptor, name = tempfile.mkstemp(prefix="serve-", suffix=".log")
     with os.fdopen(descriptor, "wb") as log:
         process = subprocess.Popen(

@@ -1,8 +1,8 @@
 """Which calibration a model gets, and how: fitted on validation rows, chosen by rows of these that no fit has seen.
 
-`chosen` compares no calibration, Platt's and the isotonic one: each is fitted on four fifths of the validation rows
-and measured on the fifth that is left, five times, and the simplest whose logloss is within one standard error of the
-best is taken, fitted on all of them. The error is that of the mean difference of the rows' losses.
+`auto` compares no calibration and Platt's, `chosen` the isotonic one as well: each is fitted on four fifths of the
+validation rows and measured on the fifth that is left, five times. The simplest whose logloss is within one standard
+error of the best is taken, fitted on all of them. The error is that of the mean difference of the rows' losses.
 
 Legend: N validation rows.
 """
@@ -10,7 +10,7 @@ Legend: N validation rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -21,9 +21,11 @@ from llactr.ctr.isotonic import Curve, isotonic
 from llactr.ctr.metrics import row_logloss
 from llactr.ctr.model import CTRModel
 
-__all__ = ["Kind", "calibrate", "chosen_kind"]
+__all__ = ["KINDS", "Kind", "calibrate", "chosen_kind"]
 
 Kind = Literal["off", "platt", "isotonic"]
+KINDS: tuple[Kind, ...] = ("off", "platt", "isotonic")
+"""The simplest first."""
 _FOLDS = 5
 _Map = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -57,7 +59,13 @@ def calibrate(
         model.bend(curve)
 
 
-def chosen_kind(label: NDArray[np.float32], logits: NDArray[np.float32], *, before: NDArray[np.float32] | None) -> Kind:
+def chosen_kind(
+    label: NDArray[np.float32],
+    logits: NDArray[np.float32],
+    *,
+    before: NDArray[np.float32] | None,
+    among: Sequence[Kind] = KINDS,
+) -> Kind:
     """The simplest calibration within one standard error of the best, on rows (N,) that its fit has not seen.
 
     Raises:
@@ -65,7 +73,7 @@ def chosen_kind(label: NDArray[np.float32], logits: NDArray[np.float32], *, befo
     """
     fold = np.arange(len(label)) % _FOLDS
     platt(label, logits)  # refuses what no fold could be fitted on
-    losses: dict[Kind, NDArray[np.float64]] = {kind: np.empty(len(label)) for kind in ("off", "platt", "isotonic")}
+    losses: dict[Kind, NDArray[np.float64]] = {kind: np.empty(len(label)) for kind in among}
     for number in range(_FOLDS):
         held, fit = fold == number, fold != number
         if not 0 < np.count_nonzero(label[fit]) < np.count_nonzero(fit):
@@ -78,7 +86,7 @@ def chosen_kind(label: NDArray[np.float32], logits: NDArray[np.float32], *, befo
         gap = some - best
         if float(gap.mean()) <= float(gap.std()) / math.sqrt(len(gap)):
             return kind
-    return "isotonic"
+    return among[-1]
 
 
 def _fitted(

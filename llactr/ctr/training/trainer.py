@@ -260,12 +260,19 @@ class _Run:
     def _calibrate(self) -> None:
         """Fits what follows the logits to the validation rows, if anything does."""
         asked = self.config.calibration
-        if asked == "off" or (asked == "auto" and not self.few):
+        if asked == "off":
             return
         held, before = self.rows.held_out, self.rows.label
         logits = predict_logits(self.model, held.ids, held.version)
-        kind = chosen_kind(held.label, logits, before=before) if asked == "chosen" else asked
-        calibrate(self.model, "platt" if kind == "auto" else kind, held.label, logits, before=before)
+        if asked == "chosen":
+            kind = chosen_kind(held.label, logits, before=before)
+        elif asked == "auto":
+            kind = "platt" if self.few else chosen_kind(held.label, logits, before=before, among=("off", "platt"))
+        else:
+            kind = asked
+        if kind == "off":
+            return
+        calibrate(self.model, kind, held.label, logits, before=before)
         self.best_metrics = measure(held.label, predict(self.model, held.ids, held.version))
 
     def _save_if_due(self) -> None:

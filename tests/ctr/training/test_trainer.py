@@ -9,6 +9,9 @@ import pytest
 import torch
 
 from llactr.ctr import BACKBONES, CTRData, EpochRecord, Split, TrainConfig, auc, logloss, measure, predict, train
+from llactr.ctr.calibration import platt
+from llactr.ctr.model import predict_logits
+from llactr.ctr.training.calibrated import chosen_kind
 from llactr.errors import DataError, StepError
 from tests.ctr.training_fakes import clicks, model
 
@@ -168,20 +171,29 @@ def test_a_model_of_rare_clicks_starts_at_their_rate() -> None:
     assert without > 0.5, "a logit of zero is a click rate of one half"
 
 
-def test_many_clicks_are_trained_as_ever() -> None:
+def test_many_clicks_are_trained_as_ever_and_calibrated_after() -> None:
     data = clicks()
     made, told = model("fm"), model("fm")
     train(made, data, QUICK)
     train(told, data, QUICK.model_copy(update={"stop_on": "auc", "prior": "off", "calibration": "off"}))
-    assert not made.config.calibrated
-    assert np.array_equal(predict(made, data.ids), predict(told, data.ids))
+    assert not told.config.calibrated
+    weights = told.state_dict()
+    assert all(torch.equal(made.state_dict()[name], weight) for name, weight in weights.items())
+    held = data.split.validation
+    label, logits = data.label[held], predict_logits(told, data.ids[held])
+    wanted = chosen_kind(label, logits, before=data.label[data.split.train], among=("off", "platt"))
+    assert made.config.calibrated is (wanted == "platt")
+    if wanted == "platt":
+        scale, shift = platt(label, logits, before=data.label[data.split.train])
+        by_hand = 1 / (1 + np.exp(-(scale * predict_logits(told, data.ids).astype(np.float64) + shift)))
+        np.testing.assert_allclose(predict(made, data.ids), by_hand, atol=1e-6)
 
 
 def test_a_calibration_can_be_asked_for() -> None:
     data = clicks()
     made, plain = model("fm"), model("fm")
     train(made, data, QUICK.model_copy(update={"calibration": "platt"}))
-    train(plain, data, QUICK)
+    train(plain, data, QUICK.model_copy(update={"calibration": "off"}))
     held = data.split.validation
     label = data.label[held]
     scores, before = predict(made, data.ids[held]), predict(plain, data.ids[held])
