@@ -12,8 +12,9 @@ from llactr.lazy import loader
 if TYPE_CHECKING:
     from llactr.profile.checking.check import Checked, check_spec
     from llactr.profile.describe_model import descriptions_by_model
+    from llactr.profile.options import StartOptions
     from llactr.profile.questions import Question
-    from llactr.profile.start import Drafted, StartOptions, start_spec
+    from llactr.profile.start import Drafted, start_spec
 
 __all__ = ["Checked", "Drafted", "Question", "StartOptions", "check_spec", "descriptions_by_model", "start_spec"]
 
@@ -23,7 +24,7 @@ __getattr__ = loader(
         "Checked": "checking.check",
         "Drafted": "start",
         "Question": "questions",
-        "StartOptions": "start",
+        "StartOptions": "options",
         "check_spec": "checking.check",
         "descriptions_by_model": "describe_model",
         "start_spec": "start",

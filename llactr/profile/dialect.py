@@ -27,6 +27,7 @@ class Dialect:
         given: the names as the file has them; empty without a header.
         encoding: as DuckDB calls it.
         skip: lines before the table, such as remarks.
+        escape: the character before a quote within a cell that is none; by default the quote itself, twice.
     """
 
     separator: str = ","
@@ -36,11 +37,12 @@ class Dialect:
     given: tuple[str, ...] = ()
     encoding: str = "utf-8"
     skip: int = 0
+    escape: str = ""
 
     @property
     def plain(self) -> bool:
         """Whether a spec's source of format csv reads such a file as it stands."""
-        usual = len(self.separator) == 1 and self.encoding == "utf-8" and not self.skip
+        usual = len(self.separator) == 1 and self.encoding == "utf-8" and not self.skip and not self.escape
         return self.header and self.names == self.given and usual
 
 
@@ -53,11 +55,14 @@ def sniff(text: str, encoding: str = "utf-8") -> Dialect:
     lines = [line for line in text.splitlines() if line.strip()][:400]
     if not lines:
         raise DataError("the file has no lines")
+    text, mark, escape = _quoting(text)
     separator = _separator(lines, _records(text))
     skip = _before(text, separator)
     text = "".join(text.splitlines(keepends=True)[skip:])
     lines = [line for line in text.splitlines() if line.strip()][:400]
     quote = _quote(text, lines, separator)
+    if mark != '"' and quote != "":
+        quote = mark
     rows = _rows(text, separator, quote)[:400]
     width = max(set(map(len, rows)), key=list(map(len, rows)).count)
     first = rows[0]
@@ -72,7 +77,34 @@ def sniff(text: str, encoding: str = "utf-8") -> Dialect:
         while name.lower() in {other.lower() for other in names}:
             name += "_2"
         names.append(name)
-    return Dialect(separator, quote, header, tuple(names), given, encoding, skip)
+    return Dialect(separator, quote, header, tuple(names), given, encoding, skip, escape)
+
+
+def _quoting(text: str) -> tuple[str, str, str]:
+    """The text with plain double quotes around its cells, the character that stands there, and what escapes it.
+
+    Others than the usual are taken where they cut the lines more evenly: `\\"` within cells, as Spark and MySQL write
+    it, and apostrophes around them.
+    """
+    if '\\"' in text:
+        plain = text.replace('\\"', '""')
+        if _evenness(plain) > _evenness(text):
+            return plain, '"', "\\"
+    if '"' not in text and text.count("'") >= 4:
+        plain = text.replace("'", '"')
+        if _evenness(plain) > _evenness(text) + 0.02:
+            return plain, "'", ""
+    return text, '"', ""
+
+
+def _evenness(text: str) -> float:
+    """Share of the rows that have as many cells as most; less where the first, which may hold the names, has others."""
+    lines = [line for line in text.splitlines() if line.strip()][:400]
+    rows = _rows(text, _separator(lines, _records(text)), None)[:400]
+    widths = [len(row) for row in rows]
+    usual = max(set(widths), key=widths.count)
+    share = widths.count(usual) / len(widths) if usual > 1 else 0.0
+    return share if widths[0] == usual else 0.9 * share
 
 
 def _records(text: str) -> list[str]:

@@ -19,6 +19,7 @@ from llactr.sql import connect
 __all__ = ["GZIP", "ZSTD", "Part", "by_folder", "name_of", "parts_of_place", "whole_tables"]
 
 _HEAD = 1 << 18
+_TEXTS = {".csv", ".tsv", ".json", ".jsonl", ".ndjson"}
 _SHEETS = {".xlsx", ".xlsm", ".ods", ".numbers"}
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
@@ -39,9 +40,13 @@ def parts_of_place(place: str) -> list[Part]:
     path = Path(place).expanduser()
     if path.is_dir():
         files = tuple(sorted(p for p in path.rglob("*.parquet") if not p.name.startswith(".")))
-        if not files:
-            raise DataError(f"the folder {path} holds no .parquet file: name the files of the tables")
-        return [_part(files)]
+        if files:
+            return [_part(files)]
+        others = [p for p in sorted(path.rglob("*")) if p.is_file() and not p.name.startswith((".", "_"))]
+        others = [p for p in others if _TEXTS & {suffix.lower() for suffix in p.suffixes}]
+        if not others:
+            raise DataError(f"the folder {path} holds no Parquet, CSV or JSON file: name the files of the tables")
+        return [_part((one,)) for one in others]
     if path.exists():
         return [_part((path,))]
     head, colon, table = place.rpartition(":")
@@ -99,6 +104,11 @@ def _part(files: tuple[Path, ...]) -> Part:
         raise DataError(f"{path} cannot be unpacked ({reason}): check that it is whole") from None
     if re.match(r"\s*[\[{]\s*[\"{\]}]", text):
         return Part(files, "json", _json_names(text))
+    if re.match(r"\s*\{u?'", text):
+        raise DataError(
+            f"{path} holds dictionaries as Python prints them, and no JSON: write them as JSON lines, by "
+            "json.dumps(ast.literal_eval(line)) for each"
+        )
     lines = text.splitlines()[:50]
     if lines and all(re.fullmatch(r"\S+( \d+:\S+)+\s*", line) for line in lines[:-1] or lines):
         raise DataError(f"{path} is LIBSVM, numbers of features without names: write a table with a column a field")
@@ -112,11 +122,9 @@ def whole_tables(parts: Sequence[Part]) -> list[Part]:
     for part in parts:
         if part.format == "duckdb" and part.table is None:
             names = _tables_of(part.files[0])
-            if not names:
-                raise DataError(f"{part.files[0]} holds no table")
             groups += [Part(part.files, "duckdb", (), table=name) for name in names]
             continue
-        same = next((g for g in groups if g.format != "duckdb" and (g.format, g.columns) == (part.format, part.columns)
+        same = next((g for g in groups if g.format != "duckdb" and g.format == part.format and _alike(g, part)
                      and (g.dialect is None or part.dialect is None or (part.dialect.header and g.dialect.separator
                      == part.dialect.separator))), None)  # fmt: skip
         if same is None:
@@ -126,16 +134,29 @@ def whole_tables(parts: Sequence[Part]) -> list[Part]:
     return groups
 
 
+def _alike(one: Part, other: Part) -> bool:
+    """Whether the columns are the same; Parquet and JSON are read by their names, in whatever order."""
+    if one.format == "csv":
+        return one.columns == other.columns
+    return sorted(one.columns) == sorted(other.columns)
+
+
 def _tables_of(path: Path) -> list[str]:
     try:
         with connect(path) as connection:
-            return [row[0] for row in connection.execute(
-                "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema() ORDER BY 1"
-            ).fetchall()]  # fmt: skip
+            found = connection.execute(
+                "SELECT table_name, table_schema, table_schema = current_schema() FROM information_schema.tables "
+                "ORDER BY 1"
+            ).fetchall()
     except duckdb.Error as error:
         reason = str(error).strip().splitlines()[0][:300]
         raise DataError(f"{path} cannot be opened by DuckDB ({reason}): close what writes it, or check that it is "
                         "whole") from None  # fmt: skip
+    if not any(ours for *_, ours in found):
+        elsewhere = ", ".join(f"{schema}.{name}" for name, schema, _ in found)
+        raise DataError(f"{path} holds no table" + (f" in its schema main, but {elsewhere}: copy them there, or write "
+                        "them as Parquet" if elsewhere else ""))  # fmt: skip
+    return [name for name, _, ours in found if ours]
 
 
 def by_folder(part: Part) -> bool:

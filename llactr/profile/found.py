@@ -118,10 +118,11 @@ class Roles:
 
 @dataclass(frozen=True)
 class Stated:
-    """What a person said; None where nothing was."""
+    """What a person said; None where nothing was. `needs` are columns that the events have to have."""
 
     events: str | None = None
     label: Label | None = None
     time: str | None = None
     user: str | None = None
     item: str | None = None
+    needs: tuple[str, ...] = ()

@@ -16,9 +16,10 @@ from llactr.profile.names import noun, of_item, of_time, of_user, words
 from llactr.profile.reading import Opened
 from llactr.sql import quote_identifier
 
-__all__ = ["assign", "chain", "find_joins", "join_shown", "keylike", "why_unused"]
+__all__ = ["SPELLED", "assign", "chain", "find_joins", "join_shown", "keylike", "why_unused"]
 
-_SPELLED = "lower(regexp_replace(regexp_replace(trim({v}), '^(-?[0-9]+)\\.0+$', '\\1'), '^0+([0-9])', '\\1'))"
+SPELLED = "lower(regexp_replace(regexp_replace(trim({v}), '^(-?[0-9]+)\\.0+$', '\\1'), '^0+([0-9])', '\\1'))"
+"""SQL of a key without what spellings of it differ by: zeros in front, capitals, spaces, `.0`."""
 
 
 def keylike(column: Column) -> bool:
@@ -67,7 +68,9 @@ def why_unused(events: Profile, other: Profile) -> str:
     ours, theirs = ({column.name.lower() for column in one.columns} for one in (events, other))
     name = events.table.name
     if ours == theirs:
-        return f"it has the columns of {name!r}: give one of the two, or files of one kind to read them as one table"
+        order = [column.name for column in events.columns] != [column.name for column in other.columns]
+        mend = "give both the same order" if order else "give one of the two, or files of one kind"
+        return f"it has the columns of {name!r}{', in another order' * order}: {mend} to read them as one table"
     if ours < theirs or (theirs < ours and len(theirs) > 2):
         more = ", ".join(sorted(ours ^ theirs))
         return f"it has the columns of {name!r} but for {more}: give both the same to read them as one table"
@@ -146,7 +149,7 @@ def _met(
     )
     query = (
         f"SELECT coalesce(sum(n) FILTER (v IN (SELECT v FROM {right})), 0) / greatest(sum(n), 1), "
-        f"coalesce(sum(n) FILTER ({_SPELLED} IN (SELECT {_SPELLED} FROM {right})), 0) / greatest(sum(n), 1) FROM {left}"
+        f"coalesce(sum(n) FILTER ({SPELLED} IN (SELECT {SPELLED} FROM {right})), 0) / greatest(sum(n), 1) FROM {left}"
     ).replace("{v}", "v")
     plain, alike = connection.execute(query).fetchone() or (0.0, 0.0)
     plain, alike = float(plain or 0), float(alike or 0)

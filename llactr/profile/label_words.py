@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ACTIONS", "AMOUNTS", "ATTRIBUTES", "CHOSEN", "NO", "RATINGS", "SHOWN", "YES", "number_of", "says_no"]
+__all__ = [
+    "ACTIONS",
+    "AMOUNTS",
+    "ATTRIBUTES",
+    "CHOSEN",
+    "NO",
+    "RATINGS",
+    "SHOWN",
+    "YES",
+    "number_of",
+    "says_no",
+    "tells_outcome",
+]
 
 RATINGS = {
     "rating",
@@ -31,6 +43,8 @@ ACTIONS = {
     "play": 4, "open": 4, "view": 1, "pv": 1, "impression": 0, "show": 0, "detail": 1, "skip": 0, "dislike": 0,
     "remove_from_cart": 0, "pageview": 1, "exposure": 0, "seen": 0, "impress": 0,
 }  # fmt: skip
+_BARE_NO = {"0", "false", "no", "n", "f", "off", "none", "-", "bad", "neg", "negative", "nein", "non", "nee", "não",
+            "nao", "nie", "нет", "否", "いいえ", "fail", "failed", "failure"}  # fmt: skip
 NO = {"0", "false", "no", "n", "f", "off", "none", "skip", "skipped", "ignored", "lost", "rejected", "declined",
        "negative", "neg", "bad", "-", "nein", "non", "nee", "não", "nao", "nie", "нет", "否", "いいえ", "failure",
        "fail", "failed", "dislike", "disliked"}  # fmt: skip
@@ -53,6 +67,12 @@ def number_of(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def tells_outcome(text: str) -> bool:
+    """Whether a value is no bare yes or no, but says that someone declined: `skipped`, `not bought`."""
+    found = text.strip().lower()
+    return says_no(found) and found not in _BARE_NO
 
 
 def says_no(text: str) -> bool:

@@ -20,6 +20,7 @@ from llactr.profile.label_words import (
     YES,
     number_of,
     says_no,
+    tells_outcome,
 )  # fmt: skip
 from llactr.profile.names import is_code, of_label, of_outcome, words
 from llactr.profile.reading import Opened
@@ -183,6 +184,9 @@ def binary_label(column: Column, edge: float, *, headed: bool) -> Label | None:
         coded = is_code(column.name) and "flag" not in column.words
         score = 1.0 if ATTRIBUTES & set(column.words) or coded else 3.1
         reason += ", at an end of the table where a label is often put"
+    if column.type == "text" and headed and any(map(tells_outcome, values)):
+        score = max(score, 3.2)
+        reason += ", which tell what became of it"
     score = score if score > 0 else 0.4
     if column.sql_type == "BOOLEAN" or {v.lower() for v in values} == {"true", "false"} or set(numbers) == {0.0, 1.0}:
         yes = next(value for value in values if value.lower() in {"true", "1"} or number_of(value) == 1.0)

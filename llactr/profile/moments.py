@@ -89,7 +89,10 @@ def find_time(events: Profile, said: str | None, label: Label) -> TimeRole:
     if said == "none":
         return TimeRole(None, "as stated, there is none: the order of the rows stands for it", True)
     ranked = [(score, c) for score, c in time_candidates(events) if c.name not in {label.column, label.second}]
-    column = events.column(said) if said is not None else ranked[0][1] if ranked else None
+    named = (c for c in events.columns if c.name == said)
+    column = next(named, None) if said is not None else ranked[0][1] if ranked else None
+    if column is None and said is not None:
+        return TimeRole(said, "as stated, though no column is called so", False)
     if column is None:
         return TimeRole(None, "no column says when an event happened: the order of the rows stands for it", False)
     score = 10.0 if said is not None else ranked[0][0]

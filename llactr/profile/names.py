@@ -57,7 +57,7 @@ _OUTCOMES = {
     "total", "outcome", "purchased", "bought", "converted", "ordered", "installed", "post", "after", "result", "ended",
     "completed", "finished", "attributed", "conv", "redeemed", "opened", "delivered", "disc", "summary", "anomaly",
     "subtotal", "profit", "place", "read", "percentage", "response", "purchase", "checkout", "cart", "rating", "rated",
-    "stars", "score", "edited", "proceeds", "useful",
+    "stars", "score", "edited", "proceeds", "useful", "bounce", "bounced", "exit",
 }  # fmt: skip
 _CODES = {
     "id", "code", "zip", "zipcode", "postcode", "postal", "type", "category", "cat", "class", "group", "segment",

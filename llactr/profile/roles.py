@@ -34,7 +34,8 @@ def find_roles(
     if stated.events is not None:
         events = next(one for one in profiles if one.table.name == stated.events)
     else:
-        events = max(profiles, key=lambda one: _events_score(one, labels[one.table.name], matches[one.table.name]))
+        able = [one for one in profiles if set(stated.needs) <= {column.name for column in one.columns}] or profiles
+        events = max(able, key=lambda one: _events_score(one, labels[one.table.name], matches[one.table.name]))
     ranked = [label for label in labels[events.table.name] if label.column != stated.time]
     label = stated.label or ranked[0]
     time = find_time(events, stated.time, label)

@@ -46,7 +46,7 @@ def csv_scan(files: str, dialect: Dialect, *, strict: bool = False) -> str:
     quote = '"' if dialect.quote is None else dialect.quote
     settings = [
         f"delim = {quote_literal(dialect.separator)}", f"quote = {quote_literal(quote)}",
-        f"escape = {quote_literal(quote)}",
+        f"escape = {quote_literal(dialect.escape or quote)}",
         f"header = {str(dialect.header).lower()}", f"columns = {{{columns}}}", "auto_detect = false",
         f"strict_mode = {str(strict).lower()}",
         f"ignore_errors = {lenient}", f"null_padding = {lenient}",

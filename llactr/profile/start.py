@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -17,13 +17,15 @@ from llactr.profile.drafting.spec import draft_spec
 from llactr.profile.drafting.work import Draft, Order
 from llactr.profile.facts import columns_of
 from llactr.profile.found import Profile, Roles, Stated
+from llactr.profile.headers import with_headers
 from llactr.profile.labels import Label
 from llactr.profile.names import spec_name
+from llactr.profile.options import StartOptions, refuse_kept, refuse_options, stated_of, with_label
 from llactr.profile.questions import Question, questions_of
-from llactr.profile.reading import SAMPLE_ROWS, Opened, open_tables
+from llactr.profile.reading import open_tables
+from llactr.profile.refusals import refuse_empty, refuse_hopeless, refuse_labelless, refuse_roles
 from llactr.profile.roles import find_roles
 from llactr.profile.spec_yaml import spec_yaml, tables_folder
-from llactr.profile.stated import one_sided, stated_label
 from llactr.spec import load_spec
 from llactr.sql import connect, quote_identifier, quote_literal
 from llactr.steps import StepResult
@@ -35,34 +37,6 @@ Ask = Callable[[Question], str]
 Amend = Callable[[Draft, Sequence[str], duckdb.DuckDBPyConnection], Draft]
 _MEMORY = "2GB"
 _ROW_GROUP_CELLS = 20_000_000
-
-
-@dataclass(frozen=True)
-class StartOptions:
-    """What a person says beside the tables; None where it is to be found out.
-
-    Attributes:
-        out: the spec's file.
-        label: a column, `column > number`, `column = value`, or `none` where every row is a choice.
-        user: a column of the events, or `none`; likewise `item` and `time`.
-        order: of rows without a time.
-        keep: columns that become fields although something speaks against them.
-        force: replace a spec and its tables.
-    """
-
-    out: Path
-    name: str | None = None
-    events: str | None = None
-    label: str | None = None
-    user: str | None = None
-    item: str | None = None
-    time: str | None = None
-    zone: str = "UTC"
-    order: Order = "auto"
-    seed: int = 0
-    keep: tuple[str, ...] = ()
-    force: bool = False
-    sample_rows: int = SAMPLE_ROWS
 
 
 class Drafted(StepResult):
@@ -115,31 +89,36 @@ def start_spec(
     """
     if not places:
         raise InputError("name the tables to draft a spec from: Parquet, CSV, JSON or DuckDB files")
-    _refuse_overwriting(options)
+    refuse_options(options)
     with (
         tempfile.TemporaryDirectory(prefix="llactr-") as spilled,
         connect(memory_limit=_MEMORY, temporary=Path(spilled)) as connection,
     ):
         tables = open_tables(connection, places, sample_rows=options.sample_rows)
-        _refuse_empty(tables)
+        refuse_empty(tables)
         profiles = [Profile(table, tuple(columns_of(connection, table))) for table in tables]
-        stated = _stated(profiles, options)
+        if amend is None:  # else it may be a feature, or a key of the repository
+            refuse_kept(profiles, options)
+        stated = stated_of(profiles, options)
         roles = find_roles(connection, profiles, stated)
-        roles = _with_label(roles, options.label)
+        roles = with_label(roles, options.label)
         if options.label is not None:
-            roles = find_roles(connection, profiles, replace(stated, events=roles.events.table.name, label=roles.label))
-        _refuse_unknown(roles, options)
+            stated = replace(stated, events=roles.events.table.name, label=roles.label)
+            roles = find_roles(connection, profiles, stated)
+        profiles, roles = with_headers(connection, profiles, roles, stated)
+        refuse_roles(roles)
         held, order = list(options.keep), options.order
         if ask is not None:
             roles, held, order = _asked(connection, profiles, stated, roles, options, ask)
-        _refuse_labelless(roles, stated=options.label is not None)
+            refuse_roles(roles)
+        refuse_labelless(roles, stated=options.label is not None)
         name = spec_name(options.name or _dataset_name(options.out, roles))
         made = draft_spec(
             connection, profiles, roles, name=name, zone=options.zone, order=order, seed=options.seed, held=held
         )
         if amend is not None:
             made = amend(made, [column.name for column in roles.events.columns], connection)
-        _refuse_hopeless(made)
+        refuse_hopeless(made, roles)
         described = describe(made) if describe is not None else {}
         text = spec_yaml(made, options.out, described_by=described, model=model)
         written = _write(connection, made, options.out, text)
@@ -156,64 +135,6 @@ def _dataset_name(out: Path, roles: Roles) -> str:
         if re.search(r"[a-z]", folder.lower()) and folder.lower() not in {"tmp", "data", ""}
         else roles.events.table.name
     )
-
-
-def _refuse_overwriting(options: StartOptions) -> None:
-    if options.out.suffix not in {".yaml", ".yml"}:
-        raise InputError(f"--out is {str(options.out)!r}: give the name of a .yaml file")
-    if options.force:
-        return
-    for path in (options.out, tables_folder(options.out)):
-        if path.exists():
-            raise InputError(f"{path} is there already: give another --out, or --force to replace it")
-
-
-def _stated(profiles: Sequence[Profile], options: StartOptions) -> Stated:
-    names = [one.table.name for one in profiles]
-    events = options.events
-    if events is not None:
-        by_file = {path.name: one.table.name for one in profiles for path in one.table.files}
-        by_file |= {path.stem: one.table.name for one in profiles for path in one.table.files}
-        events = events if events in names else by_file.get(Path(events).name)
-        if events is None:
-            raise InputError(f"--events is {options.events!r}: the tables are {', '.join(names)}")
-    return Stated(events=events, time=options.time, user=options.user, item=options.item)
-
-
-def _with_label(roles: Roles, text: str | None) -> Roles:
-    if text is None:
-        return roles
-    try:
-        return replace(roles, label=stated_label(text, roles.events.columns))
-    except ValueError as error:
-        raise InputError(str(error)) from None
-
-
-def _refuse_unknown(roles: Roles, options: StartOptions) -> None:
-    has = [column.name for column in roles.events.columns]
-    for flag, name in (("--user", options.user), ("--item", options.item), ("--time", options.time)):
-        if name is not None and name != "none" and name not in has:
-            raise InputError(
-                f"{flag} is {name!r}: the events in {roles.events.table.name!r} have {', '.join(has)}, or say none"
-            )
-
-
-def _refuse_empty(tables: Sequence[Opened]) -> None:
-    for table in tables:
-        if not table.rows:
-            raise DataError(f"{table.files[0]} has names of columns and no rows: give a table with rows")
-
-
-def _refuse_labelless(roles: Roles, *, stated: bool) -> None:
-    found = one_sided(roles.events.columns) if roles.label.kind == "chosen" and not stated else None
-    if found is not None:
-        raise DataError(f"{found[1]}; or say --label none where every row is a choice")
-    if roles.label.kind == "chosen" and roles.item is None:
-        has = ", ".join(column.name for column in roles.events.columns)
-        raise DataError(
-            "no column tells what was a click, and none says which thing was chosen: say one of them by --label (as in "
-            f"'bought', 'stars > 3', 'action = buy') or --item; {roles.events.table.name!r} has {has}"
-        )
 
 
 def _asked(
@@ -245,26 +166,7 @@ def _label_of(answer: str, roles: Roles) -> Label:
     known = {label.words: label for label in roles.labels}
     if answer in known:
         return replace(known[answer], score=10.0)
-    return _with_label(roles, answer).label
-
-
-def _refuse_hopeless(draft: Draft) -> None:
-    if draft.rows == 0:
-        raise DataError("no row has a label, its keys and a moment: say the columns by --label, --user, --item, --time")
-    if draft.positives in {0.0, 1.0}:
-        raise DataError(
-            f"by the label rule {draft.label} all {draft.rows:,} rows are"
-            f" {'clicks' if draft.positives else 'no clicks'}: say another one by --label"
-        )
-    if len(draft.fields) < 2:
-        raise DataError(
-            f"a spec needs two fields, and {_few(draft)}: give a table with more columns, or say --keep COLUMN"
-            + "".join(f"; {one.column}: {one.reason}" for one in draft.left_out if one.column)[:600]
-        )
-
-
-def _few(draft: Draft) -> str:
-    return f"only {draft.fields[0].name!r} can be one" if draft.fields else "no column can be one"
+    return with_label(roles, answer).label
 
 
 def _write(connection: duckdb.DuckDBPyConnection, draft: Draft, out: Path, text: str) -> tuple[str, ...]:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from llactr.datasets import write_offline_tables
-from llactr.errors import DataError
-from llactr.profile import StartOptions, start_spec
+from llactr.errors import DataError, InputError
+from llactr.profile import Question, StartOptions, start_spec
 from llactr.spec import load_spec
 from llactr.workspace import Workspace
-from tests.profile.unusual import REFUSED, UNUSUAL
+from tests.profile.unusual import REFUSED, UNUSUAL, as_csv, rows
 
 
 @pytest.mark.parametrize("name", list(UNUSUAL))
 def test_an_unusual_table_is_drafted_and_ingested(name: str, tmp_path: Path) -> None:
     write, truth = UNUSUAL[name]
     write(tmp_path)
-    found = start_spec([str(tmp_path / file) for file in truth.files], StartOptions(out=tmp_path / "spec.yaml"))
+    options = StartOptions(out=tmp_path / "spec.yaml", **truth.options)
+    found = start_spec([str(tmp_path / file) for file in truth.files], options)
     assert (found.label, found.time, found.user, found.item) == (truth.label, truth.time, truth.user, truth.item)
     assert set(truth.fields) <= set(found.kinds)
     assert truth.said in "\n".join([*found.findings, *found.costs])
@@ -36,6 +38,54 @@ def test_what_cannot_be_drafted_is_refused_in_a_sentence(name: str, tmp_path: Pa
     with pytest.raises(DataError, match=said):
         start_spec([str(tmp_path / file)], StartOptions(out=tmp_path / "spec.yaml"))
     assert not (tmp_path / "spec.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (
+            {"time": "nope"},
+            "--time is 'nope': the events in 'log' have user_id, item_id, ts, device, clicked, or say none",
+        ),
+        ({"user": "nope"}, "--user is 'nope'"),
+        ({"time": "device"}, "--time is 'device', which holds 2 distinct; .*: name a column of moments"),
+        ({"time": "clicked"}, "--time is 'clicked', which holds 2 distinct"),
+        ({"user": "clicked"}, "--label and --user both name 'clicked': each needs a column of its own"),
+        ({"user": "user_id", "item": "user_id"}, "--user and --item both name 'user_id'"),
+        ({"keep": ("nope",)}, "--keep is 'nope': the columns are clicked, device, item_id, ts, user_id"),
+        ({"zone": "Nowhere"}, "--zone is 'Nowhere': give a name such as UTC or Europe/Berlin"),
+        ({"label": "stars > 3"}, "the label 'stars > 3' names no column of the events"),
+    ],
+)
+def test_what_is_said_and_cannot_be_is_refused(said: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    as_csv(tmp_path / "log.csv", rows(100))
+    with pytest.raises(InputError, match=sentence):
+        start_spec([str(tmp_path / "log.csv")], StartOptions(out=tmp_path / "spec.yaml", **said))
+
+
+def test_an_answer_that_names_no_column_is_refused(tmp_path: Path) -> None:
+    table = [{"who": row["user_id"], **{k: v for k, v in row.items() if k != "user_id"}} for row in rows(100)]
+    as_csv(tmp_path / "log.csv", table)
+
+    def ask(question: Question) -> str:
+        return "nope" if question.about == "user" else question.default
+
+    with pytest.raises(InputError, match="--user is 'nope'"):
+        start_spec([str(tmp_path / "log.csv")], StartOptions(out=tmp_path / "spec.yaml"), ask=ask)
+
+
+def test_a_label_that_no_class_fits_is_refused_in_its_words(tmp_path: Path) -> None:
+    as_csv(tmp_path / "log.csv", rows(100))
+    with pytest.raises(DataError, match="by the label rule 'device = laptop' all 100 rows are no clicks: say another"):
+        start_spec([str(tmp_path / "log.csv")], StartOptions(out=tmp_path / "spec.yaml", label="device = laptop"))
+
+
+def test_the_label_says_which_table_has_the_events(tmp_path: Path) -> None:
+    as_csv(tmp_path / "log.csv", rows(100))
+    as_csv(tmp_path / "views.csv", [{"reader": n % 9, "page": n % 7, "seen": n, "liked": n % 2} for n in range(90)])
+    files = [str(tmp_path / name) for name in ("log.csv", "views.csv")]
+    assert start_spec(files, StartOptions(out=tmp_path / "a.yaml", label="liked")).rows == 90
+    assert start_spec(files, StartOptions(out=tmp_path / "b.yaml", label="clicked")).rows == 100
 
 
 def test_a_moment_with_fractions_is_the_moment(tmp_path: Path) -> None:

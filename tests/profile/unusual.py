@@ -6,7 +6,7 @@ import csv
 import gzip
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ class Found:
         files: of the table; `label`, `time`, `user` and `item` are those of `Drafted`.
         rows: of the draft, and of what is ingested.
         fields: some that it has to have.
-        said: words of a finding or a cost; `left` likewise columns that are left out.
+        said: words of a finding or a cost; `options` are what is said beside the table.
     """
 
     files: tuple[str, ...] = ("log.csv",)
@@ -40,7 +40,7 @@ class Found:
     rows: int = 400
     fields: tuple[str, ...] = ("device",)
     said: str = ""
-    left: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def rows(count: int = 400) -> list[Row]:
@@ -101,6 +101,26 @@ def _uneven(folder: Path) -> None:
     lines = (folder / "log.csv").read_text(encoding="utf-8").splitlines()
     lines[300] += ",more"
     (folder / "log.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _lines(spell: Callable[[Row], str]) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        lines = ["user_id,item_id,ts,device,clicked", *(spell(row) for row in rows())]
+        (folder / "log.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    return write
+
+
+def _days(folder: Path) -> None:
+    (folder / "days").mkdir()
+    as_csv(folder / "days" / "2024-05-01.csv", rows()[:150])
+    as_csv(folder / "days" / "2024-05-02.csv", rows()[150:])
+    (folder / "days" / "_SUCCESS").touch()
+
+
+def _orders(folder: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(rows()[:150]), folder / "a.parquet")
+    pq.write_table(pa.Table.from_pylist([dict(reversed(row.items())) for row in rows()[150:]]), folder / "b.parquet")
 
 
 def _view(folder: Path) -> None:
@@ -200,6 +220,28 @@ UNUSUAL: Mapping[str, tuple[Callable[[Path], None], Found]] = {
         _changed(lambda n, row: {**row, "clicked": row["clicked"] if n % 10 else ""}),
         Found(rows=360, said="10.0% of the rows are left out: 10.0% have no label in 'clicked'"),
     ),
+    "a label that tells what became of it": (
+        _changed(lambda n, row: {**{k: v for k, v in row.items() if k != "clicked"}, "fate": ["skipped", "taken"][row["clicked"]]}),
+        Found(label="fate = taken"),
+    ),
+    "moments that cannot be": (
+        _times(lambda at: ("0000-00-00 00:00:00", "9999-12-31 00:00:00")[at // 900 % 2] if at // 900 % 100 < 2 else
+               _moment("%Y-%m-%d %H:%M:%S")(at)),
+        Found(rows=392, said="2.0% of the rows are left out: a key, a label or a moment of theirs cannot be read"),
+    ),
+    "an hour that clocks skipped": (
+        _times(lambda at: "2024-03-31 02:30:00" if at // 900 % 100 == 0 else _moment("%Y-%m-%d %H:%M:%S")(at)),
+        Found(options={"zone": "Europe/Berlin"}),
+    ),
+    "apostrophes around cells": (
+        _lines(lambda row: f"{row['user_id']},{row['item_id']},{row['ts']},'{row['device']}, new',{row['clicked']}"), Found()
+    ),
+    "backslashes before quotes": (
+        _lines(lambda row: f'{row["user_id"]},{row["item_id"]},{row["ts"]},"a \\"{row["device"]}\\", new",{row["clicked"]}'),
+        Found(),
+    ),
+    "a folder of days in CSV": (_days, Found(files=("days",))),
+    "columns in another order": (_orders, Found(files=("a.parquet", "b.parquet"))),
     "Chinese names": (
         _changed(lambda n, row: {"用户": row["user_id"], "商品": row["item_id"], "时间": row["ts"], "device": row["device"],
                                  "点击": row["clicked"]}),
@@ -216,6 +258,11 @@ def _bytes(name: str, data: bytes) -> Callable[[Path], None]:
     return write
 
 
+def _schema(folder: Path) -> None:
+    with duckdb.connect(str(folder / "shop.duckdb")) as connection:
+        connection.execute("CREATE SCHEMA sales; CREATE TABLE sales.log AS SELECT 1 AS clicked")
+
+
 def _half(folder: Path) -> None:
     text = "\n".join(",".join(map(str, row.values())) for row in rows())
     data = gzip.compress(f"user_id,item_id,ts,device,clicked\n{text}\n".encode())
@@ -227,6 +274,15 @@ REFUSED: Mapping[str, tuple[str, Callable[[Path], None], str]] = {
     "half a file": ("log.csv.gz", _half, "cannot be unpacked .*: check that it is whole"),
     "no database": (
         "shop.duckdb", _bytes("shop.duckdb", bytes(8) + b"DUCK" + b"\xff" * 500), "cannot be opened by DuckDB"
+    ),
+    "a database of another schema": (
+        "shop.duckdb", _schema, "holds no table in its schema main, but sales.log: copy them there"
+    ),
+    "Python's dictionaries": (
+        "log.json", _bytes("log.json", b"{u'user': 1, 'ok': True}\n"), "as Python prints them, and no JSON: write them as"
+    ),
+    "a folder of nothing": (
+        "days", lambda folder: (folder / "days").mkdir(), "holds no Parquet, CSV or JSON file: name the files"
     ),
     "no click": (
         "log.csv", _changed(lambda n, row: {**row, "clicked": 0}),

@@ -12,6 +12,7 @@ from llactr.profile.events_sql import EventRows, event_rows
 from llactr.profile.facts import Column, columns_of, text_sql
 from llactr.profile.found import Roles
 from llactr.profile.names import noun, words
+from llactr.profile.shapes import MISSING
 from llactr.profile.spoilers import split_counts
 from llactr.sql import quote_identifier, quote_literal
 
@@ -116,6 +117,7 @@ def _label_sql(roles: Roles, rows: EventRows) -> str:
 def _drop_rows(work: Work) -> None:
     """Rows without label, person, thing or moment are not looked at any further."""
     where = whole_rows(work)
+    work.lost_moments = _lost_moments(work)
     (before,) = work.connection.execute("SELECT count(*) FROM rows_of_sample").fetchone() or (0,)
     work.connection.execute(f"DELETE FROM rows_of_sample WHERE NOT ({where})")
     (after,) = work.connection.execute("SELECT count(*) FROM rows_of_sample").fetchone() or (0,)
@@ -152,8 +154,30 @@ def whole_rows(work: Work) -> str:
             name = role.name if role.name in work.rows.made else role.column
             parts.append(f"nullif(CAST({quote_identifier(name)} AS VARCHAR), '') IS NOT NULL")
     if work.roles.time.column is not None:
-        parts.append(f"{time_value(work)} IS NOT NULL")
+        parts.append(_in_range(work))
     return " AND ".join(parts)
+
+
+def _in_range(work: Work) -> str:
+    """SQL that holds for moments that a spec takes: from 1900 to 2200."""
+    ends = "TIMESTAMPTZ '1900-01-01 00:00:00+00' AND TIMESTAMPTZ '2199-12-31 00:00:00+00'"
+    return f"coalesce({time_value(work)} BETWEEN {ends}, false)"
+
+
+def _lost_moments(work: Work) -> int:
+    """Rows of the sample with a moment that cannot be, or that clocks set forward have skipped in its zone."""
+    role = work.roles.time
+    if role.column is None:
+        return 0
+    column = work.roles.events.column(role.column)
+    text = text_sql(column.name, column.sql_type)
+    filled = f"{text} IS NOT NULL AND lower(trim({text})) NOT IN ({', '.join(map(quote_literal, sorted(MISSING)))})"
+    wrong = f"NOT {_in_range(work)}"
+    if column.type == "time" and not role.zoned and not role.sql and role.clock is None and work.zone != "UTC":
+        zone, local = quote_literal(work.zone), f"CAST({column.value} AS TIMESTAMP)"
+        wrong += f" OR timezone({zone}, timezone({zone}, {local})) <> {local}"
+    found = work.connection.execute(f"SELECT count(*) FROM rows_of_sample WHERE {filled} AND ({wrong})").fetchone()
+    return int(found[0]) if found else 0
 
 
 def time_value(work: Work) -> str:

@@ -135,6 +135,8 @@ def _why_written(work: Work, keys: dict[EntityName, str]) -> list[str]:
             why.append(f"{roles.time.column!r} holds {column.shape.spelled}")
         if column.nulls:
             why.append(f"{column.nulls / column.rows:.1%} of the rows have no moment and are left out")
+        if work.lost_moments:
+            why.append(f"{work.lost_moments:,} moments cannot be, lie outside 1900 to 2200, or were skipped by clocks")
     for owner, role in _both(roles):
         if role is not None and not role.sql and role.name == role.column:
             column = roles.events.column(role.column)
@@ -183,6 +185,8 @@ def _why_read_anew(table: Opened) -> list[str]:
             said.append("a column has no name, or that of another")
         if len(table.dialect.separator) > 1:
             said.append(f"its cells are separated by {table.dialect.separator!r}")
+        if table.dialect.escape:
+            said.append(f"{table.dialect.escape!r} stands before quotes within its cells")
         if table.dialect.skip:
             said.append(f"{table.dialect.skip} lines stand before the table")
         if table.dialect.encoding != "utf-8":
@@ -315,6 +319,12 @@ def _entity_source(work: Work, owner: EntityName, role: KeyRole, key: str, own: 
     return SourceDraft(name, None, query, tuple(dict.fromkeys(why)))
 
 
+def _taken(work: Work) -> set[str]:
+    """Names of tables that the spec reads or writes already."""
+    joins = [role.join for _, role in _both(work.roles) if role is not None and role.join is not None]
+    return {work.table, *(join.profile.table.name for join in joins)}
+
+
 def _from_events(work: Work, owner: EntityName, role: KeyRole, key: str, own: Sequence[FieldDraft]) -> SourceDraft:
     """A table of its own for columns of the events that follow a key: the value that the key has most often."""
     table = work.roles.events.table
@@ -324,4 +334,5 @@ def _from_events(work: Work, owner: EntityName, role: KeyRole, key: str, own: Se
         f"SELECT\n  {spelled} AS {quote_identifier(key)}{listed}\nFROM {table.scan}\n"
         f"WHERE nullif({spelled}, '') IS NOT NULL\nGROUP BY 1\nORDER BY 1"
     )
-    return SourceDraft(f"{owner}s", None, query, (f"these columns of {table.name!r} have one value a {owner}",))
+    name = f"{owner}s" if f"{owner}s" not in _taken(work) else f"{table.name}_{owner}s"
+    return SourceDraft(name, None, query, (f"these columns of {table.name!r} have one value a {owner}",))

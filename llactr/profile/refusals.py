@@ -1,0 +1,93 @@
+"""What cannot be drafted from, each with a sentence that says what would mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llactr.errors import DataError, InputError
+from llactr.profile.drafting.work import Draft
+from llactr.profile.found import Roles
+from llactr.profile.reading import Opened
+from llactr.profile.stated import one_sided
+
+__all__ = ["refuse_empty", "refuse_hopeless", "refuse_labelless", "refuse_roles"]
+
+
+def refuse_empty(tables: Sequence[Opened]) -> None:
+    """Refuses tables without rows.
+
+    Raises:
+        DataError: one has none.
+    """
+    for table in tables:
+        if not table.rows:
+            raise DataError(f"{table.files[0]} has names of columns and no rows: give a table with rows")
+
+
+def refuse_roles(roles: Roles) -> None:
+    """Refuses columns that a person named for what they cannot be.
+
+    Raises:
+        InputError: one is not there, is named for two things, or tells no time.
+    """
+    has = [column.name for column in roles.events.columns]
+    named = {"--user": roles.user, "--item": roles.item, "--time": roles.time}
+    columns = {flag: role.column for flag, role in named.items() if role is not None and role.column is not None}
+    made = {flag for flag, role in (("--user", roles.user), ("--item", roles.item)) if role is not None and role.sql}
+    for flag, name in columns.items():
+        if name not in has and flag not in made:
+            raise InputError(
+                f"{flag} is {name!r}: the events in {roles.events.table.name!r} have {', '.join(has)}, or say none"
+            )
+    if roles.label.kind in {"column", "above", "equals"}:
+        columns = {"--label": roles.label.column, **columns}
+    taken: dict[str, str] = {}
+    for flag, name in columns.items():
+        if name in taken:
+            raise InputError(f"{taken[name]} and {flag} both name {name!r}: each needs a column of its own, or none")
+        taken[name] = flag
+    if roles.time.relative:
+        column = roles.events.column(roles.time.column or "")
+        if column.type not in {"integer", "number"} or column.distinct <= 2:
+            raise InputError(
+                f"--time is {column.name!r}, which holds {column.said()}: name a column of moments or of numbers that "
+                "count up, or say none"
+            )
+
+
+def refuse_labelless(roles: Roles, *, stated: bool) -> None:
+    """Refuses tables in which nothing can be predicted.
+
+    Raises:
+        DataError: none says what was a click, nor what was chosen; or the label, unless it is `stated`, has one value.
+    """
+    found = one_sided(roles.events.columns) if roles.label.kind == "chosen" and not stated else None
+    if found is not None:
+        raise DataError(f"{found[1]}; or say --label none where every row is a choice")
+    if roles.label.kind == "chosen" and roles.item is None:
+        has = ", ".join(column.name for column in roles.events.columns)
+        raise DataError(
+            "no column tells what was a click, and none says which thing was chosen: say one of them by --label (as in "
+            f"'bought', 'stars > 3', 'action = buy') or --item; {roles.events.table.name!r} has {has}"
+        )
+
+
+def refuse_hopeless(draft: Draft, roles: Roles) -> None:
+    """Refuses a draft without rows, with one class, or with fewer than two fields.
+
+    Raises:
+        DataError: it is one of these.
+    """
+    if draft.rows == 0:
+        raise DataError("no row has a label, its keys and a moment: say the columns by --label, --user, --item, --time")
+    if draft.positives in {0.0, 1.0}:
+        raise DataError(
+            f"by the label rule {roles.label.words!r} all {draft.rows:,} rows are"
+            f" {'clicks' if draft.positives else 'no clicks'}: say another one by --label"
+        )
+    if len(draft.fields) < 2:
+        few = f"only {draft.fields[0].name!r} can be one" if draft.fields else "no column can be one"
+        why = "".join(f"; {left.column}: {left.reason}" for left in draft.left_out if left.column)[:600]
+        raise DataError(
+            f"a spec needs two fields, and {few}: give a table with more columns, or say --keep COLUMN{why}"
+        )
