@@ -165,6 +165,11 @@ class Arm:
         return self.has_fields or self.has_values or (self.history is not None and self.history.reads_vectors)
 
     @property
+    def reads_a_person(self) -> bool:
+        """Whether it is a model of ours that reads what is the person's own past, whatever the candidate."""
+        return self.history is not None and self.history.past == "history" and self.rival is None
+
+    @property
     def without_taste(self) -> Arm:
         """The arm that reads the same past, but for what the person did with items like the candidate."""
         return self if self.history is None else replace(self, history=HistoryArm(self.history.past))

@@ -8,7 +8,8 @@ and the simplest is served. So nobody's order gets worse for a level that ranks 
 far behind in AUC has to be as far ahead within users, and one arm always passes. The error is that of the difference
 between two arms: over users (rows, where there are no users) by a bootstrap, and over seeds. A difference below the
 margin counts as none. After Breiman et al. 1984, section 3.4.3, with the error of the paired difference in the place of
-the best arm's own, which would hide what the same rows show.
+the best arm's own, which would hide what the same rows show. Within users an arm that reads a person's past is judged
+as of one moment: between two its scores move with the outcomes that are ranked, which lifts AUC within users on noise.
 
 Legend: N rows, W resamples, S seeds.
 """
@@ -33,7 +34,7 @@ from llactr.steps import StepResult
 
 __all__ = ["RULE", "CandidateFigures", "Choice", "choose"]
 
-RULE = "both, else the mean; the simplest of too few clicks"
+RULE = "both, else the mean; the simplest of too few clicks; within users as of one moment"
 """Names the rule among those of other versions, so that a choice by another is made anew."""
 _RESAMPLES = 400
 _FEWEST_RANKED_USERS = 30
@@ -102,6 +103,7 @@ def choose(
     scores: Mapping[Arm, Sequence[NDArray[np.float32]]],
     *,
     margin: float,
+    still: Mapping[Arm, Sequence[NDArray[np.float32]]] | None = None,
     left_out: str = "",
 ) -> Choice:
     """Chooses among arms by their scores of the validation rows.
@@ -112,6 +114,8 @@ def choose(
         users: (N,) codes; None where rows have no users.
         scores: the arms, the simplest first, each with (N,) click probabilities of seeds 0 to S-1.
         margin: the smallest difference that matters.
+        still: of arms that read a person's past, the scores as of one moment, which the order within users is taken
+            from: between two moments that past moves with the outcomes that are ranked.
         left_out: which arms were not offered, and why.
 
     Raises:
@@ -129,7 +133,8 @@ def choose(
     gaps: dict[str, dict[Arm, tuple[float, float]]] = {}
     may = tuple(scores)
     if users is not None and ranked >= _FEWEST_RANKED_USERS:
-        within_users = {arm: _within_users(label, some, drawn) for arm, some in scores.items()}
+        calm = {**scores, **(still or {})}
+        within_users = {arm: _within_users(label, calm[arm], drawn) for arm in scores}
         gaps["simplest"] = _gaps(within_users, may[:1])
         may = tuple(arm for arm in scores if _passes(gaps["simplest"][arm], margin))
         gaps["user_auc"] = _gaps(within_users, may)
@@ -153,7 +158,7 @@ def choose(
     return Choice(
         backbone=backbone,
         served=served,
-        rule=_rule(margin, by_users=bool(within_users)),
+        rule=_rule(margin, by_users=bool(within_users), still=bool(still)),
         reason=f"{reason}; {left_out}" if left_out else reason,
         candidates=candidates,
         rows=len(label),
@@ -243,9 +248,10 @@ def _listed(arms: Sequence[Arm]) -> str:
     return f"{' and '.join(map(str, arms))} {'is' if len(arms) == 1 else 'are'}"
 
 
-def _rule(margin: float, *, by_users: bool) -> str:
+def _rule(margin: float, *, by_users: bool, still: bool) -> str:
     some = (
-        ", of those not behind the simplest within users, in AUC and in AUC within users; else the best mean of the two"
+        ", of those not behind the simplest within users, in AUC and in AUC within users"
+        f"{' as of one moment' * still}; else the best mean of the two"
     )
     return (
         f"the simplest arm within one standard error of the best on validation{some if by_users else ', in AUC'} "

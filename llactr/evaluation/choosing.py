@@ -44,7 +44,10 @@ def choose_arm(
         users, rows = user_codes(job.workspace, spec), data.split.validation
         scores = {arm: ready.runs.validation_scores(backbone, arm) for arm in arms}
         whose = None if users is None else users[rows]
-        found = choose(backbone, data.label[rows], whose, scores, margin=config.margin, left_out=offer.left_out)
+        still = {arm: ready.runs.validation_scores(backbone, arm, still=True) for arm in arms if arm.reads_a_person}
+        found = choose(
+            backbone, data.label[rows], whose, scores, margin=config.margin, still=still, left_out=offer.left_out
+        )
         advance(1, 1, f"{backbone} {found.served}: {found.reason}")
         return found
 

@@ -76,11 +76,6 @@ def run_file(
     return f"{cell.draw}-{cell.backbone}-{cell.arm.file_name}-{cell.seed}-{key}.safetensors"
 
 
-def _reads_a_person(arm: Arm) -> bool:
-    """Whether a model of ours reads what is the person's own, whatever the candidate."""
-    return arm.history is not None and arm.history.past == "history" and arm.rival is None
-
-
 class EvaluationRuns:
     """All runs, one draw after another: first trained, then tested.
 
@@ -143,8 +138,8 @@ class EvaluationRuns:
                 advance(0, 0, f"test: {self._named(cell)}")
                 scores, rate = self._test_scores(cell)
                 metrics, resampled = slice_metrics(label, scores, slices, drawn, users)
-                if users is not None and any(_reads_a_person(arm) for arm in self.config.arms):
-                    still = self._scores_of_a_moment(cell, scores)
+                if users is not None and any(arm.reads_a_person for arm in self.config.arms):
+                    still = self._still_scores(cell, test) if cell.arm.reads_a_person else scores
                     metrics[ALL_ROWS]["moment_auc"], sample = within_users(label, still, users, drawn)
                     resampled[ALL_ROWS] |= {} if sample is None else {"moment_auc": sample}
                 carry = trusted(resampled, carried)
@@ -154,14 +149,23 @@ class EvaluationRuns:
         self.baselines = baselines_of(simple)
         return found
 
-    def validation_scores(self, backbone: BackboneName, arm: Arm) -> list[NDArray[np.float32]]:
-        """Click probabilities (N,) of the validation rows by an arm's trained models of draw 0, one a seed."""
+    def validation_scores(self, backbone: BackboneName, arm: Arm, *, still: bool = False) -> list[NDArray[np.float32]]:
+        """Click probabilities (N,) of the validation rows by an arm's trained models of draw 0, one a seed.
+
+        Args:
+            backbone: whose.
+            arm: which; with `still` one that reads a person's past.
+            still: as of one moment, without what is the person's own, whatever the candidate.
+        """
         found = []
         for seed in range(self.config.seeds):
             cell = Cell(0, backbone, arm, seed)
+            rows = self.draws[0].training_set.data.split.validation
+            if still:
+                found.append(self._still_scores(cell, rows))
+                continue
             model, data = self._model(cell)
             load_weights(self._path(cell), model)
-            rows = data.split.validation
             found.append(predict(model, data.ids[rows], data.version[rows]))
         return found
 
@@ -177,15 +181,12 @@ class EvaluationRuns:
         seconds = time.process_time() - started
         return scores, len(test) / seconds if seconds > 0 else None
 
-    def _scores_of_a_moment(self, cell: Cell, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Those (N,) of the test rows without the person's own level; as they are, where the arm reads none."""
-        if not _reads_a_person(cell.arm):
-            return scores
+    def _still_scores(self, cell: Cell, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Those of some rows as of one moment: without what is the person's own past, whatever the candidate."""
         model, data = self._model(cell)
         load_weights(self._path(cell), model)
         assert model.config.history is not None, "the arm reads the past"
-        test = data.split.test
-        return predict(model, without_level(data.ids[test], model.config.history), data.version[test])
+        return predict(model, without_level(data.ids[rows], model.config.history), data.version[rows])
 
     def _kept(self, cell: Cell) -> TrainedRun:
         if cell.arm.rival is None:

@@ -21,11 +21,13 @@ def chosen(job: Job, backbone: str, runs: Sequence[EvaluationRuns]) -> Choice:
     spec = runs[0].draws.spec
     offer = Offer(spec, bool(spec.text_fields), median_past(job.workspace, spec))
     wanted = [Arm.parse("values untuned") if str(arm) == "values" else arm for arm in offered(offer)]
-    scores = {}
+    scores, still = {}, {}
     for arm in wanted:
         for one in runs:
             if one.config.backbones == (backbone,) and arm in one.config.arms:
                 scores[arm] = one.validation_scores(backbone, arm)
+                if arm.reads_a_person:
+                    still[arm] = one.validation_scores(backbone, arm, still=True)
     data = runs[0].draws[0].training_set.data
     rows, users = data.split.validation, user_codes(job.workspace, spec)
     return choose(
@@ -34,6 +36,7 @@ def chosen(job: Job, backbone: str, runs: Sequence[EvaluationRuns]) -> Choice:
         None if users is None else users[rows],
         scores,
         margin=MARGIN,
+        still=still,
         left_out=offer.left_out,
     )
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -77,6 +77,7 @@ def _all_arms() -> list[Arm]:
     return list(dict.fromkeys(found))  # one that reads texts is that of encoded and untuned vectors
 
 
+@settings(deadline=None)
 @given(st.sampled_from(_all_arms()))
 def test_an_arm_is_read_as_it_is_written(arm):
     assert Arm.parse(str(arm)) == arm
@@ -85,6 +86,7 @@ def test_an_arm_is_read_as_it_is_written(arm):
 WORDS = ("plain", "fre", "fie", "paper", "values", "untuned", "both", "items", "history", "taste", "text", *PLACEBOS)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(WORDS), max_size=5))
 def test_a_name_is_an_arms_own_or_refused(words):
     """No two names mean one arm: kept runs and results are found by name."""

@@ -202,3 +202,22 @@ def test_nothing_is_chosen_by_a_handful_of_clicks() -> None:
     assert found.reason.startswith("too few clicks to choose by: fewer than 10 users have one, or a row without")
     label[np.unique(users, return_index=True)[1][9]] = 1  # a tenth
     assert choose("fm", label, users, better, margin=0.001).served == PAPER
+
+
+def test_within_users_an_arm_that_reads_a_persons_past_is_judged_as_of_one_moment() -> None:
+    """On noise one was served for an AUC within users of .71: its level moved with the outcomes that were ranked."""
+    label, users, known = rows()
+    history = Arm.parse("history")
+    leaking = 1.2 * (label - 0.5)  # what a level that moves with the outcomes looks like between two moments
+    within = leaking - (np.bincount(users, leaking) / np.bincount(users))[users]
+    given = {PLAIN: scores(known, noise=0.5), history: scores(known + within, noise=0.5)}
+    assert choose("fm", label, users, given, margin=0.001).served == history
+    still = {history: scores(known, noise=0.6)}
+    level = {PLAIN: given[PLAIN], history: [one.copy() for one in given[PLAIN]]}  # no better over all rows
+    found = choose("fm", label, users, level, margin=0.001, still=still)
+    assert found.served == PLAIN
+    assert found.candidates[1].user_auc is not None
+    assert found.candidates[1].user_auc < found.candidates[0].user_auc
+    assert "in AUC and in AUC within users as of one moment; else" in found.rule
+    better = {history: scores(known, noise=0.1)}
+    assert choose("fm", label, users, level, margin=0.001, still=better).served == history
