@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from llactr.ctr.soundness import SoundnessFacts, unproven
+from llactr.ctr.soundness import SoundnessFacts, too_good, unproven
 from llactr.diagnostics.report_data import ReportData, ServedModel
 from llactr.diagnostics.words import count, sentence, share, tiny
 from llactr.evaluation.arms import PLAIN, Arm
+from llactr.evaluation.evidence import Metric
 from llactr.evaluation.result import TestReading
 from llactr.evaluation.verdict import Judgement, Verdict
 
@@ -78,16 +79,17 @@ def headline(data: ReportData) -> Headline:
     Where no model is served: the verdict about all, or, where they disagree, what holds for which.
     """
     served = data.served
+    leaks = too_good(SoundnessFacts.model_validate(served.model_dump())) if served is not None else ""
+    first = (f"{sentence(leaks)}.",) if leaks else ()
     if served is not None and served.doubts:
-        sentences = (f"{sentence('; '.join(served.doubts))}.", *_all_sentences(data))
+        sentences = (f"{sentence('; '.join(served.doubts))}.", *first, *_all_sentences(data))
         return Headline(f"{served.backbone} {served.arm} is not fit to be served", "bad", sentences)
     if served is not None and (unsure := unproven(SoundnessFacts.model_validate(served.model_dump()))):
         about = _about(served, data) if data.comparisons else _about_all(data)
         title = f"Too few clicks to tell {served.backbone} {served.arm} from chance"
         return Headline(title, "neutral", (f"{sentence(unsure)}.", *about.sentences))
-    if served is not None and data.comparisons:
-        return _about(served, data)
-    return _about_all(data)
+    found = _about(served, data) if served is not None and data.comparisons else _about_all(data)
+    return Headline("Too good to be true", "bad", (*first, *found.sentences)) if leaks else found
 
 
 def _about(served: ServedModel, data: ReportData) -> Headline:
@@ -171,6 +173,8 @@ def trust(data: ReportData) -> tuple[Check, ...]:
         models, earlier = data.test_reading.models_before, len(data.test_reading.earlier_readings)
         note = f"; {earlier} earlier evaluation{'s' * (earlier > 1)} here read the same test split" if earlier else ""
         checks.append(Check("yes", f"The test split was read once, after all {models} models were trained{note}"))
+    if simpler := _popularity_ahead(data):
+        checks.append(Check("no", simpler))
     if data.accuracy is not None:
         before, after = data.accuracy.before, data.accuracy.after
         change = f"{share(before)} → {share(after)} of {count(data.accuracy.held_out)} held-out values"
@@ -183,6 +187,26 @@ def trust(data: ReportData) -> tuple[Check, ...]:
 def _needs_none(data: ReportData) -> str:
     served = Arm.parse(data.served.arm) if data.served else None
     return ": what is served reads no vectors" if served is not None and not served.has_meaning else ""
+
+
+def _popularity_ahead(data: ReportData) -> str:
+    """In what the click rate of items alone ranks better than the served arm, or plain; empty where in nothing."""
+    comparison = next(
+        (one for one in data.comparisons if not data.served or one.backbone == data.served.backbone), None
+    )
+    popular = next((one for one in comparison.baselines if one.name == "popularity"), None) if comparison else None
+    ours = comparison.arm(data.served.arm if data.served else PLAIN) if comparison else None
+    if comparison is None or popular is None or ours is None:
+        return ""
+    measured: tuple[tuple[Metric, str], ...] = (("auc", "AUC"), ("user_auc", "AUC within users"))
+    found = [
+        f"{name} {theirs:.4f} against {mine:.4f}"
+        for metric, name in measured
+        if (theirs := popular.value(metric)) is not None
+        and (mine := ours.mean(metric)) is not None
+        and theirs - mine >= comparison.margin
+    ]
+    return f"The click rate of items alone ranks these rows better than {ours.arm}: {', '.join(found)}" if found else ""
 
 
 def _few_clicks(reading: TestReading) -> str:

@@ -299,6 +299,31 @@ def test_a_served_model_that_few_clicks_cannot_tell_from_chance_is_said_to_be_th
     )  # fmt: skip
 
 
+def test_an_auc_that_is_too_good_is_said_before_any_verdict():
+    """A column was the label, and the headline said that plain is the simplest and the best."""
+    leaky = fake_served("plain", choice=fake_choice("plain")).model_copy(update={"auc": 0.9996})
+    said = headline(fake_report().model_copy(update={"served": leaky}))
+    assert (said.title, said.tone) == ("Too good to be true", "bad")
+    assert said.sentences[0].startswith("Test AUC is 0.9996, better than clicks can be foretold: a column is likely to")
+    assert said.sentences[1] == "Plain is within it."
+    doubted = leaky.model_copy(update={"doubts": ("it expects 900 clicks",)})
+    said = headline(fake_report().model_copy(update={"served": doubted}))
+    assert said.title == "FM plain is not fit to be served"
+    assert [one[:12] for one in said.sentences[:2]] == ["It expects 9", "Test AUC is "]
+
+
+def test_a_served_arm_that_items_click_rates_outrank_is_said_to_be_that():
+    popular = Baseline(name="popularity", metrics={"all": {"auc": 0.79, "user_auc": None}})
+    comparison = fake_comparison().model_copy(update={"baselines": (popular,)})
+    data = fake_report(comparisons=(comparison,)).model_copy(update={"served": fake_served()})
+    ours = comparison.arm("paper").mean("auc")
+    said = f"The click rate of items alone ranks these rows better than paper: AUC 0.7900 against {ours:.4f}"
+    assert ("no", said) in [(check.state, check.text) for check in trust(data)]
+    level = popular.model_copy(update={"metrics": {"all": {"auc": ours + 0.0009}}})
+    data = data.model_copy(update={"comparisons": (comparison.model_copy(update={"baselines": (level,)}),)})
+    assert not any("click rate of items" in check.text for check in trust(data)), "less than the margin"
+
+
 @pytest.mark.parametrize(
     ("treatments", "state", "words"),
     [
