@@ -13,6 +13,7 @@ from llactr.evaluation.config import EvaluateConfig
 from llactr.evaluation.prepared import prepared
 from llactr.evaluation.result import EvaluationResult, TestReading
 from llactr.evaluation.runs import EvaluationRuns
+from llactr.evaluation.verdict import RULES
 from llactr.manifest import MANIFEST
 from llactr.semantics import ValueSemanticsConfig
 from llactr.steps import Advance, Job, Step, StepOutcome, outcome_of
@@ -42,7 +43,7 @@ def evaluate(
         Step.EVALUATE,
         lambda key: job.workspace.artifact("evaluations", f"{dataset}-{config.design}-{key[:12]}"),
         dataset=dataset,
-        config=ready.resolved,
+        config=ready.resolved | {"rules": RULES},
         inputs=ready.inputs,
         result=EvaluationResult,
         work=lambda _, advance: _work(job, dataset, ready.runs, advance),

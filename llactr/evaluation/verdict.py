@@ -17,11 +17,13 @@ from llactr.evaluation.arms import Arm
 from llactr.evaluation.evidence import Difference, Interval
 from llactr.evaluation.resampling import FEWEST_CARRIERS, Drawn
 
-__all__ = ["MARGIN", "Judgement", "Verdict", "in_words", "judge", "signed", "span"]
+__all__ = ["MARGIN", "RULES", "Judgement", "Verdict", "in_words", "judge", "signed", "span"]
 
 
 MARGIN = 0.001
 """The smallest difference of AUC that matters where nobody says another."""
+RULES = "part of it; ten who click and who do not; within users as of one moment"
+"""Names the rules among those of other versions, so that what was judged by others is judged anew."""
 
 
 class Verdict(StrEnum):

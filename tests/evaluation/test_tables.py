@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from llactr.evaluation.arms import Arm
-from llactr.evaluation.comparison import compare
+from llactr.evaluation.comparison import Baseline, compare
 from llactr.evaluation.evidence import Run
 from llactr.evaluation.result import EvaluationResult, TestReading
 from llactr.evaluation.rivals.table import rival_table
@@ -56,7 +56,8 @@ def test_rivals_stand_beside_ours_with_what_they_cost() -> None:
             ("lightgbm", 0.72, 12.5, None),
         )
     ]  # fmt: skip
-    comparisons = (compare("fm", runs), compare("deepfm", runs))
+    popular = Baseline(name="popularity", metrics={"all": {"auc": 0.69, "logloss": 0.55}})
+    comparisons = (compare("fm", runs, baselines=[popular]), compare("deepfm", runs, baselines=[popular]))
     assert rival_table(comparisons).splitlines() == [
         "rivals, test rows                  AUC  logloss     train     rows/s",
         "  fm plain                      0.7000   0.5000     3.2 s    100,000",
@@ -64,6 +65,7 @@ def test_rivals_stand_beside_ours_with_what_they_cost() -> None:
         "  deepfm plain                  0.7000   0.5000     3.2 s    100,000",
         "  deepfm paper                  0.7100   0.5000     4.0 s     90,000",
         "  lightgbm                      0.7200   0.5000    12.5 s          -",
+        "  popularity                    0.6900   0.5500         -          -",
     ]
     behind = comparisons[0].difference("paper", "lightgbm")
     assert behind is not None

@@ -283,3 +283,19 @@ def test_a_test_split_of_one_class_is_refused_before_anything_is_encoded_or_trai
     answer = llactr("evaluate", *place)
     assert (answer.code, said in " ".join(answer.err.split())) == (2, True)
     assert not list((tmp_path / "workspace").glob("evaluation_runs/*"))
+
+
+def test_what_was_judged_by_other_rules_is_judged_anew_with_the_models_there_are(ran, llactr, tmp_path, monkeypatch):
+    """A verdict of an earlier version stood in every report that was made later."""
+    from llactr.evaluation import runs, step
+
+    workspace = shutil.copytree(ran.workspace, tmp_path / "copy")
+    given = ("evaluate", "--config", ran.config, "--workspace", workspace, "--json")
+    first = llactr(*given)
+    assert llactr(*given).json["skipped"]
+    monkeypatch.setattr(step, "RULES", "others")
+    monkeypatch.setattr(runs, "train", None)  # nothing is trained
+    again = llactr(*given)
+    assert not again.json["skipped"]
+    earlier = again.json["result"]["test_reading"]["earlier_readings"]
+    assert first.json["result"]["test_reading"]["read_at"] in earlier, "and the report says that test was read before"

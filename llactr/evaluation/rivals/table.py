@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llactr.evaluation.comparison import ArmRuns, Comparison
+from llactr.evaluation.comparison import ArmRuns, Baseline, Comparison
 from llactr.evaluation.evidence import METRICS, Metric
 
 __all__ = ["rival_table"]
@@ -13,7 +13,7 @@ _HEADS = {"auc": "AUC", "user_auc": "user AUC", "logloss": "logloss"}
 
 
 def rival_table(comparisons: tuple[Comparison, ...]) -> str:
-    """Every arm of every backbone, and each rival once; empty where there is no rival.
+    """Every arm of every backbone, each rival once, and what needs no model; empty where there is no rival.
 
     `train` are CPU seconds, of a rival those of its whole search; `rows/s` are test rows scored per CPU-second.
     """
@@ -26,11 +26,15 @@ def rival_table(comparisons: tuple[Comparison, ...]) -> str:
     for comparison in comparisons:
         ours = [runs for runs in comparison.arms if runs.arm.role in {"plain", "treatment"}]
         lines += [_line(f"{comparison.backbone} {runs.arm}", runs, shown) for runs in ours]
-    return "\n".join(lines + [_line(str(runs.arm), runs, shown) for runs in rivals])
+    lines += [_line(str(runs.arm), runs, shown) for runs in rivals]
+    return "\n".join(lines + [_line(one.name, one, shown) for one in comparisons[0].baselines])
 
 
-def _line(name: str, runs: ArmRuns, shown: Sequence[Metric]) -> str:
-    figures = "".join(f" {'-' if (value := runs.mean(metric)) is None else f'{value:.4f}':>8}" for metric in shown)
-    train = "-" if runs.train_s is None else f"{runs.train_s:.1f} s"
-    rate = "-" if runs.rows_per_s is None else f"{runs.rows_per_s:,.0f}"
+def _line(name: str, given: ArmRuns | Baseline, shown: Sequence[Metric]) -> str:
+    value = given.value if isinstance(given, Baseline) else given.mean
+    figures = "".join(f" {'-' if (found := value(metric)) is None else f'{found:.4f}':>8}" for metric in shown)
+    if isinstance(given, Baseline):
+        return f"  {name:<27}{figures} {'-':>9} {'-':>10}"
+    train = "-" if given.train_s is None else f"{given.train_s:.1f} s"
+    rate = "-" if given.rows_per_s is None else f"{given.rows_per_s:,.0f}"
     return f"  {name:<27}{figures} {train:>9} {rate:>10}"
