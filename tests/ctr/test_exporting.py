@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -49,11 +50,17 @@ def test_a_program_of_torch_scores_what_the_bundle_scores(tmp_path: Path, backbo
 
 @pytest.mark.parametrize("backbone", ["deepfm", pytest.param("finalmlp", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore")
-def test_an_onnx_program_scores_what_the_bundle_scores(tmp_path: Path, backbone: str) -> None:
+def test_an_onnx_program_scores_what_the_bundle_scores(
+    tmp_path: Path, backbone: str, caplog: pytest.LogCaptureFixture
+) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     made = make_bundle(backbone)
     made.save(tmp_path / "bundles" / "b")
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    log.addHandler(caplog.handler)  # torch's own handlers do not hand on
     out, facts = export(tmp_path, "onnx")
+    log.removeHandler(caplog.handler)
+    assert not any("torchvision" in said for said in caplog.messages), "no model here needs it"
     session = onnxruntime.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
     ids = made.transform.ids(rows()).astype(np.int64)
     (scores,) = session.run(["scores"], {"ids": ids})

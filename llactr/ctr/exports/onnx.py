@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +31,10 @@ def to_onnx(source: ExportSource, folder: Path) -> dict[str, Any]:
         ConsistencyError: the program's scores are not the bundle's.
     """
     path, bundle = folder / "model.onnx", source.bundle
-    program = torch.onnx.export(
-        exported_program(bundle), input_names=["ids"], output_names=["scores"], dynamo=True, verbose=False
-    )
+    with _quiet():
+        program = torch.onnx.export(
+            exported_program(bundle), input_names=["ids"], output_names=["scores"], dynamo=True, verbose=False
+        )
     assert program is not None
     program.save(path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -40,3 +45,17 @@ def to_onnx(source: ExportSource, folder: Path) -> dict[str, Any]:
 
     bundle.transform.save(folder / "transform")
     return {**program_facts(bundle), "program": "model.onnx", "largest_difference": checked_gap(bundle, run)}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps to itself what torch says of packages that no model here needs, and of its own deprecations."""
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        log.setLevel(level)
