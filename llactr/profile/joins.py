@@ -67,15 +67,16 @@ def why_unused(events: Profile, other: Profile) -> str:
     """Why no column of the events finds its row in a table."""
     ours, theirs = ({column.name.lower() for column in one.columns} for one in (events, other))
     name = events.table.name
-    if ours == theirs:
+    headed = events.headed and other.headed
+    if headed and ours == theirs:
         order = [column.name for column in events.columns] != [column.name for column in other.columns]
         mend = "give both the same order" if order else "give one of the two, or files of one kind"
         return f"it has the columns of {name!r}{', in another order' * order}: {mend} to read them as one table"
-    if ours < theirs or (theirs < ours and len(theirs) > 2):
+    if headed and (ours < theirs or (theirs < ours and len(theirs) > 2)):
         more = ", ".join(sorted(ours ^ theirs))
         return f"it has the columns of {name!r} but for {more}: give both the same to read them as one table"
     for column, key in product(events.columns, other.columns):
-        if not (keylike(column) and keylike(key)) or _moment(column) or _moment(key):
+        if not (headed and keylike(column) and keylike(key)) or _moment(column) or _moment(key):
             continue
         repeated = key.filled - key.distinct
         if repeated and _same_name(column.name, key.name, other.table.name):

@@ -223,10 +223,11 @@ def _actions(column: Column) -> Label | None:
     known = {
         v: ACTIONS[k]
         for v, _ in column.texts
-        if (k := v.strip().lower().replace("-", "_").replace(" ", "_")) in ACTIONS
+        if (k := v.strip().lower()) in ACTIONS or (k := k.replace("-", "_").replace(" ", "_")) in ACTIONS
     }
     counted = dict(column.texts)
-    if len(known) < 2 or sum(counted[v] for v in known) < 0.6 * column.filled:
+    named = bool({"action", "event"} & set(column.words)) and any(strength >= 5 for strength in known.values())
+    if not named and (len(known) < 2 or sum(counted[v] for v in known) < 0.6 * column.filled):
         return None
     strong = sorted(known, key=lambda v: -known[v])
     for value in strong:
@@ -316,9 +317,8 @@ def _zeros(connection: duckdb.DuckDBPyConnection, table: Opened, column: Column)
     """A number that is 0 in many rows: whether it is more."""
     if column.type not in {"integer", "number"} or column.distinct < 10 or (column.low or 0) < 0:
         return None
-    found = connection.execute(
-        f"SELECT avg(CASE WHEN {column.value} > 0 THEN 1.0 ELSE 0 END) FROM {table.sample}"
-    ).fetchone()
+    more = f"CASE WHEN {column.value} > 0 THEN 1.0 WHEN {column.value} IS NOT NULL THEN 0 END"
+    found = connection.execute(f"SELECT avg({more}) FROM {table.sample}").fetchone()
     share = float(found[0] or 0) if found else 0.0
     if not 0.02 <= share <= 0.9 or words(column.name)[-1:] == ("id",):
         return None

@@ -28,6 +28,34 @@ THINGS = (
     "goods", "lot", "deal", "coupon", "title", "headline",
 )  # fmt: skip
 """Nouns of what is acted upon, the plainest first."""
+_OF_A_PERSON = {
+    "feature",
+    "features",
+    "location",
+    "country",
+    "city",
+    "town",
+    "state",
+    "region",
+    "age",
+    "gender",
+    "sex",
+    "agent",
+    "type",
+    "segment",
+    "group",
+    "level",
+    "income",
+    "job",
+    "occupation",
+    "affinity",
+    "rating",
+    "score",
+    "count",
+    "status",
+    "zip",
+}
+"""Words of names that say something of a person, and so name none: `user_location_country`."""
 _PARTS = {"ids": "id", "mid": "movie id", "iid": "item id", "pid": "product id", "cid": "customer id", "aid": "ad id"}
 _TIMES = {
     "timestamp": 6, "ts": 5, "datetime": 6, "time": 5, "date": 4, "at": 4, "when": 5, "posted": 4, "unixtime": 5,
@@ -141,6 +169,8 @@ def of_user(name: str) -> int:
     """How much a name speaks of a person's key: 0 not at all, 2 faintly, 5 and more clearly."""
     found = words(name)
     person = _among(name, PEOPLE)
+    if person is not None and len(found) > 1 and set(found) & _OF_A_PERSON:
+        return 0
     if person is not None and len(found) <= 3:
         return 8 if found[-1] in {"id", "key", "no", "number", "code", "hash"} or len(found) == 1 else 4
     return 2 if _among(name, FAINT_PEOPLE) and len(found) <= 3 else 0

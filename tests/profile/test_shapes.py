@@ -97,6 +97,13 @@ def test_words_of_names() -> None:
     assert words("Kunde") == words("cliente") == words("customer")
     assert of_label("gekauft") == of_label("bought") > 0
     assert of_user("household_id") > of_user("device_id") > of_user("store_id") == 0
+    assert (
+        of_user("user_feature_1")
+        == of_user("user_location_country")
+        == of_user("user_agent")
+        == 0
+        < of_user("user_name")
+    )
     assert of_item("movieId") > 0
     assert of_item("user_id") == 0
     assert of_label("is_click") > of_label("banner_click_time") >= 0

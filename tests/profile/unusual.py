@@ -242,6 +242,15 @@ UNUSUAL: Mapping[str, tuple[Callable[[Path], None], Found]] = {
     ),
     "a folder of days in CSV": (_days, Found(files=("days",))),
     "columns in another order": (_orders, Found(files=("a.parquet", "b.parquet"))),
+    "kinds of events of which one is known": (
+        _changed(lambda n, row: {**{k: v for k, v in row.items() if k != "clicked"}, "reference": "Ulm" if n % 10 == 0 else n % 50 + 1,
+                                 "action_type": ["search for poi", "clickout item"][row["clicked"]]}),
+        Found(label="action_type = clickout item", fields=("device", "reference")),
+    ),
+    "codes of a person, and no person": (
+        _changed(lambda n, row: {**{k: v for k, v in row.items() if k != "user_id"}, "user_feature_0": f"h{row['user_id']}"}),
+        Found(user=None, said="no column says the user"),
+    ),
     "Chinese names": (
         _changed(lambda n, row: {"用户": row["user_id"], "商品": row["item_id"], "时间": row["ts"], "device": row["device"],
                                  "点击": row["clicked"]}),
