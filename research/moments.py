@@ -32,7 +32,7 @@ from llactr.semantics import SemanticsConfig, ValueSemanticsConfig
 from llactr.steps import Job
 from llactr.store.ingested import dataset_spec
 from llactr.workspace import Workspace
-from research.datasets.tables import SPECS, names, prepared as prepared_tables
+from research.datasets.tables import SPECS, names, prepared as prepared_tables, spec_of
 
 ARMS = ("plain", "items", "history", "history taste")
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="fm")
     parser.add_argument("--seeds", type=int, default=1)
     options = parser.parse_args()
-    for name in options.sets or names():
+    for name in options.sets or [name for name in names() if "user" in spec_of(name).entities]:
         print(f"{name}, {options.backbone}: AUC, within users, as of one moment; over plain, 95 % over users", flush=True)
         started = time.process_time()
         one_set(name, options)
