@@ -24,14 +24,14 @@ def take_sample(
 ) -> tuple[int, bool]:
     """Makes the table of the sample; returns the table's rows, and whether that is an estimate."""
     size = sum(path.stat().st_size for path in part.files)
-    if part.format == "parquet" and not by_folder(part):
+    if part.format == "parquet" and not by_folder(part) and _same_in_arrow(part.files):
         rows = sum(pq.read_metadata(path).num_rows for path in part.files)
         if rows > limit:
             connection.register("blocks_of_rows", _parquet_blocks(part.files, rows, limit))
             connection.execute(f"CREATE TABLE {sample} AS SELECT {selected} FROM blocks_of_rows")
             connection.unregister("blocks_of_rows")
             return rows, False
-    elif part.format == "duckdb":
+    elif part.format == "duckdb" and not _is_view(connection, part, sample):
         found = connection.execute(f"SELECT count(*) FROM {scan}").fetchone()
         rows = found[0] if found else 0
         if rows > limit:
@@ -54,6 +54,24 @@ def take_sample(
             return rows, False
     connection.execute(f"CREATE TABLE {sample} AS SELECT * FROM {scan}")
     return rows, False
+
+
+def _same_in_arrow(files: Sequence[Path]) -> bool:
+    """Whether Arrow reads the columns and types that DuckDB reads: one schema, each name once, no spans of time."""
+    schemas = [pq.read_schema(path) for path in files]
+    names = {name.lower() for name in schemas[0].names}
+    once = len(names) == len(schemas[0].names)
+    spans = any(pa.types.is_duration(kind) for kind in schemas[0].types)
+    return once and not spans and all(one.equals(schemas[0]) for one in schemas[1:])
+
+
+def _is_view(connection: duckdb.DuckDBPyConnection, part: Part, sample: str) -> bool:
+    """Whether a DuckDB file's table is a view, whose rows have no numbers."""
+    database = f"db_{sample.removeprefix('sample_')}"
+    found = connection.execute(
+        "SELECT count(*) FROM duckdb_views() WHERE database_name = ? AND view_name = ?", [database, part.table]
+    ).fetchone()
+    return bool(found and found[0])
 
 
 def _blocks(rows: int, limit: int) -> list[tuple[int, int]]:

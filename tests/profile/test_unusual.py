@@ -31,6 +31,23 @@ def test_an_unusual_table_is_drafted_and_ingested(name: str, tmp_path: Path) -> 
         assert summary.rows == truth.rows
 
 
+LONG = ("names that differ by capitals", "spans of time", "a view of the same rows", "columns in another order")
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_of_a_long_table_a_sample_is_looked_at(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of rows are taken another way, from what Arrow and DuckDB read differently too."""
+    monkeypatch.setattr("tests.profile.unusual.COUNT", 1500)
+    write, truth = UNUSUAL[name]
+    write(tmp_path)
+    options = StartOptions(out=tmp_path / "spec.yaml", sample_rows=1000)
+    found = start_spec([str(tmp_path / file) for file in truth.files], options)
+    assert (found.label, found.time, found.user, found.item) == (truth.label, truth.time, truth.user, truth.item)
+    assert set(truth.fields) <= set(found.kinds)
+    summary = write_offline_tables(load_spec(tmp_path / "spec.yaml"), Workspace.at(tmp_path / "workspace"), tmp_path)
+    assert summary.rows == 1500
+
+
 @pytest.mark.parametrize("name", list(REFUSED))
 def test_what_cannot_be_drafted_is_refused_in_a_sentence(name: str, tmp_path: Path) -> None:
     file, write, said = REFUSED[name]

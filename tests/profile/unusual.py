@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 __all__ = ["REFUSED", "UNUSUAL", "Found", "as_csv", "rows"]
 
-AT = 1_700_000_000
+AT, COUNT = 1_700_000_000, 400
 Row = dict[str, Any]
 
 
@@ -43,11 +43,11 @@ class Found:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def rows(count: int = 400) -> list[Row]:
+def rows(count: int | None = None) -> list[Row]:
     """Clicks of 40 people on 25 things, odd things more often."""
     draw = random.Random(5)
     found = []
-    for n in range(count):
+    for n in range(count or COUNT):
         item = draw.randrange(25)
         found.append({
             "user_id": draw.randrange(40), "item_id": item, "ts": AT + 900 * n, "device": draw.choice(["phone", "pc"]),
