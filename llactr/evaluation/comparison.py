@@ -109,6 +109,11 @@ class Comparison(_Model):
         return any(runs.mean("user_auc") is not None for runs in self.arms)
 
     @property
+    def scarce(self) -> bool:
+        """Whether too few users, or rows, have a click or a row without one for a bootstrap over all rows."""
+        return any(found.scarce is not None for found in self.differences)
+
+    @property
     def slices(self) -> tuple[str, ...]:
         """The slices in which there are differences, in their order."""
         return tuple(dict.fromkeys(found.slice for found in self.differences))

@@ -29,6 +29,9 @@ _ROWS_NOTE = (
 )
 
 
+_SCARCE_NOTE = "Here there are none: too few have a click, or a row without one."
+
+
 def as_tables(result: EvaluationResult, *, slices: bool = True, served: Arm | None = None) -> str:
     """The arms as tables, with verdicts in words, those of the served arm first.
 
@@ -42,6 +45,7 @@ def as_tables(result: EvaluationResult, *, slices: bool = True, served: Arm | No
     lines = [f"{reading.sentence}."]
     if reading.counts:
         lines += [f"{reading.counts}.", _USERS_NOTE if _drawn(result) == "users" else _ROWS_NOTE]
+        lines += [_SCARCE_NOTE] * any(one.scarce for one in result.comparisons)
     for number, comparison in enumerate(result.comparisons):
         lines += ["", *_arms(comparison, over, served if number == 0 else None)]
     if rivals := rival_table(result.comparisons):

@@ -275,6 +275,8 @@ def test_a_single_click_bounds_nothing(drawn, said):
 
     found = compare("FM", [*few("plain", PLAIN), *few("history", [a + 0.05 for a in PLAIN])])
     (judgement,) = found.judgements
+    assert found.scarce
+    assert not compare("FM", runs("plain", PLAIN)).scarce
     assert judgement.verdict is Verdict.TOO_FEW_CLICKS
     assert said in judgement.sentence
     assert "Logloss" not in judgement.sentence, "its interval over seeds alone says nothing either"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
@@ -94,3 +96,16 @@ def test_a_result_with_arms_that_are_no_more_is_not_read() -> None:
     content["comparisons"][0]["arms"][0]["arm"] = "plain cold"
     with pytest.raises(ValidationError, match="plain cold"):
         EvaluationResult.model_validate(content)  # a step whose result is of another shape counts as not made
+
+
+def test_where_nothing_can_be_drawn_that_is_said() -> None:
+    given = result()
+    reading = given.test_reading.model_copy(update={"splits": {"test": (200, 1)}, "users": 40})
+    said = "Here there are none: too few have a click, or a row without one."
+    few = [
+        replace(Run(Arm.parse(name), 0, seed, {"all": {"auc": 0.7}}), scarce=1)
+        for name in ("plain", "paper")
+        for seed in (0, 1)
+    ]
+    assert said in as_tables(EvaluationResult.of(reading, [compare("fm", few)], [])).splitlines()
+    assert said not in as_tables(given.model_copy(update={"test_reading": reading}))
