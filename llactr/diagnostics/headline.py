@@ -198,11 +198,14 @@ def _popularity_ahead(data: ReportData) -> str:
     ours = comparison.arm(data.served.arm if data.served else PLAIN) if comparison else None
     if comparison is None or popular is None or ours is None:
         return ""
-    measured: tuple[tuple[Metric, str], ...] = (("auc", "AUC"), ("user_auc", "AUC within users"))
+    within: tuple[Metric, str] = ("user_auc", "AUC within users")
+    if ours.arm.reads_a_person and ours.mean("moment_auc") is not None:
+        within = ("moment_auc", "AUC within users as of one moment")
+    measured: tuple[tuple[Metric, Metric, str], ...] = (("auc", "auc", "AUC"), (within[0], "user_auc", within[1]))
     found = [
         f"{name} {theirs:.4f} against {mine:.4f}"
-        for metric, name in measured
-        if (theirs := popular.value(metric)) is not None
+        for metric, of_popular, name in measured
+        if (theirs := popular.value(of_popular)) is not None
         and (mine := ours.mean(metric)) is not None
         and theirs - mine >= comparison.margin
     ]

@@ -13,7 +13,7 @@ from llactr.spec import DatasetSpec
 
 __all__ = ["CANDIDATES", "FEWEST_PAST", "Candidate", "Offer", "offered"]
 
-FEWEST_PAST = 20
+FEWEST_PAST = 5
 """With fewer earlier events of their users, the median over rows, a person's past is not tried (docs/history.md)."""
 
 

@@ -325,6 +325,24 @@ def test_a_served_arm_that_items_click_rates_outrank_is_said_to_be_that():
 
 
 @pytest.mark.parametrize(
+    ("moment", "said"), [(0.72, ""), (0.69, "AUC within users as of one moment 0.7000 against 0.6900")]
+)
+def test_a_past_is_compared_with_items_click_rates_as_of_one_moment(moment, said):
+    """MovieTweetings' report doubted an arm that ranks better than the click rates of items at any one moment."""
+    runs = [
+        Run(Arm.parse(arm), 0, seed, {"all": {"auc": auc, "user_auc": 0.65, "moment_auc": at}})
+        for arm, auc, at in (("plain", 0.7, 0.65), ("history", 0.75, moment))
+        for seed in (0, 1, 2)
+    ]
+    popular = Baseline(name="popularity", metrics={"all": {"auc": 0.6, "user_auc": 0.7}})
+    comparison = compare("FM", runs).model_copy(update={"baselines": (popular,)})
+    data = fake_report(comparisons=(comparison,)).model_copy(update={"served": fake_served("history")})
+    doubts = [check.text for check in trust(data) if "click rate of items" in check.text]
+    assert doubts == ([f"The click rate of items alone ranks these rows better than history: {said}"] if said else [])
+    assert "go by what is said above as of one moment" in render_report(data)
+
+
+@pytest.mark.parametrize(
     ("treatments", "state", "words"),
     [
         (("paper",), "no", "2 paired seeds: too few, run at least 3 seeds"),

@@ -21,16 +21,16 @@ def test_the_past_is_offered_where_there_is_enough_of_it() -> None:
     def arms(**past: float) -> list[str]:
         return [str(arm) for arm in offered(Offer(spec, False, past))]
 
-    assert arms(user=20, item=20) == ["plain", "paper", "items", "history", "history taste"]
-    assert arms(user=19.5, item=300) == ["plain", "paper", "items"], "what became of items needs no person's past"
+    assert arms(user=5, item=20) == ["plain", "paper", "items", "history", "history taste"]
+    assert arms(user=4.5, item=300) == ["plain", "paper", "items"], "what became of items needs no person's past"
     assert arms(user=50, item=3) == ["plain", "paper", "items", "history", "history taste"], (
         "validation says what it is worth"
     )
     assert arms(user=0, item=0) == ["plain", "paper", "items"]
-    assert Offer(spec, False, {"user": 20, "item": 20}).left_out == ""
+    assert Offer(spec, False, {"user": 5, "item": 20}).left_out == ""
     assert Offer(spec, False).left_out == "", "without users or items there is nothing to leave out"
     assert Offer(spec, False, {"user": 4, "item": 30}).left_out == (
-        "a person's past is not offered, as half of the validation rows have fewer than 20 earlier events of their "
+        "a person's past is not offered, as half of the validation rows have fewer than 5 earlier events of their "
         "user (median 4)"
     )
     assert Offer(spec, False, {"user": 50, "item": 2.5}).left_out == "", "few events of items leave nothing out"
