@@ -198,12 +198,13 @@ def _is_header(first: list[str], body: list[list[str]]) -> bool:
     filled = [cell for cell in cells if cell]
     if not filled or len(filled) < 0.5 * len(cells):
         return False
-    if any(cell.lower() in MISSING for cell in filled):
-        return False
+    gaps = sum(cell.lower() in MISSING for cell in filled)
     columns = [[row[i].strip() for row in body if i < len(row)] for i in range(len(cells))]
     typed = [
         c for c in columns if c and sum(bool(re.fullmatch(r"[+-]?[\d.,:/ TZ+-]+", v)) for v in c if v) > 0.9 * len(c)
     ]
+    if gaps > 1 or (gaps and not typed):  # one column may be called `null` or `none`
+        return False
     again = sum(cell in set(column) for cell, column in zip(cells, columns, strict=True) if cell)
     if again > 0.34 * len(cells):
         return False

@@ -22,6 +22,9 @@ def refuse_empty(tables: Sequence[Opened]) -> None:
     for table in tables:
         if not table.rows:
             raise DataError(f"{table.files[0]} has names of columns and no rows: give a table with rows")
+        lists = [name for name, kind in table.columns.items() if kind.endswith("[]")]
+        if table.format == "json" and table.rows == 1 and lists:
+            raise DataError(f"{table.files[0]} is one record, and {lists[0]!r} holds a list: write that list alone")
 
 
 def refuse_roles(roles: Roles) -> None:

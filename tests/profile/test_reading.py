@@ -24,6 +24,8 @@ from llactr.sql import connect
         ("Ada,Ulm\nBob,Ulm\nCid,Graz\nAda,Graz\n", ",", True, ("Ada", "Ulm")),
         (",x,x\n0,1,2\n1,3,4\n", ",", True, ("column_1", "x", "x_2")),
         ("1\tred, blue\n2\tred, green\n", "\t", False, ("column_1", "column_2")),
+        ("user,null,click\nu1,4,1\nu2,5,0\n", ",", True, ("user", "null", "click")),
+        ("NA,m,x\nb,f,NA\nc,m,y\n", ",", False, ("column_1", "column_2", "column_3")),
         ('who,what\n1,"a, ""b"""\n2,"c, ""d"""\n', ",", True, ("who", "what")),
     ],
 )

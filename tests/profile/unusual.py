@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["REFUSED", "UNUSUAL", "Found", "as_csv", "rows"]
+__all__ = ["REFUSED", "UNUSUAL", "Found", "as_csv", "as_json", "rows"]
 
 AT, COUNT = 1_700_000_000, 400
 Row = dict[str, Any]
@@ -63,6 +64,11 @@ def as_csv(path: Path, table: list[Row], *, before: str = "") -> None:
         writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(table)
+
+
+def as_json(path: Path, content: Any) -> None:
+    """Writes JSON."""
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _changed(change: Callable[[int, Row], Row], *, before: str = "") -> Callable[[Path], None]:
@@ -292,6 +298,11 @@ REFUSED: Mapping[str, tuple[str, Callable[[Path], None], str]] = {
     ),
     "a folder of nothing": (
         "days", lambda folder: (folder / "days").mkdir(), "holds no Parquet, CSV or JSON file: name the files"
+    ),
+    "a list in a record": (
+        "log.json",
+        lambda folder: as_json(folder / "log.json", {"count": 400, "data": rows()}),
+        "is one record, and 'data' holds a list: write that list alone",
     ),
     "no click": (
         "log.csv", _changed(lambda n, row: {**row, "clicked": 0}),
