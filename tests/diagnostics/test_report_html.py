@@ -433,3 +433,14 @@ def test_few_clicks_are_a_reason_not_to_trust(validation, test, said):
     data = fake_report().model_copy(update={"test_reading": fake_reading().model_copy(update={"splits": splits})})
     found = [" ".join(one.text.split()) for one in trust(data) if one.state == "no"]
     assert found == ([said] if said else [])
+
+
+def test_where_too_few_click_the_report_says_that_nothing_is_drawn():
+    data = fake_report()
+    first, *others = data.comparisons
+    few = first.model_copy(update={"differences": tuple(d.model_copy(update={"scarce": 1}) for d in first.differences)})
+    reading = data.test_reading.model_copy(update={"splits": {"test": (200, 1)}, "users": 40})
+    data = data.model_copy(update={"test_reading": reading})
+    said = "Here there are none: too few have a click, or a row without one."
+    assert said not in words_of(data)
+    assert said in words_of(data.model_copy(update={"comparisons": (few, *others)}))
