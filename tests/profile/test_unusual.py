@@ -134,3 +134,12 @@ def test_prices_hold_from_their_moment_on(tmp_path: Path) -> None:
         timestamp = load_spec(folder / "spec.yaml").entities["item"].timestamp
         assert timestamp is not None
         assert timestamp.model_dump() == expected
+
+
+def test_of_two_prices_at_one_moment_the_last_holds(tmp_path: Path) -> None:
+    UNUSUAL["prices over time, some of one moment or of none"][0](tmp_path)
+    files = [str(tmp_path / name) for name in ("log.csv", "prices.csv")]
+    start_spec(files, StartOptions(out=tmp_path / "spec.yaml"))
+    found = pq.read_table(tmp_path / "spec-tables" / "prices.parquet").to_pylist()
+    prices = sorted(float(row["price"]) for row in found)
+    assert prices == [*range(25, 50), *range(75, 100)]

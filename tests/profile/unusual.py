@@ -150,6 +150,13 @@ def _versions(folder: Path, since: Callable[[int], Any]) -> None:
     as_csv(folder / "prices.csv", prices)
 
 
+def _prices_twice(folder: Path) -> None:
+    """Two prices of a thing at one moment, of which the later line was written last; and one without a moment."""
+    _changed(lambda n, row: row)(folder)
+    prices = [{"item_id": n % 25, "price": n, "valid_from": AT - 86_400 + n // 50 * 90_000} for n in range(100)]
+    as_csv(folder / "prices.csv", [*prices, {"item_id": 3, "price": 7, "valid_from": ""}])
+
+
 def _repeated(folder: Path) -> None:
     _changed(lambda n, row: row)(folder)
     as_csv(folder / "items.csv", [{"item_id": n % 25, "colour": "rgb"[n % 3]} for n in range(50)])
@@ -203,6 +210,9 @@ UNUSUAL: Mapping[str, tuple[Callable[[Path], None], Found]] = {
     "prices over time, in German": (
         lambda folder: _versions(folder, _moment("%d.%m.%Y %H:%M")),
         Found(files=("log.csv", "prices.csv"), fields=("price",)),
+    ),
+    "prices over time, some of one moment or of none": (
+        _prices_twice, Found(files=("log.csv", "prices.csv"), fields=("price",))
     ),
     "things twice": (
         _repeated, Found(files=("log.csv", "items.csv"), said="25 of its rows looked at repeat the 'item_id' of another")

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from llactr.profile.drafting.fields import key_name
-from llactr.profile.drafting.rows import moment_of, time_value, whole_rows
+from llactr.profile.drafting.rows import time_value, whole_rows
+from llactr.profile.drafting.versions import versions_sql, versions_time, why_versions
 from llactr.profile.drafting.work import ROW_TIME, FieldDraft, SourceDraft, Work
 from llactr.profile.events_sql import event_rows
 from llactr.profile.facts import Column, text_sql
 from llactr.profile.found import EntityName, Join, KeyRole, Roles
-from llactr.profile.moments import unit_of
 from llactr.profile.reading import Opened
 from llactr.profile.shapes import POINT_ZERO
 from llactr.sql import quote_identifier
@@ -39,7 +39,7 @@ def draft_sources(
         source = _entity_source(work, owner, role, keys[owner], own)
         entities[owner]["source"] = source.name
         if role.join is not None and role.join.versions is not None:
-            entities[owner]["timestamp"] = _versions_time(work, role.join, written=source.table is None)
+            entities[owner]["timestamp"] = versions_time(work, role.join, written=source.table is None)
         others.append(source)
     if why:
         events = SourceDraft(roles.events.table.name, None, _events_query(work, keys, seed), tuple(why))
@@ -53,17 +53,6 @@ def draft_sources(
         if one.table in plain and one.column != one.name and one.kind != "timestamp_part":
             work.fields[at] = replace(one, settings={"read_as": True, **one.settings})
     return [events, *others], timestamp, label, entities
-
-
-def _versions_time(work: Work, join: Join, *, written: bool) -> dict[str, Any]:
-    """How a spec reads since when an entity's rows hold; a written table has it with its zone."""
-    column = join.profile.column(join.versions or "")
-    unit = None if column.type == "time" else unit_of(column)
-    if written:
-        return {"column": column.name}
-    if unit is not None:
-        return {"column": column.name, "unit": unit}
-    return {"column": column.name} if column.shape.zoned else {"column": column.name, "zone": work.zone}
 
 
 def _both(roles: Roles) -> tuple[tuple[EntityName, KeyRole | None], ...]:
@@ -281,18 +270,14 @@ def _entity_source(work: Work, owner: EntityName, role: KeyRole, key: str, own: 
         why.append(f"{column.filled - column.distinct:,} rows repeat a key, of which the first is kept")
     why += [f"{one.name!r} is made from {one.column!r}" for one in own if not one.plain and one.table == table.name]
     why += [f"{one.name!r} comes from {one.table!r}" for one in own if one.table != table.name]
-    if not why and versions is not None:
-        moment = role.join.profile.column(versions)
-        if moment.type == "time" and not moment.shape.plain:
-            why.append(f"{versions!r} holds {moment.shape.spelled}")
+    if versions is not None:
+        why += why_versions(work, role.join, _key_sql(column, role.join))
     name = table.name if table.name != work.table else f"{table.name}_{owner}s"
     if not why:
         return SourceDraft(name, table)
     selected = {key: _key_sql(column, role.join)}
     if versions is not None:
-        moment = role.join.profile.column(versions)
-        unit = None if moment.type == "time" else unit_of(moment)
-        selected[versions] = moment_of(moment, unit, work.zone)
+        selected[versions] = versions_sql(work, role.join)
     selected |= {one.name: one.sql if one.table == table.name else _joined(one) for one in own}
     base = f"(SELECT *, row_number() OVER () AS row_of_all FROM {table.scan})"
     joined = [j for j in role.more if any(one.table == j.profile.table.name for one in own)]
@@ -310,12 +295,12 @@ def _entity_source(work: Work, owner: EntityName, role: KeyRole, key: str, own: 
         )
         base = f"(SELECT e.*, {names} FROM {base} e{on})"
     listed = ",\n  ".join(f"{sql} AS {quote_identifier(name_)}" for name_, sql in selected.items())
-    once = (
-        f"\nQUALIFY row_number() OVER (PARTITION BY {selected[key]} ORDER BY row_of_all) = 1"
-        if versions is None
-        else ""
-    )
-    query = f"SELECT\n  {listed}\nFROM {base}\nWHERE nullif({selected[key]}, '') IS NOT NULL{once}\nORDER BY row_of_all"
+    whole, once = f"nullif({selected[key]}, '') IS NOT NULL", f"PARTITION BY {selected[key]} ORDER BY row_of_all"
+    if versions is not None:
+        whole += f" AND {selected[versions]} IS NOT NULL"
+        once = f"PARTITION BY {selected[key]}, {selected[versions]} ORDER BY row_of_all DESC"
+    once = f"\nQUALIFY row_number() OVER ({once}) = 1"
+    query = f"SELECT\n  {listed}\nFROM {base}\nWHERE {whole}{once}\nORDER BY row_of_all"
     return SourceDraft(name, None, query, tuple(dict.fromkeys(why)))
 
 
