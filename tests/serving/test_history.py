@@ -227,7 +227,7 @@ def test_what_others_logged_is_caught_up_with(asgi: Asgi, past_workspace: Worksp
     time_us = round(datetime.fromisoformat(one["timestamp"]).timestamp() * 1e6)
     with EventLog(past_workspace, DATASET).writer() as writer:
         writer.append([LoggedEvent("u1", "3", time_us, 1.0)])
-    for _ in range(100):
+    for _ in range(600):
         if asgi.metric("llactr_events_caught_up_total"):
             break
         asgi.runner.run(asyncio.sleep(0.05))

@@ -264,7 +264,11 @@ def test_a_store_that_goes_away_between_the_two_reads_is_503(place: Place, monke
                 raise StoreAwayError("the store is gone")
             return await read(wanted)
 
+        async def gone() -> None:
+            raise StoreAwayError("the store is gone")
+
         monkeypatch.setattr(reader, "read", failing)
+        monkeypatch.setattr(reader, "probe", gone)
         answer = asgi.ask("POST", "/v1/rank", BODY)
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         assert asgi.metric("llactr_store_failures_total") == 1
