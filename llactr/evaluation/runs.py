@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from llactr.ctr import BackboneName, CTRData, CTRModel, predict, train
 from llactr.ctr.history import without_level
 from llactr.ctr.training.build import train_config
+from llactr.ctr.training.calibrated import RULE as CALIBRATED
 from llactr.evaluation.arms import Arm
 from llactr.evaluation.baselines import baseline_scores, baselines_of
 from llactr.evaluation.comparison import Baseline
@@ -67,7 +68,7 @@ def run_file(
         key = content_hash([*map(dict, RIVALS[cell.arm.rival].search), *([past] if past else [])])[:8]
         return f"{cell.draw}-{cell.arm.file_name}-{cell.seed}-{key}.safetensors"
     training = config.training.get(cell.backbone, {})
-    settings = [train_config(cell.backbone, cell.seed, training).model_dump(mode="json")]
+    settings = [train_config(cell.backbone, cell.seed, training).model_dump(mode="json"), {"calibrated": CALIBRATED}]
     if cell.arm.has_values:
         settings += [semantics.model_dump(mode="json"), {"values": values}]
     if past:

@@ -14,7 +14,7 @@ from llactr.profile.reading import Opened
 from llactr.profile.shapes import MISSING, POINT_ZERO, Shape, shape_of
 from llactr.sql import quote_identifier
 
-__all__ = ["Column", "ColumnType", "columns_of", "text_sql"]
+__all__ = ["Column", "ColumnType", "columns_of", "number_of", "text_sql"]
 
 ColumnType = Literal["empty", "boolean", "integer", "number", "time", "list", "text", "other"]
 _COMMON, _RARE = 1500, 1500
@@ -183,6 +183,14 @@ def _typed(upper: str, texts: Sequence[tuple[str, int]], name: str) -> tuple[Sha
         whole = bool(texts) and all(_is_whole(value) for value, _ in texts)
         return Shape("number", spelled="whole numbers" if whole else "numbers"), "integer" if whole else "number"
     return Shape("text", plain=False), "other"
+
+
+def number_of(text: str) -> float | None:
+    """The number that a text spells; None where it spells none."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _is_whole(text: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from llactr.profile.facts import Column
+from llactr.profile.facts import Column, number_of
 from llactr.profile.names import is_code, is_measure
 
 __all__ = ["Kind", "kind_of", "worded"]
@@ -107,7 +107,7 @@ def _numeric(column: Column, reason: str, *, sure: bool = True) -> Kind:
 
 def _middle(column: Column) -> float:
     """The median of the values seen."""
-    numbers = sorted((n, rows) for text, rows in column.texts if (n := _number(text)) is not None)
+    numbers = sorted((n, rows) for text, rows in column.texts if (n := number_of(text)) is not None)
     total, seen = sum(rows for _, rows in numbers), 0
     for number, rows in numbers:
         seen += rows
@@ -116,18 +116,11 @@ def _middle(column: Column) -> float:
     return 0.0
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
 def _counts(column: Column) -> bool:
     """Counts begin at 0 or 1, and the most frequent are among the smallest."""
     if column.low is None or column.low > 1 or column.low < -10:
         return False
-    tops = [n for text, _ in column.top[:3] if (n := _number(text)) is not None]
+    tops = [n for text, _ in column.top[:3] if (n := number_of(text)) is not None]
     return bool(tops) and max(tops) <= max(10.0, 0.1 * (column.high or 0))
 
 

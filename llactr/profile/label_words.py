@@ -13,7 +13,6 @@ __all__ = [
     "RATINGS",
     "SHOWN",
     "YES",
-    "number_of",
     "says_no",
     "tells_outcome",
 ]
@@ -59,14 +58,6 @@ ATTRIBUTES = {
     "adult", "available",
 }  # fmt: skip
 """Words of yes or no that are no outcome."""
-
-
-def number_of(text: str) -> float | None:
-    """The number that a text spells; None where it spells none."""
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def tells_outcome(text: str) -> bool:

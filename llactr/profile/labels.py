@@ -9,7 +9,7 @@ from typing import Literal
 
 import duckdb
 
-from llactr.profile.facts import Column
+from llactr.profile.facts import Column, number_of
 from llactr.profile.label_words import (
     ACTIONS,
     AMOUNTS,
@@ -18,7 +18,6 @@ from llactr.profile.label_words import (
     RATINGS,
     SHOWN,
     YES,
-    number_of,
     says_no,
     tells_outcome,
 )  # fmt: skip

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from llactr.profile.facts import Column
-from llactr.profile.label_words import number_of, says_no
+from llactr.profile.facts import Column, number_of
+from llactr.profile.label_words import says_no
 from llactr.profile.labels import Label, binary_label, rating_label
 from llactr.profile.names import of_label
 

@@ -59,6 +59,13 @@ def test_a_run_has_a_file_of_its_own():
     assert len(set(files)) == len(files) == 16
 
 
+def test_models_of_another_rule_of_calibration_are_not_taken_for_ones_of_this(monkeypatch):
+    """Kept arms without calibration would stand beside new ones with it, and logloss would tell that apart."""
+    before = name()
+    monkeypatch.setattr("llactr.evaluation.runs.CALIBRATED", "none")
+    assert name() != before
+
+
 def test_a_rivals_file_is_the_same_for_all_backbones():
     rival = Arm.parse("lightgbm")
     files = {run_file(Cell(1, backbone, rival, 2), CONFIG, SEMANTICS) for backbone in ("fm", "deepfm")}

@@ -21,11 +21,13 @@ from llactr.ctr.isotonic import Curve, isotonic
 from llactr.ctr.metrics import row_logloss
 from llactr.ctr.model import CTRModel
 
-__all__ = ["KINDS", "Kind", "calibrate", "chosen_kind"]
+__all__ = ["KINDS", "RULE", "Kind", "calibrate", "chosen_kind"]
 
 Kind = Literal["off", "platt", "isotonic"]
 KINDS: tuple[Kind, ...] = ("off", "platt", "isotonic")
 """The simplest first."""
+RULE = "auto: platt where logloss gains"
+"""Names the rule among those of other versions, so that models of two of them are not compared as if of one."""
 _FOLDS = 5
 _Map = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 

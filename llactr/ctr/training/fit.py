@@ -17,6 +17,7 @@ from llactr.ctr.metrics import calibration_error, logloss, measure
 from llactr.ctr.model import CTRModel, predict
 from llactr.ctr.soundness import SoundnessFacts, doubts, too_good, unproven
 from llactr.ctr.training.build import build_model, train_config
+from llactr.ctr.training.calibrated import RULE
 from llactr.ctr.training.cold_start import ColdStart
 from llactr.ctr.training.config import TrainJobConfig, enhancement_of, has_values, history_arm
 from llactr.ctr.training.data import CTRData, Split
@@ -178,7 +179,11 @@ def train_bundle(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[
         Step.TRAIN,
         lambda key: bundle_place(job.workspace, dataset, config, key),
         dataset=dataset,
-        config={**config.model_dump(mode="json"), "training": settings.model_dump(mode="json")},
+        config={
+            **config.model_dump(mode="json"),
+            "training": settings.model_dump(mode="json"),
+            "calibrated": RULE,
+        },
         inputs=inputs,
         result=TrainSummary,
         work=work,
