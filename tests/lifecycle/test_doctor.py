@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,7 +57,20 @@ def test_a_damaged_spec_is_wrong_and_the_rest_is_looked_at(workspace: Workspace)
     (workspace.dataset("tiny") / "spec.yaml").write_text("a: [", encoding="utf-8")
     (data,) = findings(workspace, "data")
     assert data.state == "wrong"
-    assert findings(workspace, "disk")[0].state == "well"
+    assert findings(workspace, "clock")[0].state == "well"
+
+
+@pytest.mark.parametrize(
+    ("free", "state", "do"),
+    [(2 << 30, "well", ""), (100 << 20, "look", "free some space, or remove what nothing needs: 'llactr gc'")],
+)
+def test_a_disk_that_is_nearly_full_is_named(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, free: int, state: str, do: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=10 << 30, used=0, free=free))
+    (disk,) = findings(workspace, "disk")
+    assert (disk.state, disk.do) == (state, do)
+    assert disk.said.startswith("2.0 GiB free" if state == "well" else "100.0 MiB free")
 
 
 def test_files_of_the_future_tell_of_a_clock(workspace: Workspace) -> None:
