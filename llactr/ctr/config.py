@@ -20,6 +20,7 @@ from pydantic import (
 from llactr.ctr.backbones import BACKBONES, BackboneSettings
 
 __all__ = [
+    "DECAY_WITH_PAST",
     "BackboneName",
     "EnhancementConfig",
     "HistoryInputConfig",
@@ -31,6 +32,10 @@ __all__ = [
 ]
 
 Precision = Literal["fp32", "bf16"]
+
+DECAY_WITH_PAST = 1e-3
+"""The smallest default of the weight decay where a model reads a person's past: what its ids would learn by heart is in
+those numbers already. On validation of six sets better than none and than 1e-4 on five (research/many.md)."""
 
 
 def _known(name: str) -> str:
@@ -191,10 +196,14 @@ class TrainConfig(_Settings):
         return self
 
     @classmethod
-    def of(cls, backbone: BackboneName, **changes: Any) -> TrainConfig:
+    def of(cls, backbone: BackboneName, *, reads_a_person: bool = False, **changes: Any) -> TrainConfig:
         """The defaults of a backbone, with changes.
 
         Ours are those with the highest mean validation AUC of the seeds 0 to 2 on MovieLens-100K (chronological 8:1:1),
-        with 150 steps at least, among the published weight decays and 3e-4 (and 3e-3 for FinalMLP).
+        with 150 steps at least, among the published weight decays and 3e-4 (and 3e-3 for FinalMLP). A model that reads
+        a person's past has a weight decay of `DECAY_WITH_PAST` at least.
         """
-        return cls.model_validate({**BACKBONES[check_backbone(backbone)].training_defaults, **changes})
+        defaults = dict(BACKBONES[check_backbone(backbone)].training_defaults)
+        if reads_a_person:
+            defaults["weight_decay"] = max(defaults.get("weight_decay", 0.0), DECAY_WITH_PAST)
+        return cls.model_validate({**defaults, **changes})

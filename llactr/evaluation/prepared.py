@@ -93,9 +93,16 @@ def _refuse_missing_values(job: Job, spec: DatasetSpec, config: EvaluateConfig) 
 
 def _resolved(config: EvaluateConfig, semantics: ValueSemanticsConfig) -> dict[str, Any]:
     check_rivals(arm.rival for arm in config.arms if arm.rival is not None)
-    training = {name: train_config(name, 0, config.training.get(name, {})) for name in config.backbones}
     resolved = config.model_dump(mode="json")
-    resolved["training"] = {name: one.model_dump(mode="json") for name, one in training.items()}
+    resolved["training"] = _training(config, "plain")
+    if any(arm.reads_a_person for arm in config.arms):
+        resolved["training_with_past"] = _training(config, "history")
     if any(arm.has_values for arm in config.arms):
         resolved["semantics"] = semantics.model_dump(mode="json")
     return resolved
+
+
+def _training(config: EvaluateConfig, arm: str) -> dict[str, Any]:
+    """How each backbone trains an arm."""
+    found = {name: train_config(name, 0, config.training.get(name, {}), arm=arm) for name in config.backbones}
+    return {name: one.model_dump(mode="json") for name, one in found.items()}

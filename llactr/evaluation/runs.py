@@ -68,7 +68,8 @@ def run_file(
         key = content_hash([*map(dict, RIVALS[cell.arm.rival].search), *([past] if past else [])])[:8]
         return f"{cell.draw}-{cell.arm.file_name}-{cell.seed}-{key}.safetensors"
     training = config.training.get(cell.backbone, {})
-    settings = [train_config(cell.backbone, cell.seed, training).model_dump(mode="json"), {"calibrated": CALIBRATED}]
+    given = train_config(cell.backbone, cell.seed, training, arm=str(cell.arm))
+    settings = [given.model_dump(mode="json"), {"calibrated": CALIBRATED}]
     if cell.arm.has_values:
         settings += [semantics.model_dump(mode="json"), {"values": values}]
     if past:
@@ -209,7 +210,8 @@ class EvaluationRuns:
             search_rival(cell.arm.rival, rows, self._path(cell), seed=cell.seed, threads=torch.get_num_threads())
             return
         model, data = self._model(cell)
-        training = train_config(cell.backbone, cell.seed, self.config.training.get(cell.backbone, {}))
+        changes = self.config.training.get(cell.backbone, {})
+        training = train_config(cell.backbone, cell.seed, changes, arm=str(cell.arm))
         result = train(model, data, training)
         kept = TrainedRun.of(result, backbone=cell.backbone, arm=cell.arm, draw=cell.draw, seed=cell.seed)
         save_run(self._path(cell), model, kept)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from llactr.ctr import BACKBONES, BackboneName, CTRModel, EnhancementConfig, ModelConfig, TrainConfig, check_backbone
 from llactr.ctr.backbones.deepfm import DeepFMSettings
+from llactr.ctr.training.build import train_config
 from llactr.errors import InputError
 from tests.ctr.training_fakes import layout
 
@@ -31,6 +32,24 @@ def test_settings_differ_from_the_defaults_where_given() -> None:
     config = ModelConfig.model_validate({"backbone": "deepfm", "settings": {"hidden_units": [7]}})
     assert config.settings == DeepFMSettings(hidden_units=(7,))
     assert TrainConfig.of("deepfm", seed=9).seed == 9
+
+
+@pytest.mark.parametrize(
+    ("backbone", "arm", "decay"),
+    [
+        ("fm", "plain", 0.0),
+        ("fm", "values items", 0.0),
+        ("fm", "history", 1e-3),
+        ("fwfm", "paper history taste", 1e-3),
+        ("deepfm", "history", 1e-3),
+        ("wukong", "history taste", 1e-2),
+    ],
+)
+def test_the_weight_decay_is_larger_where_a_person_s_past_is_read(
+    backbone: BackboneName, arm: str, decay: float
+) -> None:
+    assert train_config(backbone, 0, {}, arm=arm).weight_decay == decay
+    assert train_config(backbone, 0, {"weight_decay": 1e-5}, arm=arm).weight_decay == 1e-5
 
 
 @pytest.mark.parametrize(

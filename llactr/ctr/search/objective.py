@@ -59,7 +59,9 @@ def score(
             values=values,
             history=history,
         )
-        results.append(train(model, without_test(data), train_config(config.backbone, seed, settings.training)))
+        results.append(
+            train(model, without_test(data), train_config(config.backbone, seed, settings.training, arm=config.arm))
+        )
     return TrialScore(
         auc=float(np.mean([result.validation.auc for result in results])),
         logloss=float(np.mean([result.validation.logloss for result in results])),

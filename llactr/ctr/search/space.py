@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from llactr.ctr.config import BackboneName, EnhancementConfig, TrainConfig, ValuesConfig
-from llactr.ctr.training.config import enhancement_of, has_values, trainable_arm
+from llactr.ctr.training.config import enhancement_of, has_values, reads_a_person, trainable_arm
 
 __all__ = ["DIMENSIONS", "Dimension", "SearchConfig", "TunedArm", "TunedSettings", "dimensions"]
 
@@ -105,6 +105,6 @@ class TunedSettings:
     @classmethod
     def defaults(cls, config: SearchConfig) -> dict[str, float]:
         """What each dimension has without a search, moved within its bounds: the values of trial 0."""
-        training = TrainConfig.of(config.backbone, **config.training)
+        training = TrainConfig.of(config.backbone, reads_a_person=reads_a_person(config.arm), **config.training)
         found = {**training.model_dump(), **config.enhancement.model_dump(), **config.values.model_dump()}
         return {dimension.name: dimension.within(float(found[dimension.name])) for dimension in dimensions(config)}

@@ -77,7 +77,7 @@ def tune_dataset(job: Job, dataset: str, config: SearchConfig) -> StepOutcome[Tu
         StepError: no trial reached a finite loss.
     """
     spec = dataset_spec(job.workspace, dataset)
-    train_config(config.backbone, 0, config.training)  # refuses bad settings before the join
+    train_config(config.backbone, 0, config.training, arm=config.arm)  # refuses bad settings before the join
     joined, training_set = join(job, dataset)
     version = current_values_version(job.workspace, dataset) if has_values(config.arm) else None
     inputs = {"training_set": joined.key}

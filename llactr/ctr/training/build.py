@@ -11,6 +11,7 @@ from llactr.ctr.config import BackboneName, EnhancementConfig, ModelConfig, Trai
 from llactr.ctr.history import with_history
 from llactr.ctr.history_arms import history_input
 from llactr.ctr.model import CTRModel
+from llactr.ctr.training.config import reads_a_person
 from llactr.ctr.training.data import CTRData
 from llactr.ctr.training.history import RowHistory
 from llactr.ctr.training.training_set import TrainingSet
@@ -55,9 +56,10 @@ def build_model(
     return model, data
 
 
-def train_config(backbone: BackboneName, seed: int, changes: dict[str, Any]) -> TrainConfig:
-    """The backbone's training defaults with changes."""
-    return _checked(lambda: TrainConfig.of(backbone, **{**changes, "seed": seed}), "training", TrainConfig)
+def train_config(backbone: BackboneName, seed: int, changes: dict[str, Any], *, arm: str) -> TrainConfig:
+    """The training defaults of a backbone's arm, with changes."""
+    given = {**changes, "reads_a_person": reads_a_person(arm), "seed": seed}
+    return _checked(lambda: TrainConfig.of(backbone, **given), "training", TrainConfig)
 
 
 def _checked(make: Any, section: str, model: type[BaseModel]) -> Any:

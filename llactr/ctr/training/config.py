@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from llactr.ctr.config import BackboneName, EnhancementConfig, ValuesConfig
 from llactr.ctr.history_arms import HISTORY_ARMS, HistoryArm, parted
 
-__all__ = ["TRAIN_ARMS", "TrainJobConfig", "enhancement_of", "has_values", "history_arm", "trainable_arm"]
+__all__ = [
+    "TRAIN_ARMS", "TrainJobConfig", "enhancement_of", "has_values", "history_arm", "reads_a_person", "trainable_arm",
+]  # fmt: skip
 
 TRAIN_ARMS = ("plain", "fre", "fie", "paper", "values", "fre values", "fie values", "both")
 """What a bundle's model uses: nothing, the field vectors (FRE, FIE, or both as `paper`), the value vectors, or all.
@@ -85,3 +87,9 @@ def has_values(arm: str) -> bool:
 def history_arm(arm: str) -> HistoryArm | None:
     """What of the past an arm reads; None for nothing."""
     return parted(arm)[1]
+
+
+def reads_a_person(arm: str) -> bool:
+    """Whether an arm reads what is the person's own past."""
+    past = history_arm(arm)
+    return past is not None and past.past == "history"

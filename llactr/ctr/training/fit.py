@@ -145,7 +145,7 @@ def train_bundle(job: Job, dataset: str, config: TrainJobConfig) -> StepOutcome[
     spec = dataset_spec(job.workspace, dataset)
     config = resolved_arm(job.workspace, dataset, config)
     arm = str(config.arm)
-    settings = train_config(config.backbone, config.seed, config.training)
+    settings = train_config(config.backbone, config.seed, config.training, arm=arm)
     joined, training_set = join(job, dataset)
     training_set.data.check_test_split()
     inputs = {"training_set": joined.key}

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from llactr.columns import EVENT_TIMESTAMP, LABEL, TIMESTAMP
-from llactr.ctr import Bundle
+from llactr.ctr import Bundle, TrainConfig
 from llactr.ctr.scoring import score_features
 from llactr.ctr.training.build import train_config
 from llactr.ctr.training.cold_start import ColdStart
@@ -79,15 +79,18 @@ class WalkedRows:
         found: NDArray[np.float32] = self.table[LABEL].to_numpy().astype(np.float32)
         return found
 
+    @cached_property
+    def _settings(self) -> TrainConfig:
+        return train_config(self.config.backbone, self.config.seed, self.config.training, arm=str(self.config.arm))
+
     def train_anew(self, folder: Path, known: int) -> None:
         """Trains a model of the first rows, and keeps it in a folder."""
         table, split = self.table.slice(0, known), Split.of(chronological_split(known, self.spec.split))
         made = TrainingSet.build(self.spec, table, self._vectors)
         history = self._history(split, known)
         model, data = fresh_model(self.job.workspace, self.spec, made, self.config, str(self.config.arm), history)
-        settings = train_config(self.config.backbone, self.config.seed, self.config.training)
         moments, cold = Moments(), ColdStart.of(self.spec, made.transform, self.config.cold_share)
-        result = train(model, data, settings, cold=cold, moments=moments)
+        result = train(model, data, self._settings, cold=cold, moments=moments)
         facts = TrainingFacts(
             until_us=int(self.times[split.train[-1]]),
             history_before_us=int(self.times[split.validation[0]]),
@@ -97,7 +100,7 @@ class WalkedRows:
         )
         kept_bundle(
             folder,
-            Trained(model, data, made, self.config, settings, result),
+            Trained(model, data, made, self.config, self._settings, result),
             spec=self.spec,
             history=None if history is None else history.definition,
             state=TrainedState(facts, moments.tensors),
@@ -114,7 +117,7 @@ class WalkedRows:
         until = int(self.times[ranges.train[-1]])
         kept_warm(
             folder, before, made, rows, self.config,
-            warm_settings(train_config(self.config.backbone, self.config.seed, self.config.training), warm),
+            warm_settings(self._settings, warm),
             facts.model_copy(update={"until_us": until, "tables": f"{known} rows", "base": base.name}),
             workspace=self.job.workspace, spec=self.spec,
             known=None if before.bundle.history is None else self._events.take(np.arange(known)),

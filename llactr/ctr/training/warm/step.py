@@ -150,7 +150,8 @@ def train_warm(
         )
     joined, training_set = _joined(job, spec, base, rows, warm, events)
     training_set.data.check_test_split()
-    settings = warm_settings(train_config(config.backbone, config.seed, config.training), warm)
+    given = train_config(config.backbone, config.seed, config.training, arm=str(config.arm))
+    settings = warm_settings(given, warm)
     inputs = {"training_set": joined.key, "base": _identity(base)}
     if has_values(str(config.arm)):
         inputs["values"] = values_hash(job.workspace, dataset, current_values_version(job.workspace, dataset))
