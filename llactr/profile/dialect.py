@@ -154,6 +154,7 @@ def _rated(lines: list[str]) -> tuple[str, float]:
         share = counts.count(usual) / len(counts)
         weight = 0.3 if separator in " :" else 1.1 if separator in "\t\x01" else 1.0  # prose has commas, no tabs
         rating = share**2 * weight * min(usual, 3) ** 0.3
+        rating *= 1.0 if counts[0] == usual else 0.8  # the names are cut like the rows
         if rating > score * 1.02 and (share >= 0.6 or separator in ",\t;|"):
             best, score = separator, rating
     return best, score
@@ -190,11 +191,20 @@ def _quote(text: str, lines: list[str], separator: str) -> str | None:
     return '"' if len(quoted) < len(bare) else None
 
 
+def _some_named(cells: list[str], body: list[list[str]]) -> bool:
+    """Whether words and whole numbers are names, as `click,purchase,101,121` of columns that hold numbers alone."""
+    numbers = [cell for cell in cells if re.fullmatch(r"[1-9]\d*", cell)]
+    named = [i for i, cell in enumerate(cells) if re.fullmatch(r"[^\W\d]\w*", cell) and cell.lower() not in MISSING]
+    if len(named) < 2 or len(named) + len(numbers) < len(cells) or len(set(numbers)) < len(numbers) or not body:
+        return False
+    return all(re.fullmatch(r"[+-]?[\d.]*", row[i].strip()) for row in body for i in named if i < len(row))
+
+
 def _is_header(first: list[str], body: list[list[str]]) -> bool:
     """Whether a first line holds names: no numbers or dates among them, and not what the lines below hold."""
     cells = [cell.strip() for cell in first]
     if any(re.fullmatch(r"[+-]?[\d.,]+([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*", cell) for cell in cells):
-        return False
+        return _some_named(cells, body)
     filled = [cell for cell in cells if cell]
     if not filled or len(filled) < 0.5 * len(cells):
         return False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from llactr.profile.facts import text_sql
 from llactr.profile.found import Roles
 from llactr.profile.reading import Opened
+from llactr.profile.slates import list_sql
 from llactr.sql import quote_identifier
 
 __all__ = ["CLICKED", "SHOWN_COUNT", "EventRows", "event_rows"]
@@ -81,14 +82,7 @@ def _unfolded(roles: Roles, scan: str, clicked: str) -> EventRows:
         said = "one row for each thing that was shown"
     else:
         first, second = roles.events.column(label.column), roles.events.column(label.second)
-        lists = [
-            (
-                f"CAST({quote_identifier(c.name)} AS VARCHAR[])"
-                if c.listed
-                else f"string_split({c.value}, '{c.shape.separator}')"
-            )
-            for c in (first, second)
-        ]
+        lists = [list_sql(first), list_sql(second)]
         chosen = quote_identifier(label.second)
         inner = (
             f"SELECT *, len({lists[0]}) AS {count}, unnest({lists[0]}) AS one_shown, {lists[1]} AS all_chosen FROM"

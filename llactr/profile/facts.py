@@ -18,6 +18,7 @@ __all__ = ["Column", "ColumnType", "columns_of", "number_of", "text_sql"]
 
 ColumnType = Literal["empty", "boolean", "integer", "number", "time", "list", "text", "other"]
 _COMMON, _RARE = 1500, 1500
+_LISTS = {"tag", "tags", "ids", "genres", "categories", "topics", "labels", "keywords", "skills", "tokens"}
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _column(connection: duckdb.DuckDBPyConnection, table: Opened, name: str, kin
 def _typed(upper: str, texts: Sequence[tuple[str, int]], name: str) -> tuple[Shape, ColumnType]:
     """The shape and type of a column of a DuckDB type."""
     if upper in {"VARCHAR", "JSON"} or upper.startswith("ENUM"):
-        shape = shape_of(texts, name_says_time=of_time(name) > 0)
+        shape = shape_of(texts, name_says_time=of_time(name) > 0, name_says_list=bool(_LISTS & set(words(name))))
         if upper == "JSON" and shape.plain and shape.kind != "empty":
             shape = Shape(**{**shape.__dict__, "plain": False, "sql": shape.sql or "{v}"})
         return shape, "integer" if shape.spelled == POINT_ZERO else shape.kind

@@ -26,13 +26,14 @@ GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 @dataclass(frozen=True)
 class Part:
-    """Files of one format and schema, before they are opened."""
+    """Files of one format and schema, before they are opened; of JSON, how deep its records are typed."""
 
     files: tuple[Path, ...]
     format: str
     columns: tuple[str, ...]
     dialect: Dialect | None = None
     table: str | None = None
+    depth: int = 2
 
 
 def parts_of_place(place: str) -> list[Part]:
@@ -112,6 +113,18 @@ def _part(files: tuple[Path, ...]) -> Part:
     lines = text.splitlines()[:50]
     if lines and all(re.fullmatch(r"\S+( \d+:\S+)+\s*", line) for line in lines[:-1] or lines):
         raise DataError(f"{path} is LIBSVM, numbers of features without names: write a table with a column a field")
+    blocks = [line for line in lines if re.fullmatch(r"\d+:", line.strip())]
+    if blocks and lines[0] == blocks[0] and any("," in line for line in lines):
+        raise DataError(
+            f"{path} has lines such as {blocks[0]!r} between its rows, which say what the rows below belong to: write "
+            "it into each row, as by awk -F: 'NF==2 {m=$1; next} {print m \",\" $0}'"
+        )
+    pairs = [line for line in lines if re.match(r"[\w-]+/[\w-]+: ", line)]
+    if len(pairs) > 2 and 2 * len(pairs) > len(lines):
+        raise DataError(
+            f"{path} has a line for each value, such as {pairs[0][:40]!r}, and records apart by empty lines: write a "
+            "record as one line of JSON"
+        )
     dialect = sniff(text, encoding)
     return Part(files, "csv", dialect.names if dialect.header else (f"{len(dialect.names)} columns",), dialect)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from llactr.profile.click_rule import Label
 from llactr.profile.facts import Column
-from llactr.profile.labels import Label
 from llactr.profile.reading import Opened
 
 __all__ = ["EntityName", "Join", "KeyRole", "Profile", "Roles", "Stated", "TimeRole"]

@@ -8,9 +8,9 @@ from itertools import product
 
 import duckdb
 
+from llactr.profile.click_rule import Label
 from llactr.profile.facts import Column, text_sql
 from llactr.profile.found import Join, KeyRole, Profile
-from llactr.profile.labels import Label
 from llactr.profile.moments import is_epoch
 from llactr.profile.names import noun, of_item, of_time, of_user, words
 from llactr.profile.reading import Opened
@@ -39,7 +39,8 @@ def find_joins(connection: duckdb.DuckDBPyConnection, events: Profile, profiles:
             same = events.headed and other.headed and _same_name(column.name, key.name, other.table.name)
             versions = None
             if key.unique_share < (0.9 if same else 0.98):
-                versions = _versions(events, other, key) if same and other.table.rows < events.table.rows else None
+                fewer = other.table.wide or other.table.rows < events.table.rows
+                versions = _versions(events, other, key) if same and fewer else None
                 if versions is None:
                     continue
             if not same and (column.distinct < 10 or column.distinct < 0.02 * key.distinct) and events.headed:
@@ -88,8 +89,10 @@ def why_unused(events: Profile, other: Profile) -> str:
 
 
 def _other_noun(column: Column, key: Column) -> bool:
-    """`userId` is no key of `movieId`, whatever numbers they share."""
+    """`userId` is no key of `movieId`, nor `product_id` of `order_id`, whatever numbers they share."""
     ours, theirs = _nouns(column.name), _nouns(key.name)
+    if column.type == "integer" and column.words[1:] == key.words[1:] == ("id",):
+        return not any(of(column.name) > 0 and of(key.name) > 0 for of in (of_user, of_item)) and ours != theirs
     return bool(ours and theirs and not ours & theirs)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from llactr.profile.click_rule import Label
 from llactr.profile.facts import Column, text_sql
 from llactr.profile.found import EntityName, Join, KeyRole, Profile, Stated, TimeRole
 from llactr.profile.joins import keylike
-from llactr.profile.labels import Label
 from llactr.profile.names import is_measure, noun, of_item, of_outcome, of_user, words
 
 __all__ = ["find_keys", "key_candidates"]
@@ -18,6 +18,10 @@ _PERSONAL = {"age", "gender", "sex", "occupation", "income", "zip", "zipcode", "
 _MATERIAL = {"title", "genre", "genres", "price", "category", "brand", "author", "publisher", "colour", "color", "tags",
              "description", "artist", "album", "developer", "department", "manufacturer", "year", "size",
              "headline"}  # fmt: skip
+
+
+_NAMELESS = 8
+"""Columns without names, up to which the order of them tells the person and the thing."""
 
 
 def _owner_of_table(profile: Profile) -> float:
@@ -77,8 +81,10 @@ def find_keys(
         found["item"] = _shown_key(events, label, join_shown)
     if label.kind == "counts" and stated.item is None:
         found["item"] = _package_key(events, found["item"]) or found["item"]
-    acts = time.column is not None or bool(joined) or slate or label.kind == "chosen" or "scale" in label.reason
-    if acts and len(events.columns) <= 6 and (not events.headed or found["user"] is found["item"] is None):
+    told = any(word in label.reason for word in ("scale", "stars", "kinds of events"))
+    acts = time.column is not None or bool(joined) or slate or label.kind == "chosen" or told
+    few = len(events.columns) <= (6 if events.headed else _NAMELESS)
+    if acts and few and (not events.headed or found["user"] is found["item"] is None):
         _by_place(events, joined, label, time, stated, found)
     return found["user"], found["item"]
 

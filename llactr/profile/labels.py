@@ -2,93 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import duckdb
 
+from llactr.profile.click_rule import Label
 from llactr.profile.facts import Column, number_of
-from llactr.profile.label_words import (
-    ACTIONS,
-    AMOUNTS,
-    ATTRIBUTES,
-    CHOSEN,
-    RATINGS,
-    SHOWN,
-    YES,
-    says_no,
-    tells_outcome,
-)  # fmt: skip
+from llactr.profile.label_words import ACTIONS, AMOUNTS, ATTRIBUTES, YES, says_no, tells_outcome
 from llactr.profile.names import is_code, of_label, of_outcome, words
+from llactr.profile.ratings import rating_label
 from llactr.profile.reading import Opened
-from llactr.sql import quote_identifier
+from llactr.profile.slates import counts, pairs, slates
 
-__all__ = ["Label", "LabelKind", "binary_label", "label_candidates", "rating_label"]
-
-LabelKind = Literal["column", "above", "equals", "slate", "pairs", "counts", "chosen"]
+__all__ = ["binary_label", "label_candidates"]
 
 _TEST_POSITIVES = 100
-
-
-@dataclass(frozen=True)
-class Label:
-    """What a click is, and why.
-
-    Attributes:
-        kind: the column itself; a number `above`; a value `equals`; a list of what was shown beside one of what was
-            `chosen` (slate); shown things with their outcome in one text (pairs); impressions and clicks in numbers
-            (counts); or every row is a choice and what was not chosen is drawn (chosen).
-        column: the one it is read from.
-        second: of a slate, the chosen; of counts, the clicks.
-        above: of `above`; `equals` likewise; `drop` leaves rows out.
-        share: of clicks among the rows that stay.
-        score: how likely it is what is meant; `reason` in words.
-    """
-
-    kind: LabelKind
-    column: str
-    score: float
-    reason: str
-    second: str = ""
-    above: float | None = None
-    equals: str | None = None
-    drop: tuple[float, ...] = ()
-    share: float = 0.0
-
-    @property
-    def sure(self) -> bool:
-        """Whether a person need not look."""
-        return self.score >= 5
-
-    @property
-    def words(self) -> str:
-        """The rule in short."""
-        if self.kind == "above":
-            left = f", without {', '.join(f'{value:g}' for value in self.drop)}" if self.drop else ""
-            return f"{self.column} > {self.above:g}{left}"
-        if self.kind == "equals":
-            return f"{self.column} = {self.equals}"
-        return {
-            "slate": f"{self.column} among {self.second}", "pairs": f"{self.column} marked 1",
-            "counts": f"{self.second} of {self.column}", "chosen": "every row, against drawn ones",
-        }.get(self.kind, self.column)  # fmt: skip
 
 
 def label_candidates(
     connection: duckdb.DuckDBPyConnection, table: Opened, columns: Sequence[Column], *, headed: bool
 ) -> list[Label]:
     """The rules that a table's columns allow, the likeliest first; the last is always `chosen`."""
-    found = [*_slates(connection, table, columns), *_counts(connection, table, columns)]
+    found = [*slates(connection, table, columns), *counts(connection, table, columns)]
     for place, column in enumerate(columns):
         if column.type == "empty" or column.filled < 0.5 * column.rows:
             continue
         edge = 1.0 if place in {0, len(columns) - 1} else 0.0
+        two = [one for one in (binary_label(column, edge, headed=headed), _actions(column)) if one is not None]
         one = (
-            _pairs(column)
-            or binary_label(column, edge, headed=headed)
-            or _actions(column)
+            pairs(column)
+            or max(two, key=lambda label: label.score, default=None)
             or rating_label(column, headed=headed)
             or _amount(column)
             or (_zeros(connection, table, column) if headed else None)
@@ -99,68 +42,6 @@ def label_candidates(
         Label("chosen", "", 1.5, "no column tells what was not chosen: every row counts as a choice", share=0.25)
     )
     return sorted(found, key=lambda label: -label.score)
-
-
-def _slates(connection: duckdb.DuckDBPyConnection, table: Opened, columns: Sequence[Column]) -> list[Label]:
-    """Two lists a row, of which one holds only what the other holds too."""
-    lists = [c for c in columns if c.type == "list" and c.filled > 0.5 * c.rows and c.name.lower() != "genres"]
-    named = {c.name: set(c.words) for c in lists}
-    found = []
-    for shown in lists:
-        for chosen in lists:
-            if shown is chosen or not named[chosen.name] & CHOSEN or named[shown.name] & CHOSEN:
-                continue
-            inside, more = connection.execute(
-                f"SELECT avg(CASE WHEN list_has_all({_list(shown)}, {_list(chosen)}) THEN 1 ELSE 0 END), "
-                f"sum(len({_list(chosen)})) / sum(len({_list(shown)})) FROM "
-                f"(SELECT * FROM {table.sample} WHERE {quote_identifier(chosen.name)} IS NOT NULL LIMIT 5000)"
-            ).fetchone() or (0, 1)
-            if (inside or 0) > 0.9 and (more or 1) < 0.9:
-                bonus = 1.0 if named[shown.name] & SHOWN else 0.0
-                reason = f"every row lists what was shown, and in {chosen.name!r} what of it was chosen"
-                found.append(Label("slate", shown.name, 12 + bonus, reason, second=chosen.name, share=float(more)))
-    return found
-
-
-def _list(column: Column) -> str:
-    if column.listed:
-        return f"CAST({quote_identifier(column.name)} AS VARCHAR[])"
-    return f"string_split({column.value}, '{column.shape.separator}')"
-
-
-def _pairs(column: Column) -> Label | None:
-    """Shown things with their outcome, in one text: `N55689-1 N35729-0`."""
-    texts = [text for text, _ in column.texts[:200]]
-    if not texts or column.type in {"integer", "number", "time", "boolean"}:
-        return None
-    if sum(bool(re.fullmatch(r"(\S+-[01])( \S+-[01])*", text.strip())) for text in texts) < 0.98 * len(texts):
-        return None
-    marks = [token[-1] for text in texts for token in text.split()]
-    if len(marks) < 1.5 * len(texts) or not 0 < marks.count("1") < len(marks):
-        return None
-    reason = "every row lists what was shown, each with -1 where it was clicked and -0 where not"
-    return Label("pairs", column.name, 13, reason, share=marks.count("1") / len(marks))
-
-
-def _counts(connection: duckdb.DuckDBPyConnection, table: Opened, columns: Sequence[Column]) -> list[Label]:
-    """Impressions and clicks in numbers: each row stands for many events."""
-    whole = [c for c in columns if c.type == "integer" and (c.low or 0) >= 0 and c.filled > 0.9 * c.rows]
-    named = {"impressions", "exposures", "impression", "impr", "views", "imps", "displays"}
-    shown = [c for c in whole if set(c.words) & named and (c.high or 0) > 1 and c.distinct > 5]  # fmt: skip
-    clicks = [
-        c for c in whole if set(c.words) & {"clicks", "click", "clk", "conversions", "purchases"} and c.distinct > 2
-    ]
-    for one in shown:
-        for other in clicks:
-            a, b = (column.value for column in (one, other))
-            wrong, ratio = connection.execute(
-                f"SELECT avg(CASE WHEN {b} > {a} THEN 1.0 ELSE 0 END), sum({b}) / nullif(sum({a}), 0) FROM"
-                f" {table.sample}"
-            ).fetchone() or (1, 0)
-            if (wrong if wrong is not None else 1) < 0.01 and 0 < (ratio or 0) < 1:
-                reason = f"a row stands for as many events as {one.name!r} says, of which {other.name!r} are clicks"
-                return [Label("counts", one.name, 11, reason, second=other.name, share=float(ratio))]
-    return []
 
 
 def binary_label(column: Column, edge: float, *, headed: bool) -> Label | None:
@@ -215,83 +96,35 @@ def _spelled(column: Column, edge: float, *, headed: bool) -> Label:
     return Label("column", column.name, _named(column, edge, headed=headed) or 0.4, reason, share=share)
 
 
+def _action(text: str) -> str | None:
+    """The kind of event that a value names: `Add to cart`, `clicks`; None where it names none."""
+    plain = text.strip().lower()
+    spelled = plain.replace("-", "_").replace(" ", "_")
+    return next((one for one in (plain, spelled, spelled.removesuffix("s")) if one in ACTIONS), None)
+
+
 def _actions(column: Column) -> Label | None:
     """A column of kinds of events: the strongest of which there are enough."""
     if column.type not in {"text", "list"} or not 2 <= column.distinct <= 30:
         return None
-    known = {
-        v: ACTIONS[k]
-        for v, _ in column.texts
-        if (k := v.strip().lower()) in ACTIONS or (k := k.replace("-", "_").replace(" ", "_")) in ACTIONS
-    }
+    known = {v: ACTIONS[k] for v, _ in column.texts for k in [_action(v)] if k is not None}
     counted = dict(column.texts)
     named = bool({"action", "event"} & set(column.words)) and any(strength >= 5 for strength in known.values())
     if not named and (len(known) < 2 or sum(counted[v] for v in known) < 0.6 * column.filled):
         return None
     strong = sorted(known, key=lambda v: -known[v])
-    for value in strong:
+    least = min(known.values()) if len(known) > 1 else 0
+    above = [v for v in strong if known[v] >= 4 and known[v] > least]  # of clicks, carts and orders clicks are the rest
+    for value in above:
         share = counted[value] / column.filled
-        if known[value] >= 4 and share * column.filled * 0.1 >= _TEST_POSITIVES:
+        if share * column.filled * 0.1 >= _TEST_POSITIVES:
             return Label(
                 "equals", column.name, 7, f"it names kinds of events, among them {value!r}", equals=value, share=share
             )
-    value = max((v for v in strong if known[v] >= 4), key=lambda v: counted[v], default=strong[0])
+    value = max(above, key=lambda v: counted[v], default=strong[0])
     return Label(
         "equals", column.name, 6, "it names kinds of events", equals=value, share=counted[value] / column.filled
     )
-
-
-def rating_label(column: Column, *, headed: bool, sure: bool = False) -> Label | None:
-    """The rule of a scale such as stars; None where a column is none, unless a person is `sure` that it is."""
-    if column.type not in {"integer", "number"} or not 3 <= column.distinct <= 101 or column.high is None:
-        return None
-    named = bool(set(column.words) & RATINGS) or (of_label(column.name) >= 6 and column.distinct <= 21)
-    if not (named or sure) and (
-        headed or not ((column.low or 0) >= -1 and column.high <= 10 and column.distinct <= 21)
-    ):
-        return None
-    counted: dict[float, int] = {}
-    for text, rows in column.texts:
-        number = number_of(text)
-        if number is not None:
-            counted[number] = counted.get(number, 0) + rows
-    if not counted:
-        return None
-    total = sum(counted.values())
-    drop = [value for value in counted if value < 0] if min(counted) >= -1 else []
-    if counted.get(0.0, 0) > 0.4 * total and max(counted) >= 5:
-        drop.append(0.0)
-    kept = {value: rows for value, rows in counted.items() if value not in drop}
-    above, share = _threshold(kept)
-    five = _five(kept) and above == 3.0
-    if five:
-        drop.append(3.0)
-        share = sum(n for v, n in kept.items() if v > 3) / max(sum(n for v, n in kept.items() if v != 3), 1)
-    helped = bool(set(column.words) & {"votes", "helpful", "count", "avg", "average", "mean", "imdb"})
-    score = (8.0 if named and not helped else 4.0 if not headed or sure else 1.0) + (
-        0.5 if column.name.lower() in RATINGS else 0
-    )
-    reason = f"it is a scale from {min(kept):g} to {max(kept):g}, and {above:g} halves its rows best" if not five \
-        else "of five stars, 4 and 5 say that it was liked, and 3 says neither"  # fmt: skip
-    return Label("above", column.name, score, reason, above=above, drop=tuple(sorted(drop)), share=share)
-
-
-def _five(counted: dict[float, int]) -> bool:
-    return set(counted) <= {1.0, 2.0, 3.0, 4.0, 5.0}
-
-
-def _threshold(counted: dict[float, int]) -> tuple[float, float]:
-    """The value above which a rating is a click, and the share of clicks: 3 of five stars, else what halves best."""
-    total = sum(counted.values())
-
-    def share(limit: float) -> float:
-        return sum(rows for value, rows in counted.items() if value > limit) / total
-
-    if _five(counted) and 0.05 < share(3.0) < 0.95:
-        return 3.0, share(3.0)
-    values = sorted(counted)
-    best = min(values[:-1], key=lambda value: abs(share(value) - 0.5))
-    return best, share(best)
 
 
 def _amount(column: Column) -> Label | None:
@@ -306,8 +139,14 @@ def _amount(column: Column) -> Label | None:
         seen += rows
         if seen >= half:
             share = 1 - seen / (2 * half)
+            score = 3.2 if {"ratio", "share", "rate"} & set(column.words) else 3.0  # long things are watched longer
             return Label(
-                "above", column.name, 3.0, "it says how much: more than in half of the rows", above=number, share=share
+                "above",
+                column.name,
+                score,
+                "it says how much: more than in half of the rows",
+                above=number,
+                share=share,
             )
     return None
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from llactr.profile.click_rule import Label
 from llactr.profile.facts import Column
 from llactr.profile.found import Profile, TimeRole
-from llactr.profile.labels import Label
 from llactr.profile.names import of_time
 
-__all__ = ["find_time", "is_epoch", "time_candidates", "unit_of"]
+__all__ = ["find_time", "holds_moments", "is_epoch", "time_candidates", "unit_of"]
 
 _EPOCHS = (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9))
 _FROM_S, _TO_S = 631_152_000, 2_240_000_000  # 1990 to 2040
+_EXCEL_FROM, _EXCEL_TO, _EXCEL_1970 = 32_874, 51_501, 25_569  # 1990 and 2040 in days as Excel counts, and 1970
+_CALENDAR = re.compile(r"(19[789]\d|20[0-4]\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\.0+)?")
+_MONTH_DAY = re.compile(r"(0?[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 
 
 def time_candidates(events: Profile) -> list[tuple[float, Column]]:
@@ -28,6 +31,10 @@ def time_candidates(events: Profile) -> list[tuple[float, Column]]:
             found.append((4.0 + named + fine, column))
         elif is_epoch(column) and (named > 0 or not events.headed or (named == 0 and _epoch_alone(column))):
             found.append((3.0 + named + fine, column))
+        elif named > 0 and _excel(column):
+            found.append((2.5 + named + fine, column))
+        elif named > 0 and _month_day(column):
+            found.append((1.0 + named / 4, column))
         elif column.type == "integer" and _week(column):
             found.append((2.0, column))
         elif column.type == "text" and _object_id(column):
@@ -42,6 +49,29 @@ def _week(column: Column) -> bool:
     if "week" not in column.words or column.low is None or column.high is None:
         return False
     return column.low >= 199001 and column.high <= 204053 and all(1 <= int(float(t)) % 100 <= 53 for t, _ in column.top)
+
+
+def _excel(column: Column) -> bool:
+    """Days as workbooks count them, from the end of 1899 on: 45292.5 is noon on 1 January 2024."""
+    if column.type not in {"integer", "number"} or column.low is None or column.high is None:
+        return False
+    return column.low >= _EXCEL_FROM and column.high <= _EXCEL_TO and column.distinct > 1
+
+
+def _month_day(column: Column) -> bool:
+    """Months and days without a year, `511` and `1111`, as Tmall writes them."""
+    texts = [text.removesuffix(".0") for text, _ in column.texts]
+    return column.type == "integer" and column.distinct > 20 and all(map(_MONTH_DAY.fullmatch, texts))
+
+
+def holds_moments(column: Column) -> bool:
+    """Whether numbers of a column are moments by their name and range: since 1970, days of Excel, or `20240531`."""
+    if of_time(column.name) <= 0 or column.type not in {"integer", "number"}:
+        return False
+    return (
+        is_epoch(column) or _excel(column)
+        or all(_CALENDAR.fullmatch(text) for text, _ in column.texts[:500])
+    )  # fmt: skip
 
 
 def _object_id(column: Column) -> bool:
@@ -113,6 +143,13 @@ def find_time(events: Profile, said: str | None, label: Label) -> TimeRole:
         return TimeRole(
             column.name, "its ids begin with the second in which they were given", False, zoned=True, sql=sql
         )
+    if unit_of(column) is None and _excel(column):
+        sql = f"make_timestamp(CAST(round(({{v}} - {_EXCEL_1970}) * 86400000) AS BIGINT) * 1000)"
+        reason = "it holds days as Excel counts them, from the end of 1899 on, and they tell no zone, so UTC is taken"
+        return TimeRole(column.name, reason, score >= 5, sql=sql)
+    if _month_day(column):
+        sql = "TRY_STRPTIME('2020' || lpad(regexp_replace({v}, '\\.0+$', ''), 4, '0'), '%Y%m%d')"
+        return TimeRole(column.name, "it holds months and days without a year, taken as of 2020", False, sql=sql)
     unit = unit_of(column)
     if unit is not None and column.type == "number":
         sql = f"make_timestamptz(CAST(round({{v}} * {1e6 / dict(_EPOCHS)[unit]}) AS BIGINT))"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Literal
 
 __all__ = [
@@ -85,8 +86,15 @@ _OUTCOMES = {
     "total", "outcome", "purchased", "bought", "converted", "ordered", "installed", "post", "after", "result", "ended",
     "completed", "finished", "attributed", "conv", "redeemed", "opened", "delivered", "disc", "summary", "anomaly",
     "subtotal", "profit", "place", "read", "percentage", "response", "purchase", "checkout", "cart", "rating", "rated",
-    "stars", "score", "edited", "proceeds", "useful", "bounce", "bounced", "exit",
+    "stars", "score", "edited", "proceeds", "useful", "bounce", "bounced", "exit", "attribution", "watched",
 }  # fmt: skip
+_OUTCOME_PAIRS = {
+    ("play", "time"), ("play", "duration"), ("watch", "time"), ("watch", "ratio"), ("watching", "times"),
+    ("watching", "time"), ("stay", "time"), ("view", "time"), ("dwell", "time"), ("long", "view"), ("profile", "enter"),
+    ("read", "duration"), ("finish", "rate"), ("completion", "rate"), ("conversion", "id"),
+}  # fmt: skip
+_FEEDBACK = {"like", "follow", "forward", "hate", "dislike", "share", "collect", "favorite", "favourite", "subscribe"}
+"""Acts of who saw a thing, where a name says nothing else: `is_like`, `follow`."""
 _CODES = {
     "id", "code", "zip", "zipcode", "postcode", "postal", "type", "category", "cat", "class", "group", "segment",
     "brand",
@@ -217,6 +225,10 @@ def of_outcome(name: str) -> str | None:
     found = words(name)
     if found[:1] in {("next",), ("post",), ("after",)} and len(found) > 1:
         return found[0]
+    pair = next((f"{a} {b}" for a, b in pairwise(found) if (a, b) in _OUTCOME_PAIRS), None)
+    act = next((word for word in found if word in _FEEDBACK and set(found) <= {word, "is", "has"}), None)
+    if pair or act:
+        return pair or act
     if found and found[-1] in {"id", "at", "category", "type", "code"}:
         return None
     ignored = {"place", "read", "percentage", "post", "next", "after"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -27,6 +27,9 @@ _PARTITIONED = "the names of its folders hold a column"
 _RENAMED = "two of its columns have one name"
 _UNEVEN = "a line of it has more or fewer cells than it has names"
 _SPANS = "it holds spans of time, which are written as numbers"
+_DEEP = 4
+_AROUND = 3
+"""Columns beside a list of records, up to which the records are the rows that are meant."""
 _RECORD_PARTS = 50
 """Records of more parts are taken for dictionaries of anything, and left alone."""
 
@@ -47,6 +50,7 @@ class Opened:
         dialect: of text files.
         table: of a DuckDB file.
         anew: why no spec can read it as it stands, beside what its format says; empty where one can.
+        wide: whether it was made of a table in long form, and so tells of keys however many rows it has.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Opened:
     dialect: Dialect | None = None
     table: str | None = None
     anew: str = ""
+    wide: bool = False
 
     @property
     def size(self) -> int:
@@ -104,8 +109,13 @@ def _opened(
     scan = scan_of(connection, part, number)
     selected = "*"
     described = connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
-    if any(kind.startswith("STRUCT(") and kind.endswith(")") for _, kind, *_ in described):
-        selected = _selected(connection, scan)
+    if part.format == "json" and _one_list(described, "JSON[]"):
+        part = replace(part, depth=_DEEP)
+        scan = scan_of(connection, part, number)
+        described = connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
+    unfolded = _one_list(described, ")[]")
+    if unfolded or any(kind.startswith("STRUCT(") and kind.endswith(")") for _, kind, *_ in described):
+        selected = _selected(connection, scan, unfolded)
         scan = f"(SELECT {selected} FROM {scan})"
         described = connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
     columns = {row[0]: row[1] for row in described}
@@ -114,10 +124,18 @@ def _opened(
     rows, estimated = take_sample(connection, part, scan, sample, limit, selected)
     count = connection.execute(f"SELECT count(*) FROM {sample}").fetchone()
     assert count is not None
+    if unfolded and rows > limit:
+        rows, estimated = round(rows * count[0] / limit), True
+    if unfolded:
+        anew = f"each record that {unfolded!r} lists is a row"
+    elif selected != "*":
+        anew = _RECORDS
+    else:
+        anew = _PARTITIONED if by_folder(part) else _read_otherwise(connection, part)
     return Opened(
         name=name, format=part.format, files=part.files, scan=scan, columns=columns, rows=max(rows, count[0]),
         estimated=estimated, sampled=count[0] < rows, sample=sample, dialect=part.dialect, table=part.table,
-        anew=_RECORDS if selected != "*" else _PARTITIONED if by_folder(part) else _read_otherwise(connection, part),
+        anew=anew,
     )  # fmt: skip
 
 
@@ -145,12 +163,32 @@ def _uneven(connection: duckdb.DuckDBPyConnection, part: Part) -> bool:
     return False
 
 
-def _selected(connection: duckdb.DuckDBPyConnection, scan: str) -> str:
+def _one_list(described: Sequence[tuple[str, ...]], ends: str) -> str:
+    """The column that lists records, the rows that are meant, as a session's events; empty where none does.
+
+    Args:
+        described: (name, type) and more, of a table that has hardly another column.
+        ends: of the type that such a column has.
+    """
+    lists = [name for name, kind, *_ in described if kind.endswith(ends)]
+    return lists[0] if len(lists) == 1 and len(described) <= _AROUND + 1 else ""
+
+
+def _selected(connection: duckdb.DuckDBPyConnection, scan: str, unfolded: str) -> str:
     """The columns as SQL: each part of a record is a column of its own, `user.id` is `user_id`."""
     relation = connection.sql(f"SELECT * FROM {scan} LIMIT 0")
     found: list[tuple[str, str]] = []
     for name, kind in zip(relation.columns, relation.types, strict=True):
-        found += _parts_of(name, quote_identifier(name), kind)
+        if name == unfolded:
+            record = dict(kind.children)["child"]
+            each = f"unnest({quote_identifier(name)})"
+            found += [
+                one
+                for part, of in record.children
+                for one in _parts_of(part, f"struct_extract({each}, {quote_literal(part)})", of)
+            ]
+        else:
+            found += _parts_of(name, quote_identifier(name), kind)
     taken: set[str] = set()
     named = []
     for name, sql in found:

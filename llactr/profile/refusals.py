@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from llactr.errors import DataError, InputError
 from llactr.profile.drafting.work import Draft
-from llactr.profile.found import Roles
+from llactr.profile.facts import Column
+from llactr.profile.found import Profile, Roles
+from llactr.profile.names import of_item, of_user
 from llactr.profile.reading import Opened
 from llactr.profile.stated import one_sided
 
 __all__ = ["refuse_empty", "refuse_hopeless", "refuse_labelless", "refuse_roles"]
+
+_MATRIX = 20
+"""Columns alike, from which on a table is taken for a matrix."""
 
 
 def refuse_empty(tables: Sequence[Opened]) -> None:
@@ -64,6 +70,8 @@ def refuse_labelless(roles: Roles, *, stated: bool) -> None:
     Raises:
         DataError: none says what was a click, nor what was chosen; or the label, unless it is `stated`, has one value.
     """
+    if roles.label.kind == "chosen" and not stated:
+        _refuse_matrix(roles.events)
     found = one_sided(roles.events.columns) if roles.label.kind == "chosen" and not stated else None
     if found is not None:
         raise DataError(f"{found[1]}; or say --label none where every row is a choice")
@@ -73,6 +81,39 @@ def refuse_labelless(roles: Roles, *, stated: bool) -> None:
             "no column tells what was a click, and none says which thing was chosen: say one of them by --label (as in "
             f"'bought', 'stars > 3', 'action = buy') or --item; {roles.events.table.name!r} has {has}"
         )
+
+
+def _refuse_matrix(events: Profile) -> None:
+    """Refuses a row a person and a column a thing: `User1, User2, ...`, or numbers of one range without names.
+
+    Raises:
+        DataError: the table is such a matrix.
+    """
+    columns = [c for c in events.columns if c.type in {"integer", "number"} and c.filled]
+    if events.headed:
+        keyed = [c for c in columns if len(c.words) == 2 and c.words[1].isdigit()]
+        keyed = [c for c in keyed if of_user(c.words[0]) > 0 or of_item(c.words[0]) > 0]
+    else:
+        ends = Counter((c.low, c.high) for c in columns)
+        range_ = max(ends, key=lambda one: ends[one], default=None)
+        near = range_ is not None and range_[0] is not None and range_[1] is not None and range_[1] - range_[0] > 1
+        keyed = [c for c in columns if _within(c, range_)] if near else []
+    if len(keyed) < _MATRIX or len(keyed) < 0.9 * len(events.columns):
+        return
+    names = ", ".join(column.name for column in keyed[:3])
+    raise DataError(
+        f"{events.table.name!r} looks like a matrix of persons and things ({names} and so on, {len(keyed)} columns): "
+        "write a row for each rating, with the person, the thing and the rating, as by melt of pandas"
+    )
+
+
+def _within(column: Column, ends: tuple[float | None, float | None] | None) -> bool:
+    """Whether a column's numbers reach as far as those of most, up to a tenth of the way."""
+    if ends is None or None in {*ends, column.low, column.high}:
+        return False
+    low, high = ends
+    reach = 0.1 * ((high or 0) - (low or 0))
+    return abs((column.low or 0) - (low or 0)) <= reach and abs((column.high or 0) - (high or 0)) <= reach
 
 
 def refuse_hopeless(draft: Draft, roles: Roles) -> None:

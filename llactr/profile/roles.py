@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import duckdb
 
+from llactr.profile.click_rule import Label
 from llactr.profile.found import Join, Profile, Roles, Stated
 from llactr.profile.joins import assign, chain, find_joins, join_shown, why_unused
 from llactr.profile.keys import find_keys
-from llactr.profile.labels import Label, label_candidates
+from llactr.profile.labels import label_candidates
 from llactr.profile.moments import find_time, is_epoch
 from llactr.profile.names import of_time
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -115,7 +116,7 @@ def _text_blocks(
     packed = start.startswith(GZIP) or start == ZSTD
     dialect = part.dialect
     if packed or part.format == "json" or dialect is None or len(part.files) > 1:
-        scan = scan_of(connection, Part(part.files[:1], part.format, part.columns, dialect), 0)
+        scan = scan_of(connection, replace(part, files=part.files[:1]), 0)
         connection.execute(f"CREATE TABLE {sample} AS SELECT {selected} FROM {scan} LIMIT {limit}")
         found = connection.execute(f"SELECT count(*) FROM {sample}").fetchone()
         return max(found[0] if found else 0, limit) * len(part.files) + 1

@@ -29,8 +29,8 @@ def scan_of(connection: duckdb.DuckDBPyConnection, part: Part, number: int) -> s
         size = sum(path.stat().st_size for path in part.files)
         rows = -1 if size < WHOLE_BYTES else 500_000
         return (
-            f"read_json({files}, sample_size = {rows}, maximum_depth = 2, hive_partitioning = false, union_by_name ="
-            " true)"
+            f"read_json({files}, sample_size = {rows}, maximum_depth = {part.depth}, hive_partitioning = false, "
+            "union_by_name = true)"
         )
     return csv_scan(files, part.dialect or Dialect())
 

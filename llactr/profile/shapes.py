@@ -82,17 +82,21 @@ def number_sql(text: str = "{v}") -> str:
     )
 
 
-def shape_of(values: Sequence[tuple[str, int]], *, name_says_time: bool = False) -> Shape:
+def shape_of(values: Sequence[tuple[str, int]], *, name_says_time: bool = False, name_says_list: bool = False) -> Shape:
     """The shape of a column.
 
     Args:
         values: distinct texts and their rows.
         name_says_time: whether eight digits such as 20240531 are a date.
+        name_says_list: whether `3,12` are two codes and not three and twelve hundredths.
     """
     filled = [(text.strip(), rows) for text, rows in values if text.strip().lower() not in MISSING]
     if not filled:
         return Shape("empty")
     gaps = any(text.strip().lower() in MISSING and text.strip() for text, _ in values)
+    codes = name_says_list and any("," in text for text, _ in filled)
+    if codes and _fits(filled, lambda text: re.fullmatch(r"\d+(,\d+)*", text))[0]:
+        return Shape("list", spelled="codes joined by ','", separator=",", words=1.0, length=4.0)
     return _booleans(filled, gaps) or _numbers(filled, gaps, name_says_time) or _moments(filled, gaps) or _texts(filled)
 
 
@@ -284,6 +288,7 @@ def _opaque(values: Sequence[tuple[str, int]]) -> str:
     checks = (
         ("addresses", lambda text: re.match(r"https?://|www\.|s3://", text)),
         ("file names", lambda text: re.search(r"\.(jpe?g|png|gif|webp|mp4|mp3|svg)$", text, re.IGNORECASE)),
+        ("codes", lambda text: re.fullmatch(r"[A-Za-z]\d[\d.]*", text)),
         ("hashes", lambda text: re.fullmatch(r"(?=.*\d)(?=.*[a-f])[0-9a-f]{8,}|[0-9a-f-]{32,36}", text, re.IGNORECASE)),
     )
     return next(

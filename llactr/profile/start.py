@@ -13,14 +13,15 @@ import duckdb
 from llactr import atomic
 from llactr.errors import DataError, InputError
 from llactr.objects import refuse_place
+from llactr.profile.click_rule import Label
 from llactr.profile.drafting.spec import draft_spec
 from llactr.profile.drafting.work import Draft, Order
 from llactr.profile.facts import columns_of
 from llactr.profile.found import Profile, Roles, Stated
 from llactr.profile.headers import with_headers
-from llactr.profile.labels import Label
 from llactr.profile.names import spec_name
 from llactr.profile.options import StartOptions, refuse_kept, refuse_options, stated_of, with_label
+from llactr.profile.properties import with_properties
 from llactr.profile.questions import Question, questions_of
 from llactr.profile.reading import open_tables
 from llactr.profile.refusals import refuse_empty, refuse_hopeless, refuse_labelless, refuse_roles
@@ -97,6 +98,7 @@ def start_spec(
         tables = open_tables(connection, places, sample_rows=options.sample_rows)
         refuse_empty(tables)
         profiles = [Profile(table, tuple(columns_of(connection, table))) for table in tables]
+        profiles = with_properties(connection, profiles, sample_rows=options.sample_rows)
         if amend is None:  # else it may be a feature, or a key of the repository
             refuse_kept(profiles, options)
         stated = stated_of(profiles, options)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from llactr.profile.click_rule import Label
 from llactr.profile.facts import Column, number_of
 from llactr.profile.label_words import says_no
-from llactr.profile.labels import Label, binary_label, rating_label
+from llactr.profile.labels import binary_label
 from llactr.profile.names import of_label
+from llactr.profile.ratings import rating_label
 
 __all__ = ["one_sided", "stated_label"]
 

@@ -267,6 +267,9 @@ UNUSUAL: Mapping[str, tuple[Callable[[Path], None], Found]] = {
         _changed(lambda n, row: {**{k: v for k, v in row.items() if k != "user_id"}, "user_feature_0": f"h{row['user_id']}"}),
         Found(user=None, said="no column says the user"),
     ),
+    "one record that lists all": (
+        lambda folder: as_json(folder / "log.json", {"count": 400, "data": rows()}), Found(files=("log.json",))
+    ),
     "Chinese names": (
         _changed(lambda n, row: {"用户": row["user_id"], "商品": row["item_id"], "时间": row["ts"], "device": row["device"],
                                  "点击": row["clicked"]}),
@@ -311,7 +314,7 @@ REFUSED: Mapping[str, tuple[str, Callable[[Path], None], str]] = {
     ),
     "a list in a record": (
         "log.json",
-        lambda folder: as_json(folder / "log.json", {"count": 400, "data": rows()}),
+        lambda folder: as_json(folder / "log.json", {"count": 400, "page": 1, "next": 2, "by": "us", "data": rows()}),
         "is one record, and 'data' holds a list: write that list alone",
     ),
     "no click": (

@@ -9,11 +9,13 @@ from llactr.profile.events_sql import SHOWN_COUNT
 from llactr.profile.facts import Column
 from llactr.profile.found import Profile
 from llactr.profile.kinds import kind_of, worded
+from llactr.profile.moments import holds_moments
 from llactr.profile.names import is_code, is_measure, of_outcome, words
 from llactr.profile.spoilers import KNOWS, knows_label, unseen_later, words_tell
 
-__all__ = ["against", "knows", "says_nothing"]
+__all__ = ["BESIDE", "against", "knows", "says_nothing"]
 
+BESIDE = "a moment beside the event's: no part of it comes again"
 _LEAKS = ", so it would leak"
 _GONE_LATER = 0.9
 _WRITTEN, _LIKELY_WRITTEN = 0.85, 0.7
@@ -59,6 +61,8 @@ def against(work: Work, column: Column, profile: Profile, owner: Owner, *, of_ev
     if named and not (owner == "item" and worded(column)):
         return "every row has another value: it tells rows apart, no more", True
     if of_events:
+        if owner == "context" and holds_moments(column):
+            return BESIDE, False
         if owner == "context" or not work.rows.made:
             return _spoils(work, column, owner)
         return None
@@ -102,6 +106,10 @@ def _spoils(work: Work, column: Column, owner: Owner) -> tuple[str, bool] | None
                 f"the words of {column.name!r} tell the label (AUC {told:.2f}), as those of a review would"
             )
             return f"its words tell the label (AUC {told:.2f}): it is likely written after the event", told >= _WRITTEN
+        rated = "scale" in work.roles.label.reason or "stars" in work.roles.label.reason
+        if rated and set(column.words) <= {"text", "body", "content"} and column.unique_share > 0.7:
+            work.late.append(column.name)
+            return "a text beside a rating, likely written with it", False
         if column.shape.words >= 3:
             return None
     if owner == "context" and column.type not in {"number", "list"} and column.distinct > 20:

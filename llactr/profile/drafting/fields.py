@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from llactr.columns import RESERVED
 from llactr.profile.describe import describe, event_time_description
-from llactr.profile.drafting.against import against
+from llactr.profile.drafting.against import BESIDE, against
 from llactr.profile.drafting.rows import moment_of
 from llactr.profile.drafting.work import FieldDraft, LeftOut, Owner, Work
 from llactr.profile.facts import Column, text_sql
 from llactr.profile.found import EntityName, Profile
 from llactr.profile.kinds import Kind, kind_of
+from llactr.profile.label_words import RATINGS
 from llactr.profile.names import of_outcome, of_time, words
 from llactr.profile.shapes import POINT_ZERO
 from llactr.sql import quote_identifier, quote_literal
@@ -172,6 +173,12 @@ def _field(
         _dated(work, column, profile, owner)
         return
     kind = kind_of(column, owner=owner)
+    if not of_events and _of_ratings(work, column):
+        kind = replace(kind, sure=False, reason=f"{kind.reason}; if it is the mean of the ratings, it knows later ones")
+        work.findings.append(
+            f"{column.name!r} of {table!r} is likely a mean of the very ratings that are to be foretold, later ones "
+            "too: leave it out if it is"
+        )
     name = _field_name(work, column, profile, owner)
     settings = dict(kind.settings)
     reason = kind.reason + (f"; one value a {work.nouns.of(owner)}" if followed else "")
@@ -184,6 +191,15 @@ def _field(
     )  # fmt: skip
     if owner == "item" and column.type == "text":
         _year(work, column, profile)
+
+
+def _of_ratings(work: Work, column: Column) -> bool:
+    """Whether a number of a person or a thing may be the mean of the ratings that are the label."""
+    label = work.roles.label
+    rated = label.kind == "above" and ("scale" in label.reason or "stars" in label.reason)
+    return rated and column.type in {"integer", "number"} and bool(set(column.words) & RATINGS) and not (
+        set(column.words) & {"count", "counts", "number", "num", "n"}
+    )  # fmt: skip
 
 
 def _year(work: Work, column: Column, profile: Profile) -> None:
@@ -209,9 +225,7 @@ def _dated(work: Work, column: Column, profile: Profile, owner: Owner) -> None:
     """A moment other than the event's: the year of a thing or a person, the age of it at the event would be better."""
     table, facts = profile.table.name, column.said()
     if owner == "context":
-        work.left.append(
-            LeftOut(column.name, table, "a moment beside the event's: no part of it comes again", facts, False)
-        )
+        work.left.append(LeftOut(column.name, table, BESIDE, facts, False))
         return
     name = _unique(work, "_".join([w for w in column.words if w not in {"date", "time", "at", "timestamp"}] + ["year"]))
     value = moment_of(column, None, work.zone)

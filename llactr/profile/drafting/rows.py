@@ -192,7 +192,8 @@ def time_value(work: Work) -> str:
         )
         if "STRPTIME" in role.sql:
             return f"timezone('UTC', {role.sql.replace('{v}', v)})"
-        return role.sql.replace("{v}", v)
+        moment = role.sql.replace("{v}", v)
+        return f"timezone({quote_literal(work.zone)}, {moment})" if "make_timestamp(" in moment else moment
     if role.clock is not None:
         of_day = work.roles.events.column(role.clock)
         text = f"trim({text_sql(of_day.name, of_day.sql_type)})"

@@ -83,6 +83,14 @@ def _explain(work: Work) -> None:
     if label.kind == "chosen" and label.reason != "as stated" and told:
         named = " or ".join(repr(one.words) for one in told[:3])
         work.costs.append(f"if {named} tells what was a click, say so by --label")
+    if label.kind == "chosen" and label.reason != "as stated":
+        coded = [c for c in work.roles.events.columns if c.type == "integer" and 2 < c.distinct <= 10
+                 and set(c.words) & {"action", "behavior", "behaviour", "event"} and "type" in c.words]  # fmt: skip
+        work.costs += [
+            f"{c.name!r} holds codes of kinds of events, of which nobody says what they mean: if one of them is the "
+            f"click, say so, as by --label '{c.name} = {c.top[-1][0]}'"
+            for c in coded
+        ]
     work.notes["timestamp"] = time.reason
     if not time.sure or (not time.zoned and time.unit is None and time.column is not None):
         work.unsure.add("timestamp")
@@ -130,6 +138,7 @@ def _splits(work: Work) -> SplitCounts:
 
 
 def _unused(work: Work, profiles: Sequence[Profile]) -> None:
+    work.costs += [f"of the table {one.table.name!r}: {one.table.anew}" for one in profiles if one.table.wide]
     for name, reason in work.roles.unused:
         profile = next(one for one in profiles if one.table.name == name)
         work.left.append(LeftOut("", name, reason, f"{profile.table.rows:,} rows"))
