@@ -1,11 +1,11 @@
 """AUC within users of arms that read a person's past, as it is and as of one moment: validation rows, no test row.
 
-    python -m research.moments --data FOLDER --cache DIR [SET ...] [--backbone fm] [--seeds 1]
+    python -m research.moments --data FOLDER --cache DIR [SET ...] [--backbone fm] [--seeds 1] [--decay 0]
 
 FOLDER and DIR as of `research.many`. AUC within users compares a person's rows of different moments, between which the
 person's past has moved with the outcomes that are ranked: on noise it rises (docs/verdict.md). As of one moment the
 numbers that are the person's own are left out. Nothing but the fields is encoded, so taste reads categories alone;
-weight decay is the product's default.
+weight decay is the product's default for each arm, unless one is given for all.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--backbone", default="fm")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--decay", type=float)
     options = parser.parse_args()
     for name in options.sets or [name for name in names() if "user" in spec_of(name).entities]:
         print(f"{name}, {options.backbone}: AUC, within users, as of one moment; over plain, 95 % over users", flush=True)
@@ -60,7 +61,8 @@ def one_set(name: str, options: argparse.Namespace) -> None:
     encode.run(job, name, SemanticsConfig(), untuned=True, effective_from="start")
     materialize.apply(job)
     arms = tuple(map(Arm.parse, ARMS))
-    config = EvaluateConfig(arms=arms, backbones=(options.backbone,), seeds=options.seeds)
+    training = {} if options.decay is None else {options.backbone: {"weight_decay": options.decay}}
+    config = EvaluateConfig(arms=arms, backbones=(options.backbone,), seeds=options.seeds, training=training)
     runs = prepared(job, name, config, ValueSemanticsConfig()).runs
     runs.train_all(lambda *_: None)
     rows = runs.draws[0].training_set.data.split.validation

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from scipy.special import stdtrit
-
+from research.many.differences import Effect, best, difference, signed, span
+from research.many.goal import goal
 from research.many.meta import random_effects
 
-__all__ = ["BEST", "CONTRASTS", "PICTURED", "Effect", "champion", "champions", "cpu_s", "effects", "page"]
+__all__ = ["BEST", "CONTRASTS", "PICTURED", "effects", "page"]
 
 BEST, RIVAL = "best of ours", "best rival"
 TASTE = "history taste"
@@ -41,19 +39,6 @@ PICTURED = (
 METRICS = ("auc", "user_auc", "logloss")
 
 
-@dataclass(frozen=True)
-class Effect:
-    """A difference in one set.
-
-    `error` is its standard error over users and seeds; the interval is the bootstrap's own where no seeds are in it.
-    """
-
-    set: str
-    mean: float
-    error: float
-    interval: tuple[float, float]
-
-
 def effects(
     kept: Sequence[dict[str, Any]], backbone: str, arm: str, baseline: str, *, metric: str = "auc", part: str = "all"
 ) -> list[Effect]:
@@ -64,16 +49,10 @@ def effects(
         if here is None:
             continue
         first, second = (_meant(here, name) for name in (arm, baseline))
-        effect = _effect(here["differences"], first, second, metric, part)
+        effect = difference(here["differences"], first, second, metric, part)
         if effect is not None:
             found.append(Effect(one["set"], *effect))
     return found
-
-
-def best(backbone: dict[str, Any], roles: Sequence[str]) -> str | None:
-    """The arm of the best validation AUC among some roles."""
-    arms = [arm for arm in backbone["arms"] if arm["role"] in roles and arm["validation_auc"] is not None]
-    return max(arms, key=lambda arm: arm["validation_auc"])["arm"] if arms else None
 
 
 def _meant(backbone: dict[str, Any], name: str) -> str | None:
@@ -82,133 +61,13 @@ def _meant(backbone: dict[str, Any], name: str) -> str | None:
     return best(backbone, ("rival",)) if name == RIVAL else name
 
 
-def _effect(
-    differences: Sequence[dict[str, Any]], arm: str | None, baseline: str | None, metric: str, part: str
-) -> tuple[float, float, tuple[float, float]] | None:
-    """Of the kept differences, or of one with its sides exchanged; 0 of an arm with itself is none."""
-    for ours, theirs, sign in ((arm, baseline, 1), (baseline, arm, -1)):
-        for one in differences:
-            if (one["arm"], one["baseline"], one["metric"], one["slice"]) == (ours, theirs, metric, part):
-                error, mean = _error(one), sign * one["mean"]
-                if error is None:
-                    return None
-                ends = sorted(sign * end for end in one["over_rows"])
-                if len(one.get("by_seed", ())) > 2:
-                    ends = [mean - 1.96 * error, mean + 1.96 * error]
-                return mean, error, (ends[0], ends[1])
-    return None
-
-
-def _error(difference: dict[str, Any]) -> float | None:
-    """Over users (or rows) from the bootstrap's interval, over seeds from the t-interval of three or more."""
-    rows, seeds = difference["over_rows"], difference["over_seeds"]
-    if rows is None:
-        return None
-    squares = [((rows[1] - rows[0]) / (2 * 1.96)) ** 2]
-    count = len(difference.get("by_seed", ()))
-    if seeds is not None and count > 2:
-        squares.append(((seeds[1] - seeds[0]) / (2 * float(stdtrit(count - 1, 0.975)))) ** 2)
-    return math.sqrt(math.fsum(squares)) or None
-
-
 def page(kept: Sequence[dict[str, Any]]) -> str:
     """Tables in Markdown."""
-    lines = ["## Ours against the best rival", "", *_goal(kept), "", "## What the past is worth", "", *_past(kept), ""]
+    lines = ["## Ours against the best rival", "", *goal(kept), "", "## What the past is worth", "", *_past(kept), ""]
     for backbone in dict.fromkeys(b["backbone"] for one in kept for b in one["backbones"]):
         lines += [f"## {backbone}", "", *_together(kept, backbone), "", *_by_set(kept, backbone)]
         lines += ["", *_arms(kept, backbone), ""]
     return "\n".join([*lines, *_readings(kept)])
-
-
-def champion(one: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The backbone and arm of ours with the best validation AUC of a set."""
-    ours = [
-        (arm["validation_auc"], at, arm["arm"])
-        for at, backbone in enumerate(one["backbones"])
-        for arm in backbone["arms"]
-        if arm["role"] in {"plain", "treatment"} and arm["validation_auc"] is not None
-    ]
-    _, at, name = max(ours)
-    return one["backbones"][at], name
-
-
-def champions(kept: Sequence[dict[str, Any]]) -> list[Effect]:
-    """By how much the best of ours, of whichever backbone, is ahead of the best rival in each set, in AUC."""
-    found = []
-    for one in kept:
-        backbone, ours = champion(one)
-        effect = _effect(backbone["differences"], ours, best(backbone, ("rival",)), "auc", "all")
-        if effect is not None:
-            found.append(Effect(one["set"], *effect))
-    return found
-
-
-def cpu_s(one: dict[str, Any], backbone: dict[str, Any], name: str) -> float:
-    """CPU-seconds to come to a model: the search of its weight decay, as of a rival's settings, and its training."""
-    arm = next(arm for arm in backbone["arms"] if arm["arm"] == name)
-    if arm["role"] == "rival":
-        return float(arm["train_s"])
-    words = name.split()
-    searched = TASTE if "history" in words else "items" if "items" in words else "plain"
-    groups = one.get("tried", ())
-    if isinstance(groups, dict):  # as sets were kept before arms that read the past had a search of their own
-        groups = [{"backbone": name, "arm": "plain", "tried": some} for name, some in groups.items()]
-    tried = [
-        sum(run["cpu_s"] for run in group["tried"])
-        for group in groups
-        if group["backbone"] == backbone["backbone"] and group["arm"] == searched
-    ]
-    return float(arm["train_s"]) + math.fsum(tried)
-
-
-def _goal(kept: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """The best of ours and the best rival of each set, both of the best validation AUC; a rival may read the past too."""
-    yield "| set | ours | rival | AUC | − | AUC within users | − | CPU-s to find it |"
-    yield "|---|---|---|---|---|---|---|---|"
-    count = {"AUC": [0, 0, 0, 0], "AUC within users": [0, 0, 0, 0]}
-    sets = cheaper = both = 0
-    gains: list[tuple[float, float]] = []
-    for one in kept:
-        backbone, ours = champion(one)
-        rival = best(backbone, ("rival",))
-        if rival is None:
-            continue
-        sets += 1
-        cells, ahead = [], []
-        for metric, name in (("auc", "AUC"), ("user_auc", "AUC within users")):
-            figures = [
-                next(arm for arm in backbone["arms"] if arm["arm"] == each).get(metric) for each in (ours, rival)
-            ]
-            found = _effect(backbone["differences"], ours, rival, metric, "all")
-            if found is None or None in figures:
-                cells += ["-", "-"]
-                continue
-            low, high = found[2]
-            gains += [(found[0], found[1])] * (metric == "auc")
-            ahead.append(found[0] > 0)
-            count[name][0] += found[0] > 0
-            count[name][1] += low > 0
-            count[name][2] += high < 0
-            count[name][3] += 1
-            cells += [" against ".join(f"{value:.4f}" for value in figures), f"{_signed(found[0])} {_span(found[2])}"]
-        seconds = [cpu_s(one, backbone, each) for each in (ours, rival)]
-        cheaper += seconds[0] <= seconds[1]
-        both += all(ahead) and seconds[0] <= seconds[1]
-        cells.append(" against ".join(f"{value:,.0f}" for value in seconds))
-        yield f"| {one['set']} | {backbone['backbone']} {ours} | {rival} | " + " | ".join(cells) + " |"
-    together = random_effects([mean for mean, _ in gains], [error for _, error in gains])
-    said = [
-        f"{name}: ahead on {a} of {n} (surely on {b}, surely behind on {c})" for name, (a, b, c, n) in count.items()
-    ]
-    yield ""
-    yield (
-        f"In {'; in '.join(said)}. At no more CPU on {cheaper} of {sets}; ahead in all that there is, at no more CPU, "
-        f"on {both}."
-    )
-    if together is not None:
-        after = "" if together.prediction is None else f", for the next set {_span(together.prediction)}"
-        yield ""
-        yield f"Mean difference in AUC {_signed(together.mean)} {_span(together.interval)}{after}."
 
 
 def _past(kept: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -220,8 +79,8 @@ def _past(kept: Sequence[dict[str, Any]]) -> Iterator[str]:
         for backbone in one["backbones"]:
             cells = []
             for arm in arms:
-                found = [_effect(backbone["differences"], arm, "plain", m, "all") for m in ("auc", "user_auc")]
-                cells.append("<br>".join("-" if f is None else f"{_signed(f[0])} {_span(f[2])}" for f in found))
+                found = [difference(backbone["differences"], arm, "plain", m, "all") for m in ("auc", "user_auc")]
+                cells.append("<br>".join("-" if f is None else f"{signed(f[0])} {span(f[2])}" for f in found))
             if any(cell != "-<br>-" for cell in cells):
                 served = backbone["chosen"]["served"]
                 yield f"| {one['set']} | {backbone['backbone']} | {served} | " + " | ".join(cells) + " |"
@@ -234,10 +93,10 @@ def _together(kept: Sequence[dict[str, Any]], backbone: str) -> Iterator[str]:
         found = effects(kept, backbone, arm, baseline)
         together = random_effects([one.mean for one in found], [one.error for one in found])
         if together is not None:
-            prediction = "-" if together.prediction is None else _span(together.prediction)
+            prediction = "-" if together.prediction is None else span(together.prediction)
             yield (
-                f"| {arm} | {baseline} | {question} | {together.sets} | {_signed(together.mean)} | "
-                f"{_span(together.interval)} | {together.tau:.4f} | {prediction} |"
+                f"| {arm} | {baseline} | {question} | {together.sets} | {signed(together.mean)} | "
+                f"{span(together.interval)} | {together.tau:.4f} | {prediction} |"
             )
 
 
@@ -249,7 +108,7 @@ def _by_set(kept: Sequence[dict[str, Any]], backbone: str) -> Iterator[str]:
         cells = []
         for arm, baseline in shown:
             effect = next(iter(effects([one], backbone, arm, baseline)), None)
-            cells.append("-" if effect is None else f"{_signed(effect.mean)} {_span(effect.interval)}")
+            cells.append("-" if effect is None else f"{signed(effect.mean)} {span(effect.interval)}")
         yield f"| {one['set']} | {one['reading']['rows']:,} | " + " | ".join(cells) + " |"
 
 
@@ -280,11 +139,3 @@ def _readings(kept: Sequence[dict[str, Any]]) -> Iterator[str]:
             f"| {one['set']} | {reading['rows']:,} | {reading['seeds']} | {reading['models_before']} | "
             f"{reading['read_at'][:16]} | {len(reading['earlier_readings'])} | {sum(one['cpu_s'].values()):,.0f} |"
         )
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.4f}".replace("-", "−")
-
-
-def _span(ends: Sequence[float]) -> str:
-    return f"[{_signed(ends[0])}, {_signed(ends[1])}]"

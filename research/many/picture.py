@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from research.many.goal import champions
 from research.many.meta import RandomEffects, random_effects
-from research.many.page import BEST, PICTURED, champions, effects
+from research.many.page import BEST, PICTURED, effects
 
 __all__ = ["forest", "write_picture"]
 

@@ -11,8 +11,9 @@ import pytest
 from scipy import stats
 
 from research.datasets.tables import names, spec_of
+from research.many.goal import champion, champions, cpu_s
 from research.many.meta import random_effects
-from research.many.page import champion, champions, cpu_s, effects, page
+from research.many.page import effects, page
 from research.many.picture import forest, write_picture
 from research.many.study import Plan, groups_of
 from research.results import RESULTS, load
@@ -71,8 +72,10 @@ def kept(name: str, gain: float) -> dict[str, Any]:
     past = [difference("items", "plain", 0.05), difference("items", "plain", 0.01, "user_auc"),
             difference("items", "catboost", 0.03), difference("items", "catboost", -0.03, "user_auc")]  # fmt: skip
     reading = {"rows": 10, "seeds": 1, "models_before": 4, "read_at": "2026-11-26T10:00:00", "earlier_readings": []}
-    tried = [{"backbone": "deepfm", "arm": "plain", "tried": [{"cpu_s": 100.0}]},
-             {"backbone": "deepfm", "arm": "items", "tried": [{"cpu_s": 3.0}, {"cpu_s": 4.0}]}]  # fmt: skip
+    tried = [{"backbone": "deepfm", "arm": "plain", "tried": [{"cpu_s": 100.0, "auc": 0.7, "weight_decay": 1e-4}]},
+             {"backbone": "deepfm", "arm": "items", "tried": [
+                 {"cpu_s": 3.0, "auc": 0.7, "weight_decay": 1e-4}, {"cpu_s": 4.0, "auc": 0.74, "weight_decay": 1e-3}]},
+             {"backbone": "fm", "arm": "plain", "tried": [{"cpu_s": 2.0, "auc": 0.71, "weight_decay": 1e-4}]}]  # fmt: skip
     return {
         "set": name, "reading": reading, "cpu_s": {"evaluate": 3.0}, "tried": tried,
         "backbones": [
@@ -99,7 +102,9 @@ def test_the_goal_is_judged_by_the_best_of_all_backbones_and_what_its_search_cos
     sets = [kept("a", 0.01), kept("b", 0.03)]
     backbone, arm = champion(sets[0])
     assert (backbone["backbone"], arm) == ("deepfm", "items")
-    assert cpu_s(sets[0], backbone, "items") == 8.0, "the search of its weight decay, and the training"
+    assert cpu_s(sets[0], backbone, "items") == 7.0, "the search of its weight decay, whose best is the model"
+    assert cpu_s(sets[0], backbone, "plain") == 100.0
+    assert cpu_s({**sets[0], "reading": {"seeds": 2}}, backbone, "items") == 8.0
     assert cpu_s(sets[0], backbone, "catboost") == 1.0
     said = page(sets)
     line = "| a | deepfm items | catboost | 0.7000 against 0.7000 | +0.0300 [+0.0104, +0.0496] |"
@@ -107,6 +112,9 @@ def test_the_goal_is_judged_by_the_best_of_all_backbones_and_what_its_search_cos
     assert "In AUC: ahead on 2 of 2 (surely on 2, surely behind on 0)" in said
     assert "in AUC within users: ahead on 0 of 2 (surely on 0, surely behind on 2)" in said
     assert "At no more CPU on 0 of 2; ahead in all that there is, at no more CPU, on 0." in said
+    defaults = said[said.index("Ours by its defaults") :]
+    assert f"{line} 0.6000 against 0.6000 | −0.0300 [−0.0496, −0.0104] | 1 against 1 |" in defaults
+    assert "At no more CPU on 2 of 2; ahead in all that there is, at no more CPU, on 0." in defaults
     assert "| a | deepfm | items | +0.0500 [+0.0304, +0.0696]<br>+0.0100 [−0.0096, +0.0296] | -<br>- | -<br>- |" in said
 
 
