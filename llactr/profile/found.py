@@ -84,6 +84,7 @@ class TimeRole:
         zoned: whether the values tell their zone.
         sql: of the moment, where the column hides it.
         clock: the column of the time of day, where this one holds the day alone.
+        parts: columns that hold its year, month, day and so on; this one is the year's.
     """
 
     column: str | None
@@ -94,6 +95,7 @@ class TimeRole:
     zoned: bool = False
     sql: str = ""
     clock: str | None = None
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ _EPOCHS = (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9))
 _FROM_S, _TO_S = 631_152_000, 2_240_000_000  # 1990 to 2040
 _EXCEL_FROM, _EXCEL_TO, _EXCEL_1970 = 32_874, 51_501, 25_569  # 1990 and 2040 in days as Excel counts, and 1970
 _CALENDAR = re.compile(r"(19[789]\d|20[0-4]\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\.0+)?")
+_PARTS = {"year": (1990, 2040), "month": (1, 12), "day": (1, 31), "hour": (0, 23), "minute": (0, 59), "second": (0, 59)}
 _MONTH_DAY = re.compile(r"(0?[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 
 
@@ -41,6 +42,9 @@ def time_candidates(events: Profile) -> list[tuple[float, Column]]:
             found.append((2.5 if column.unique_share < 0.5 else 2.2, column))
         elif column.type == "integer" and named >= 1 and column.distinct > 20 and _from_origin(column):
             found.append((0.5 + named / 4, column))
+    if not found:  # `created_at` of a row of events is its moment where nothing else is
+        made = [c for c in events.columns if "created" in c.words and is_epoch(c) and c.filled >= 0.5 * c.rows]
+        found = [(1.0, column) for column in made]
     return sorted(found, key=lambda one: -one[0])
 
 
@@ -121,6 +125,8 @@ def find_time(events: Profile, said: str | None, label: Label) -> TimeRole:
     ranked = [(score, c) for score, c in time_candidates(events) if c.name not in {label.column, label.second}]
     named = (c for c in events.columns if c.name == said)
     column = next(named, None) if said is not None else ranked[0][1] if ranked else None
+    if column is None and said is None and (parts := _in_parts(events)) is not None:
+        return parts
     if column is None and said is not None:
         return TimeRole(said, "as stated, though no column is called so", False)
     if column is None:
@@ -160,6 +166,31 @@ def find_time(events: Profile, said: str | None, label: Label) -> TimeRole:
             column.name, f"in {unit} since 1970 its values lie between 1990 and 2040", score >= 5, unit=unit
         )
     return _counted(column)
+
+
+def _in_parts(events: Profile) -> TimeRole | None:
+    """The moment of columns `date_day`, `date_month` and `date_year`, and of hours and so on where they are there."""
+    found = {
+        (c.words[:-1], c.words[-1]): c for c in events.columns
+        if c.type == "integer" and c.words and c.words[-1] in _PARTS and not c.nulls and _part_of(c)
+    }  # fmt: skip
+    for stem, last in list(found):
+        parts = {name: found.get((stem, name)) for name in _PARTS}
+        if last != "year" or parts["month"] is None or parts["day"] is None:
+            continue
+        texts = [f"lpad(CAST({one.value} AS BIGINT)::VARCHAR, 2, '0')" if one is not None else "'00'"
+                 for one in (parts[name] for name in ("month", "day", "hour", "minute", "second"))]  # fmt: skip
+        year = found[stem, "year"]
+        joined = " || ".join([f"CAST({year.value} AS BIGINT)::VARCHAR", *texts])
+        names = tuple(one.name for one in parts.values() if one is not None)
+        reason = f"{', '.join(map(repr, names))} hold its parts, and they tell no zone, so UTC is taken"
+        return TimeRole(year.name, reason, True, sql=f"TRY_STRPTIME({joined}, '%Y%m%d%H%M%S')", parts=names)
+    return None
+
+
+def _part_of(column: Column) -> bool:
+    low, high = _PARTS[column.words[-1]]
+    return column.low is not None and column.high is not None and low <= column.low and column.high <= high
 
 
 def _clock(events: Profile, day: Column) -> str | None:

@@ -68,6 +68,7 @@ _OTHER_TIMES = {
     "next", "end", "ended", "last", "updated", "update", "birth", "born", "birthday", "release", "released", "signup",
     "registered", "registration", "created", "joined", "expire", "expires", "expiry", "delivered", "delivery",
     "returned", "edited", "modified", "published", "publish", "start", "since", "read", "finish", "finished", "due",
+    "expiration", "expired", "renewal", "renewed", "cancelled", "canceled", "uploaded", "upload",
 }  # fmt: skip
 _LABELS = {
     "click": 10, "clicked": 10, "label": 10, "target": 9, "isclick": 10, "clk": 9, "y": 6, "purchased": 7, "bought": 7,
@@ -92,6 +93,7 @@ _OUTCOME_PAIRS = {
     ("play", "time"), ("play", "duration"), ("watch", "time"), ("watch", "ratio"), ("watching", "times"),
     ("watching", "time"), ("stay", "time"), ("view", "time"), ("dwell", "time"), ("long", "view"), ("profile", "enter"),
     ("read", "duration"), ("finish", "rate"), ("completion", "rate"), ("conversion", "id"),
+    ("active", "time"),
 }  # fmt: skip
 _FEEDBACK = {"like", "follow", "forward", "hate", "dislike", "share", "collect", "favorite", "favourite", "subscribe"}
 """Acts of who saw a thing, where a name says nothing else: `is_like`, `follow`."""
@@ -192,6 +194,7 @@ def of_item(name: str) -> int:
         return 0
     rank = 2 if THINGS.index(thing) < 12 else 0
     keyed = found[-1] in {"id", "key", "no", "code", "sku", "asin", "isbn"} or found in {("asin",), ("isbn",), ("sku",)}
+    keyed |= found[-1] in {"url", "uri"} and thing not in {"image", "photo", "pin", "banner", "clip"}
     return (7 if keyed else 5 if len(found) == 1 else 2) + rank
 
 

@@ -60,7 +60,7 @@ def _long(profile: Profile, profiles: Sequence[Profile]) -> _Long | None:
     if len(profiles) < 2 or not profile.headed or not 3 <= len(columns) <= _MOST_COLUMNS:
         return None
     repeats = [c for c in columns if keylike(c) and 1 <= c.distinct <= 0.5 * c.filled]
-    values = [c for c in columns if c.words[-1:] in {("value",), ("val",)}]
+    values = [c for c in columns if tuple(w for w in c.words if w != "id")[-1:] in {("value",), ("val",)}]
     names = [c for c in repeats if (set(c.words) & _NAMES or c.words in _PLAIN_NAMES) and c not in values]
     if len(names) != 1 or len(values) != 1:
         return None

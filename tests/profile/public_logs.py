@@ -106,6 +106,24 @@ def _anime(folder: Path) -> None:
     as_csv(folder / "anime.csv", [{"anime_id": n, "type": "TM"[n % 2], "rating": 5 + n / 10} for n in range(25)])
 
 
+def _kkbox(folder: Path) -> None:
+    """Members with the day on which they leave, which is no moment of what they heard."""
+    as_csv(
+        folder / "train.csv",
+        [{"msno": f"m{r['user_id']}=", "song_id": r["item_id"], "target": r["clicked"]} for r in rows()],
+    )
+    members = [{"msno": f"m{n}=", "city": n % 7, "expiration_date": f"2017{n % 12 + 1:02d}11"} for n in range(40)]
+    as_csv(folder / "members.csv", members)
+
+
+def _dressipi(folder: Path) -> None:
+    """Things of whom each has some features, by number."""
+    as_csv(folder / "sessions.csv", [{"session_id": r["user_id"], "item_id": r["item_id"], "date": r["ts"], "bought": r["clicked"]}
+                                     for r in rows()])  # fmt: skip
+    as_csv(folder / "item_features.csv", [{"item_id": n, "feature_category_id": k, "feature_value_id": 100 + n % (2 + k)}
+                                          for n in range(25) for k in range(3)])  # fmt: skip
+
+
 _FEEDBACK = "user_id,video_id,time_ms,is_click,is_like,long_view,play_time_ms,duration_ms,tab,tag"
 _WATCHED = "user_id,video_id,play_duration,video_duration,time,date,timestamp,watch_ratio"
 
@@ -156,10 +174,27 @@ PUBLIC: Mapping[str, tuple[Callable[[Path], None], Found, tuple[str, ...]]] = {
         Found(label="rating > 3, without 0, 3", time=None, item="book_id", rows=0, fields=("book_id",)), ()),
     "Anime": (_anime, Found(
         ("rating.csv", "anime.csv"), "rating > 4, without -1", None, item="anime_id", rows=350, fields=("type",),
-        said="'rating' of 'anime' is likely a mean of the very ratings that are to be foretold",
+        said="'rating' of 'anime' may count the very ratings that are to be foretold, later ones too",
     ), ()),
     "Jester": (_of("ratings.dat", lambda n, r: f"{r['user_id']}\t\t{r['item_id']}\t\t{(n * 37 % 399 - 199) / 20:.3f}"),
         Found(("ratings.dat",), "column_5 > 0", None, fields=("item_id",)), ("ratings.column_2", "ratings.column_4")),
+    "HetRec": (_of("rated.dat", lambda n, r: (
+        f"{r['user_id']}\t{r['item_id']}\t{_stars(1)(n, r)}\t{n // 20 + 1}\t10\t2006\t{n % 20}\t30\t5"
+    ), "userID\tmovieID\trating\tdate_day\tdate_month\tdate_year\tdate_hour\tdate_minute\tdate_second"),
+        Found(("rated.dat",), "rating > 3, without 3", "date_year", "userID", "movieID", 0, ("hour", "weekday")), ()),
+    "views and purchases": (_of(
+        "log.csv", lambda n, r: f"{r['user_id']},{r['item_id']},{r['ts']},{['view', 'purchase'][r['clicked']]}",
+        "user_id,item_id,created_at,event_type",
+    ), Found(label="event_type = purchase", time="created_at", fields=("hour",)), ()),
+    "KKBox": (_kkbox, Found(("train.csv", "members.csv"), "target", None, "msno", "song_id", fields=("city",)), ()),
+    "Dressipi": (_dressipi, Found(
+        ("sessions.csv", "item_features.csv"), "bought", "date", "session_id", fields=("feature_0", "feature_1", "feature_2"),
+    ), ()),
+    "BeerAdvocate": (_of("log.csv", lambda n, r: (
+        f"{r['user_id']},/beer/{r['item_id']}x,{r['ts']},{_stars(1)(n, r)},{(n * 7 + r['clicked']) % 5 + 1},{n % 12}"
+    ), "profileName,beer_url,time,overall,taste,abv"), Found(
+        label="overall > 3, without 3", time="time", user="profileName", item="beer_url", rows=0, fields=("abv",),
+    ), ("log.taste",)),
     "Foursquare": (_of("checkins.txt", lambda n, r: (
         f"{r['user_id']}\t4b{r['item_id']:022x}\t4c{r['item_id'] % 5:022x}\tPlace of {r['item_id'] % 5}\t40.7\t-74.0\t-240\t"
         f"2012-04-{n // 20 + 1:02d}T{n % 20:02d}:00:00Z"

@@ -94,3 +94,14 @@ def test_days_of_excel_are_moments_of_the_zone(zone: str, hour: int, tmp_path: P
 def test_of_clicks_carts_and_orders_clicks_are_no_label(tmp_path: Path) -> None:
     """Few carts are the label all the same: clicks are what the others are compared with."""
     assert _drafted("OTTO", tmp_path).label == "type = carts"
+
+
+def test_a_moment_in_parts_is_that_moment(tmp_path: Path) -> None:
+    """The 23rd row is of 2 October 2006, 02:30:05."""
+    _drafted("HetRec", tmp_path)
+    found = duckdb.execute(
+        "SELECT DISTINCT epoch(date_year) FROM read_parquet(?) ORDER BY 1",
+        [str(tmp_path / "spec-tables" / "rated.parquet")],
+    ).fetchall()
+    assert (datetime(2006, 10, 2, 2, 30, 5, tzinfo=UTC).timestamp(),) in found
+    assert not {"date_day", "date_month", "date_hour"} & set(load_spec(tmp_path / "spec.yaml").field_names)

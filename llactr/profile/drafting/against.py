@@ -81,6 +81,17 @@ def _records(column: Column) -> bool:
     return (column.listed and column.sql_type.startswith("STRUCT")) or 2 * records > len(filled)
 
 
+def _rated_too(work: Work, column: Column) -> bool:
+    """Whether a number is on the label's scale, as taste and looks of a beer beside its rating."""
+    label = work.roles.label
+    if label.kind != "above" or not ("scale" in label.reason or "stars" in label.reason):
+        return False
+    rating = work.roles.events.column(label.column)
+    if column.type not in {"integer", "number"} or is_code(column.name) or (rating.high or 0) < 4:
+        return False
+    return (column.low, column.high) == (rating.low, rating.high) and 3 <= column.distinct <= 2 * rating.distinct
+
+
 def _spoils(work: Work, column: Column, owner: Owner) -> tuple[str, bool] | None:
     """Of the events' columns: what knows the label, is written after the event, or never comes again."""
     if column.name == SHOWN_COUNT:
@@ -90,6 +101,8 @@ def _spoils(work: Work, column: Column, owner: Owner) -> tuple[str, bool] | None
         work.late.append(column.name)
         return f"its name speaks of {word!r}, which is known only after the event", False
     headed = work.roles.events.headed
+    if owner == "context" and _rated_too(work, column):
+        return f"a scale as that of the label {work.roles.label.column!r}, likely given with it", False
     if (
         headed
         and work.roles.label.kind in {"above", "column"}

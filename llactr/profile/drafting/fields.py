@@ -76,6 +76,7 @@ def _usable(name: str) -> str:
 def _roles_columns(work: Work) -> set[str]:
     roles = work.roles
     taken = {roles.label.column, roles.label.second, roles.time.column or "", roles.time.clock or "", work.rows.label}
+    taken |= set(roles.time.parts)
     return taken | {name for role in (roles.user, roles.item) if role for name in (role.column, role.name)}
 
 
@@ -175,10 +176,7 @@ def _field(
     kind = kind_of(column, owner=owner)
     if not of_events and _of_ratings(work, column):
         kind = replace(kind, sure=False, reason=f"{kind.reason}; if it is the mean of the ratings, it knows later ones")
-        work.findings.append(
-            f"{column.name!r} of {table!r} is likely a mean of the very ratings that are to be foretold, later ones "
-            "too: leave it out if it is"
-        )
+        work.means.append(f"{column.name!r} of {table!r}")
     name = _field_name(work, column, profile, owner)
     settings = dict(kind.settings)
     reason = kind.reason + (f"; one value a {work.nouns.of(owner)}" if followed else "")

@@ -191,7 +191,8 @@ def time_value(work: Work) -> str:
             else f"({column.value})"
         )
         if "STRPTIME" in role.sql:
-            return f"timezone('UTC', {role.sql.replace('{v}', v)})"
+            zone = work.zone if role.parts else "UTC"
+            return f"timezone({quote_literal(zone)}, {role.sql.replace('{v}', v)})"
         moment = role.sql.replace("{v}", v)
         return f"timezone({quote_literal(work.zone)}, {moment})" if "make_timestamp(" in moment else moment
     if role.clock is not None:

@@ -46,6 +46,11 @@ def draft_spec(
     if work.late:
         listed = ", ".join(map(repr, work.late))
         work.findings.append(f"by their names {listed} are known only after the event: they are left out")
+    if work.means:
+        work.findings.append(
+            f"{', '.join(work.means)} may count the very ratings that are to be foretold, later ones too: leave out "
+            "what does"
+        )
     _explain(work)
     counts = _splits(work)
     _unused(work, profiles)
@@ -84,8 +89,9 @@ def _explain(work: Work) -> None:
         named = " or ".join(repr(one.words) for one in told[:3])
         work.costs.append(f"if {named} tells what was a click, say so by --label")
     if label.kind == "chosen" and label.reason != "as stated":
+        kinds = {"type", "action", "behavior", "behaviour", "event", "interaction"}
         coded = [c for c in work.roles.events.columns if c.type == "integer" and 2 < c.distinct <= 10
-                 and set(c.words) & {"action", "behavior", "behaviour", "event"} and "type" in c.words]  # fmt: skip
+                 and "type" in c.words and (set(c.words[-2:]) <= kinds)]  # fmt: skip
         work.costs += [
             f"{c.name!r} holds codes of kinds of events, of which nobody says what they mean: if one of them is the "
             f"click, say so, as by --label '{c.name} = {c.top[-1][0]}'"

@@ -128,6 +128,7 @@ class Work:
     notes: dict[str, str] = field(default_factory=dict)
     unsure: set[str] = field(default_factory=set)
     late: list[str] = field(default_factory=list)
+    means: list[str] = field(default_factory=list)
     lost_moments: int = 0
 
     @property
