@@ -163,7 +163,8 @@ def _column(connection: duckdb.DuckDBPyConnection, table: Opened, name: str, kin
 def _typed(upper: str, texts: Sequence[tuple[str, int]], name: str) -> tuple[Shape, ColumnType]:
     """The shape and type of a column of a DuckDB type."""
     if upper in {"VARCHAR", "JSON"} or upper.startswith("ENUM"):
-        shape = shape_of(texts, name_says_time=of_time(name) > 0, name_says_list=bool(_LISTS & set(words(name))))
+        listed = any(word in _LISTS or word.endswith("tag") for word in words(name))
+        shape = shape_of(texts, name_says_time=of_time(name) > 0, name_says_list=listed)
         if upper == "JSON" and shape.plain and shape.kind != "empty":
             shape = Shape(**{**shape.__dict__, "plain": False, "sql": shape.sql or "{v}"})
         return shape, "integer" if shape.spelled == POINT_ZERO else shape.kind

@@ -29,6 +29,7 @@ RATINGS = {
     "evaluation",
     "rated",
     "preference",
+    "relevance",
 }
 SHOWN = {"inview", "shown", "impressions", "impression", "candidates", "displayed", "slate", "exposed", "list",
           "viewed", "presented", "items", "view", "views", "exposures", "recommended"}  # fmt: skip

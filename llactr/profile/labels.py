@@ -155,6 +155,8 @@ def _zeros(connection: duckdb.DuckDBPyConnection, table: Opened, column: Column)
     """A number that is 0 in many rows: whether it is more."""
     if column.type not in {"integer", "number"} or column.distinct < 10 or (column.low or 0) < 0:
         return None
+    if {"position", "pos", "rank", "slot", "hour", "minute", "second", "step"} & set(column.words):
+        return None
     more = f"CASE WHEN {column.value} > 0 THEN 1.0 WHEN {column.value} IS NOT NULL THEN 0 END"
     found = connection.execute(f"SELECT avg({more}) FROM {table.sample}").fetchone()
     share = float(found[0] or 0) if found else 0.0

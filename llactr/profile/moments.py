@@ -15,6 +15,8 @@ __all__ = ["find_time", "holds_moments", "is_epoch", "time_candidates", "unit_of
 _EPOCHS = (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9))
 _FROM_S, _TO_S = 631_152_000, 2_240_000_000  # 1990 to 2040
 _EXCEL_FROM, _EXCEL_TO, _EXCEL_1970 = 32_874, 51_501, 25_569  # 1990 and 2040 in days as Excel counts, and 1970
+_LATEST = 5e12
+"""Milliseconds from an origin; greater numbers are no moments, or spelled as nobody knows."""
 _CALENDAR = re.compile(r"(19[789]\d|20[0-4]\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\.0+)?")
 _PARTS = {"year": (1990, 2040), "month": (1, 12), "day": (1, 31), "hour": (0, 23), "minute": (0, 59), "second": (0, 59)}
 _MONTH_DAY = re.compile(r"(0?[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
@@ -90,7 +92,7 @@ def _from_origin(column: Column) -> bool:
     """A count that goes on, unlike the hour of a day."""
     ends = {"hour": 24, "day": 31, "week": 53, "minute": 60, "month": 12, "weekday": 7}
     top = max((end for word, end in ends.items() if word in column.words), default=0)
-    return (column.low or 0) >= 0 and (column.high or 0) > top
+    return (column.low or 0) >= 0 and top < (column.high or 0) < _LATEST
 
 
 def is_epoch(column: Column) -> bool:

@@ -57,7 +57,8 @@ _OF_A_PERSON = {
     "zip",
 }
 """Words of names that say something of a person, and so name none: `user_location_country`."""
-_PARTS = {"ids": "id", "mid": "movie id", "iid": "item id", "pid": "product id", "cid": "customer id", "aid": "ad id"}
+_PARTS = {"ids": "id", "mid": "movie id", "iid": "item id", "pid": "product id", "cid": "customer id", "aid": "ad id",
+          "uid": "user id", "adv": "ad"}  # fmt: skip
 _TIMES = {
     "timestamp": 6, "ts": 5, "datetime": 6, "time": 5, "date": 4, "at": 4, "when": 5, "posted": 4, "unixtime": 5,
     "day": 3, "hour": 3, "clock": 3, "dt": 4, "occurred": 4, "viewed": 3, "clicked": 2, "invoicedate": 5, "utc": 3,
@@ -93,9 +94,23 @@ _OUTCOME_PAIRS = {
     ("play", "time"), ("play", "duration"), ("watch", "time"), ("watch", "ratio"), ("watching", "times"),
     ("watching", "time"), ("stay", "time"), ("view", "time"), ("dwell", "time"), ("long", "view"), ("profile", "enter"),
     ("read", "duration"), ("finish", "rate"), ("completion", "rate"), ("conversion", "id"),
-    ("active", "time"),
+    ("active", "time"), ("order", "status"),
 }  # fmt: skip
-_FEEDBACK = {"like", "follow", "forward", "hate", "dislike", "share", "collect", "favorite", "favourite", "subscribe"}
+_BEFORE = {"prev", "previous", "history", "hist", "past"}
+_CLOCK = {"hour", "day", "weekday", "month", "year", "time", "date"}
+_FEEDBACK = {
+    "like",
+    "follow",
+    "forward",
+    "hate",
+    "dislike",
+    "share",
+    "collect",
+    "favorite",
+    "favourite",
+    "subscribe",
+    "finish",
+}
 """Acts of who saw a thing, where a name says nothing else: `is_like`, `follow`."""
 _CODES = {
     "id", "code", "zip", "zipcode", "postcode", "postal", "type", "category", "cat", "class", "group", "segment",
@@ -190,11 +205,13 @@ def of_item(name: str) -> int:
     """The same of a thing's key."""
     found = words(name)
     thing = _among(name, THINGS)
-    if thing is None or len(found) > 3 or (_among(name, PEOPLE) and found[0] in PEOPLE):
+    if thing is None or len(found) > 3 or (_among(name, PEOPLE) and found[0] in PEOPLE) or set(found) & _BEFORE:
         return 0
     rank = 2 if THINGS.index(thing) < 12 else 0
     keyed = found[-1] in {"id", "key", "no", "code", "sku", "asin", "isbn"} or found in {("asin",), ("isbn",), ("sku",)}
     keyed |= found[-1] in {"url", "uri"} and thing not in {"image", "photo", "pin", "banner", "clip"}
+    if not keyed and len(found) > 1 and (is_measure(name) or found[-1] in _CLOCK):
+        return 0
     return (7 if keyed else 5 if len(found) == 1 else 2) + rank
 
 

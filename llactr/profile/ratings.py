@@ -5,7 +5,7 @@ from __future__ import annotations
 from llactr.profile.click_rule import Label
 from llactr.profile.facts import Column, number_of
 from llactr.profile.label_words import RATINGS
-from llactr.profile.names import of_label
+from llactr.profile.names import is_code, of_label
 
 __all__ = ["rating_label"]
 
@@ -16,7 +16,9 @@ def rating_label(column: Column, *, headed: bool, sure: bool = False) -> Label |
         return None
     if column.distinct > 101:
         return _continuous(column, headed=headed)
-    named = bool(set(column.words) & RATINGS) or (of_label(column.name) >= 6 and column.distinct <= 21)
+    named = bool(set(column.words) & RATINGS) or (
+        of_label(column.name) >= 6 and column.distinct <= 21 and (len(column.words) == 1 or not is_code(column.name))
+    )
     if not (named or sure) and (
         headed or not ((column.low or 0) >= -1 and column.high <= 10 and column.distinct <= 21)
     ):

@@ -207,6 +207,9 @@ def _dates(values: Sequence[tuple[str, int]], gaps: bool, *, digits: bool) -> Sh
                 f"moments such as {values[0][0]}",
                 zoned="%z" in form,
             )
+    if digits and _fits(values, lambda text: re.fullmatch(r"\d{17}", text) and _parses(text[:14], "%Y%m%d%H%M%S"))[0]:
+        sql = "TRY_STRPTIME(left(trim({v}), 14) || '.' || right(trim({v}), 3), '%Y%m%d%H%M%S.%g')"
+        return Shape("time", sql, False, spelled=f"moments with thousandths such as {values[0][0]}")
     if digits and _fits(values, lambda text: re.fullmatch(r"\d{8}", text) and _parses("20" + text, "%Y%m%d%H"))[0]:
         sql = "TRY_STRPTIME('20' || trim({v}), '%Y%m%d%H')"
         return Shape("time", sql, False, spelled=f"moments as year, month, day and hour such as {values[0][0]}")

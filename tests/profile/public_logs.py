@@ -186,6 +186,18 @@ PUBLIC: Mapping[str, tuple[Callable[[Path], None], Found, tuple[str, ...]]] = {
         "log.csv", lambda n, r: f"{r['user_id']},{r['item_id']},{r['ts']},{['view', 'purchase'][r['clicked']]}",
         "user_id,item_id,created_at,event_type",
     ), Found(label="event_type = purchase", time="created_at", fields=("hour",)), ()),
+    "Globo": (_of("clicks.csv", lambda n, r: (
+        f"{r['user_id']},{r['item_id']},{r['ts'] * 1000},{[1, 3, 4][n % 3]},{n % 7}"
+    ), "user_id,click_article_id,click_timestamp,click_deviceGroup,click_region"), Found(
+        ("clicks.csv",), "every row, against drawn ones", "click_timestamp", item="click_article_id", rows=0,
+        fields=("click_deviceGroup", "click_region"),
+    ), ()),
+    "iPinYou": (_of("log.txt", lambda n, r: (
+        f"{r['clicked']}\t2013{6 + n // 300:02d}{n // 20 + 1 - 15 * (n // 300):02d}{n % 20:02d}0102{n % 1000:03d}\t{r['user_id']}\t"
+        f"cr{r['item_id']}\t{10000 + n % 9},{10010 + n % 7},{10020 + n % 5}"
+    ), "click\ttimestamp\tuid\tcreative\tusertag"), Found(
+        ("log.txt",), "click", "timestamp", "uid", "creative", fields=("usertag", "hour"),
+    ), ()),
     "KKBox": (_kkbox, Found(("train.csv", "members.csv"), "target", None, "msno", "song_id", fields=("city",)), ()),
     "Dressipi": (_dressipi, Found(
         ("sessions.csv", "item_features.csv"), "bought", "date", "session_id", fields=("feature_0", "feature_1", "feature_2"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import duckdb
 import pytest
 
@@ -111,3 +113,23 @@ def test_words_of_names() -> None:
     assert of_outcome("helpful_vote") == "helpful"
     assert of_outcome("next_read_time") == "next"
     assert of_outcome("page_id") is None
+    assert of_outcome("is_like") == "like"
+    assert of_outcome("play_time_ms") == "play time"
+    assert of_outcome("look_like_segment") is None
+    assert of_item("most_ads_hour") == of_item("prev_items") == 0 < of_item("hotel_url")
+    assert of_user("uid") == of_user("user_id")
+    assert of_time("expiration_date") < 0
+
+
+def test_moments_with_thousandths_and_no_point() -> None:
+    found = shape_of([("20130611000102345", 2), ("20130611000103000", 1)], name_says_time=True)
+    assert found.kind == "time"
+    value = duckdb.execute(f"SELECT {found.sql.replace('{v}', chr(39) + '20130611000102345' + chr(39))}").fetchone()
+    assert value == (datetime(2013, 6, 11, 0, 1, 2, 345000),)
+
+
+def test_codes_joined_by_commas_are_a_list_where_the_name_says_so() -> None:
+    texts = [("3,12", 2), ("5", 1), ("7,1,2", 1)]
+    found = shape_of(texts, name_says_list=True)
+    assert (found.kind, found.separator) == ("list", ",")
+    assert shape_of([("3,12", 2), ("5,50", 1)]).kind == "number"

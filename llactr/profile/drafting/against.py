@@ -97,7 +97,8 @@ def _spoils(work: Work, column: Column, owner: Owner) -> tuple[str, bool] | None
     if column.name == SHOWN_COUNT:
         return None
     word = of_outcome(column.name)
-    if word is not None:
+    chosen = work.roles.label.kind == "chosen" and word in {"click", "clicks"} and column.words[0] == word
+    if word is not None and not (chosen and len(column.words) > 1):  # `click_country` of a row that is a click
         work.late.append(column.name)
         return f"its name speaks of {word!r}, which is known only after the event", False
     headed = work.roles.events.headed
