@@ -100,6 +100,14 @@ async def reload(service: Service, request: Request) -> ReloadResponse:
         raise Problem(409, "bundle-refused", f"the bundle in use stays: {error}") from None
 
 
+async def _second_score(second: LoadedBundle, batch: Batch) -> Scored:
+    second.requests.begin()  # one that is exchanged meanwhile keeps its store until this has ended
+    try:
+        return await second.scorer.score(batch)
+    finally:
+        second.requests.end()
+
+
 async def _score(
     service: Service, loaded: LoadedBundle, batch: Batch, asked: Any, request: Request
 ) -> tuple[Scored, tuple[LoadedBundle, Scored] | None]:
@@ -111,7 +119,7 @@ async def _score(
     kept = service.log.sampled(batch) if shadow is None else np.ones(batch.rows, bool)
     try:
         scored = await loaded.scorer.score(batch, with_features=kept is not None or asked.return_features)
-        compared = (second, await second.scorer.score(batch)) if second is not None else None
+        compared = (second, await _second_score(second, batch)) if second is not None else None
     except LostRowsError as error:
         service.metrics.lost.labels(error.owner).inc(error.rows)
         raise Problem.unavailable(str(error), kind="rows-lost") from None

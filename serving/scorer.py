@@ -142,7 +142,7 @@ class Scorer:
         states = [] if self.past is None or before is None else self.past.asked(batch, before)
         spent = time.thread_time() - began
         self._metrics.spent("transform", spent)
-        fill = self._fill
+        fill = begun = self._fill
         found: list[list[Row]] = []
         if wanted or states:
             reading = await self._reader.reading([*wanted, *states])
@@ -151,6 +151,7 @@ class Scorer:
                 if self.past is not None and self.past.newer is not None:
                     self.past.take_newer((await self._reader.read([self.past.newer]))[0][0])
                 self._start_fill(fill)
+            if fill != begun:  # another request may have seen it first
                 kept = misses is not None and len(misses) < len(rows["item"])
                 if kept or (before is not None and before.cached):
                     return await self.score(

@@ -210,12 +210,7 @@ class Service:
                     return ReloadResponse(
                         previous=old.id, bundle=old.id, changed=False, seconds=time.perf_counter() - began
                     )
-                new = await self._load(folder)
-                try:
-                    self._check_successor(new)
-                except BaseException:
-                    await new.reader.close()
-                    raise
+                new = await self._successor(folder) if old is not None else await self._load_both(folder)
             except LlactrError as error:
                 self.metrics.reloads.labels("refused").inc()
                 await self._register()
@@ -223,7 +218,8 @@ class Service:
                 raise
             if old is not None:
                 new.scorer.warm(old.scorer)
-            self._switch(new)
+                await self._keep_up(new)  # before it answers: what was acknowledged meanwhile is in its states
+                self._switch(new)
             if not anew:
                 self._wanted, self._followed = name, promotion
             await self._register()
@@ -244,7 +240,18 @@ class Service:
         if outcome.changed and self._control is not None:
             self._control.spread(outcome.bundle)
 
-    async def _load_both(self, folder: Path) -> None:
+    async def _successor(self, folder: Path) -> LoadedBundle:
+        """A bundle that may take the place of the one in use."""
+        new = await self._load(folder)
+        try:
+            self._check_successor(new)
+        except BaseException:
+            await new.reader.close()
+            raise
+        return new
+
+    async def _load_both(self, folder: Path) -> LoadedBundle:
+        """Loads the first bundle, and those beside it that were asked for; from then on they are in use."""
         main = await self._load(folder)
         try:
             if self.config.log_rate or self.config.shadow:
@@ -267,10 +274,11 @@ class Service:
             raise
         self._switch(main)
         await self._keep_up()
+        return main
 
-    async def _keep_up(self) -> None:
-        """Events change the states of the bundles in use."""
-        used = [one for one in (self._main, self._compare) if one is not None]
+    async def _keep_up(self, *more: LoadedBundle) -> None:
+        """Events change the states of the bundles in use, and of those that are about to be."""
+        used = [one for one in (self._main, self._compare, *more) if one is not None]
         if await self._keeper.keep(used, self.shadow):
             self.background(self._keeper.catch_up())
 

@@ -226,10 +226,10 @@ def _doomed(graph: Graph, nodes: Sequence[Node], *, force: bool) -> list[Node]:
 
 
 def _refuse_served(workspace: Workspace, doomed: Sequence[Node]) -> None:
-    gone = {path for node in doomed for path in node.paths}
+    gone = {node.artifact.name for node in doomed if node.artifact.kind == "bundles"}
     for service in running_services(workspace):
-        for folder in service.bundles:
-            if folder in gone:
+        for folder in service.bundles:  # by name: a service may know the workspace by another path
+            if folder.name in gone:
                 raise InputError(
                     f"bundles/{folder.name} is in use by the service {service.pid} on {service.machine}: stop it first"
                 )

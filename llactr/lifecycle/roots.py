@@ -38,9 +38,8 @@ def roots(workspace: Workspace, graph: Graph, *, keep: int = KEEP) -> dict[Artif
             found.setdefault(artifact, reason)
 
     for service in running_services(workspace):
-        for folder in service.bundles:
-            if folder.parent == workspace.root / "bundles":
-                say(Artifact("bundles", folder.name), f"in use by the service {service.pid} on {service.machine}")
+        for folder in service.bundles:  # by name: a service may know the workspace by another path
+            say(Artifact("bundles", folder.name), f"in use by the service {service.pid} on {service.machine}")
     for dataset in workspace.datasets():
         champion = champion_of(workspace, dataset)
         retired = 0

@@ -74,10 +74,9 @@ class Registration:
         )  # fmt: skip
         try:
             with gate(self._workspace, shared=True):
-                if self._lock is None:
-                    self._lock = os.open(self._path(".lock"), os.O_CREAT | os.O_RDWR, 0o666)
-                    fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 write_text(self._path(".json"), entry.model_dump_json() + "\n")
+                if self._lock is None:
+                    self._lock = self._locked()
         except OSError:
             self.close()
             return False
@@ -85,13 +84,28 @@ class Registration:
 
     def close(self) -> None:
         """Takes the entry away."""
-        if self._lock is None:
-            return
         with contextlib.suppress(OSError):
             self._path(".json").unlink(missing_ok=True)
             self._path(".lock").unlink(missing_ok=True)
-        os.close(self._lock)
-        self._lock = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _locked(self) -> int:
+        """The lock's file, open: it is there under its name, beside its entry, only when it is held."""
+        while True:
+            draft = self._path(".lock").with_name(f".{self._name}.lock.{uuid.uuid4().hex[:8]}.draft")
+            descriptor = os.open(draft, os.O_CREAT | os.O_RDWR, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                draft.rename(self._path(".lock"))
+            except FileNotFoundError:  # taken for one that a process left which died
+                os.close(descriptor)
+            except OSError:
+                os.close(descriptor)
+                raise
+            else:
+                return descriptor
 
     def _path(self, suffix: str) -> Path:
         return _folder(self._workspace) / f"{self._name}{suffix}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,11 +13,13 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from llactr.errors import NotReadyError, StepError
+from llactr.errors import InputError, NotReadyError, StepError
 from llactr.lifecycle.garbage import plan_garbage, remove_artifacts
 from llactr.lifecycle.graph import Artifact, workspace_graph
+from llactr.lifecycle.inventory import remove
 from llactr.lifecycle.promotions import pin, promote, rollback
 from llactr.lifecycle.running import Registration, running_services
+from llactr.workspace import Workspace
 from tests.lifecycle.made_up import MadeUp
 
 
@@ -136,6 +140,39 @@ def test_a_service_that_has_ended_keeps_nothing(at: MadeUp) -> None:
     assert removed(at) == {}
     entry.close()
     assert running_services(at.workspace) == []
+    assert "bundles/old" in removed(at)
+
+
+def test_a_look_at_running_services_takes_no_entry_away_that_is_being_made(
+    at: MadeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another command looks between the making of a service's file and its lock: the service has not ended."""
+    lock = fcntl.flock
+
+    def looked_at(descriptor: int, operation: int) -> None:
+        if operation & fcntl.LOCK_EX:
+            running_services(at.workspace)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", looked_at)
+    entry = Registration(at.workspace, follows=True)
+    assert entry.tell("shop", [at.workspace.artifact("bundles", "old")])
+    assert [one.pid for one in running_services(at.workspace)] == [os.getpid()]
+    entry.close()
+    assert list((at.workspace.root / "running").glob("[!.]*")) == []
+
+
+def test_a_service_that_knows_the_workspace_by_another_path_keeps_its_bundle(at: MadeUp, tmp_path: Path) -> None:
+    """A link, or a volume that another container mounts elsewhere."""
+    two_champions(at)
+    (tmp_path / "link").symlink_to(at.workspace.root)
+    there = Workspace.at(tmp_path / "link")
+    entry = Registration(there, follows=False)
+    assert entry.tell("shop", [there.artifact("bundles", "old")])
+    assert removed(at) == {}
+    with pytest.raises(InputError, match="bundles/old is in use by the service"):
+        remove(at.workspace, ["bundles/old"], force=True)
+    entry.close()
     assert "bundles/old" in removed(at)
 
 

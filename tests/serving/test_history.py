@@ -14,6 +14,7 @@ import pytest
 
 from llactr.ctr import Bundle
 from llactr.history import Events, history_rows
+from llactr.serving import service
 from llactr.store import events_table
 from llactr.store.events import EventLog
 from llactr.store.history import events_of
@@ -216,6 +217,31 @@ def test_a_reload_to_another_history_catches_up_with_the_log(past_workspace: Wor
         rows = [("u1", item, moment(5)) for item in ITEMS]
         expected = offline_numbers(past_workspace, pushed, rows, bundle="other")
         np.testing.assert_allclose(numbers_of(ranked(asgi, "u1", 5)), expected, atol=1e-6)
+
+
+def test_an_event_that_came_while_another_history_was_loaded_is_in_its_first_answer(
+    past_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, answers = event("u1", "3", 0), []
+    body = {"user": "u1", "items": ITEMS, "timestamp": moment(5), "return_features": True}
+    with started(past_workspace, environment={"LLACTR_ADMIN_KEY": "a" * 20}) as asgi:
+        load, register = service.load_bundle, asgi.service._register
+
+        async def loaded(*given: Any, **more: Any) -> Any:
+            found = await load(*given, **more)
+            assert (await asgi.asked("POST", "/v1/events", one)).status == 200
+            return found
+
+        async def registered(*more: Path) -> None:
+            await register(*more)
+            answers.append((await asgi.asked("POST", "/v1/rank", body)).json)
+
+        monkeypatch.setattr(service, "load_bundle", loaded)
+        monkeypatch.setattr(asgi.service, "_register", registered)
+        asgi.ask("POST", "/v1/admin/reload", {"bundle": "other"}, x_api_key="a" * 20)
+    expected = offline_numbers(past_workspace, [one], [("u1", item, moment(5)) for item in ITEMS], bundle="other")
+    (first, *_) = [answer for answer in answers if answer["bundle"] == "other"]
+    np.testing.assert_allclose(numbers_of(first), expected, atol=1e-6)
 
 
 def test_what_others_logged_is_caught_up_with(asgi: Asgi, past_workspace: Workspace) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
 
 from llactr.ctr import Bundle
 from llactr.errors import BundleError, NotReadyError
+from llactr.lifecycle.forgetting.receipts import announce_cleared
+from llactr.serving.marked import Fill, Reading
 from llactr.store import apply, materialize, training_rows
 from llactr.workspace import Workspace
 from tests.serving.serving_asgi import started
@@ -16,7 +20,7 @@ from tests.serving.serving_workspace import add_bundle, release_version, spec_of
 
 ADMIN = "a" * 24
 KEYS = {"environment": {"LLACTR_ADMIN_KEY": ADMIN}}
-BODY = {"user": "u1", "items": ["1", "2", "3"], "timestamp": "2024-01-02T03:00:00Z"}
+BODY: dict[str, Any] = {"user": "u1", "items": ["1", "2", "3"], "timestamp": "2024-01-02T03:00:00Z"}
 
 
 def test_a_reload_switches_to_the_bundle_trained_last(workspace: Workspace) -> None:
@@ -111,3 +115,64 @@ def test_nothing_to_serve_is_said(workspace: Workspace) -> None:
     shutil.rmtree(workspace.root / "current")
     with pytest.raises(NotReadyError, match="run 'llactr train' first"), started(workspace):
         raise AssertionError("it started")
+
+
+def test_a_reload_before_the_store_was_looked_at_again_loads_all_that_was_asked_for(workspace: Workspace) -> None:
+    """The store was away at the start; a reload comes before the watch sees that it is back."""
+    database = workspace.feast / "online.db"
+    database.rename(workspace.feast / "away.db")
+    more = {"compare_bundle": "second", "shadow": "second", "probe_interval_s": 10}
+    with started(workspace, **KEYS, **more) as asgi:
+        assert asgi.ask("POST", "/v1/rank", BODY).status == 503
+        (workspace.feast / "away.db").rename(database)
+        outcome = asgi.ask("POST", "/v1/admin/reload", x_api_key=ADMIN)
+        assert (outcome.status, outcome.json["bundle"]) == (200, "first")
+        assert asgi.ask("POST", "/v1/rank", BODY | {"compare": True}).json["compare"]["bundle"] == "second"
+        assert asgi.service.shadow is not None
+        assert asgi.service.shadow.folder == workspace.artifact("bundles", "second")
+
+
+def test_items_kept_of_one_materialization_are_not_answered_beside_rows_of_another(workspace: Workspace) -> None:
+    """While a request waits for the store, another one finds it filled anew."""
+    with started(workspace) as asgi:
+        scorer = asgi.service.main.scorer
+        reader = asgi.service.main.reader
+        asgi.ask("POST", "/v1/rank", BODY)  # its items are kept
+        read, run = reader.reading, ["one"]
+        items_of: dict[str, set[str]] = {}
+        other = BODY | {"user": "u2", "items": ["7"]}
+
+        async def reading(wanted: Any) -> Reading:
+            if run[0] == "one":
+                run[0] = "two"
+                assert (await asgi.asked("POST", "/v1/rank", other)).status == 200
+            keys = items_of.setdefault(run[0], set())
+            keys.update(key for view, some in wanted if view.owner == "item" for key in some)
+            return Reading((await read(wanted)).rows, Fill(run[0], mixed=False))
+
+        scorer._fill = Fill("one", mixed=False)
+        reader.reading = reading  # type: ignore[method-assign]
+        answer = asgi.ask("POST", "/v1/rank", BODY).json
+    assert answer["materialization"]["run"] == "two"
+    assert items_of["two"] == {"7", *BODY["items"]}
+
+
+def test_a_second_bundle_that_is_exchanged_under_a_request_keeps_its_store_for_it(workspace: Workspace) -> None:
+    """Users were forgotten while the second bundle of a comparison waits for its rows: it is loaded anew."""
+    with started(workspace, compare_bundle="second", probe_interval_s=10) as asgi:
+        second = asgi.service.compare
+        assert second is not None
+        expected = asgi.ask("POST", "/v1/rank", BODY | {"compare": True}).json["compare"]["scores"]
+        read = second.reader.reading
+
+        async def reading(wanted: Any) -> Reading:
+            announce_cleared(workspace, "shop", 1)
+            await asgi.service._clear("shop")
+            await asyncio.sleep(0)  # whatever lets go of the old one has its turn
+            return await read(wanted)
+
+        second.reader.reading = reading  # type: ignore[method-assign]
+        answer = asgi.ask("POST", "/v1/rank", BODY | {"compare": True})
+        assert answer.status == 200, answer.body
+        assert answer.json["compare"]["scores"] == expected
+        assert asgi.service.compare is not second

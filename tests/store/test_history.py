@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from feast import FeatureView
 
 from llactr import store
@@ -23,7 +24,8 @@ from llactr.history import (
 )
 from llactr.spec import DatasetSpec, HistorySpec, WindowField
 from llactr.store.feast.open import open_store
-from llactr.store.history import events_of, known_versions, write_snapshots, write_states
+from llactr.store.history import events_of, known_versions, states, write_snapshots, write_states
+from llactr.store.history.states import add_states
 from llactr.store.names import PhysicalNames
 from llactr.workspace import Workspace
 from tests.store.store_workspace import FIELDS, TIMESTAMP, Offline, at, spec_of
@@ -179,3 +181,39 @@ def test_states_of_two_versions_lie_side_by_side_and_other_events_make_them_anew
     counts = [int(KeyState.from_bytes(one, one.item, content).folded.count[0]) for _, content in states.values()]
     pending = [len(KeyState.from_bytes(one, one.item, content).pending) for _, content in states.values()]
     assert sum(counts) + sum(pending) == 30
+
+
+def test_a_kill_between_the_users_states_and_the_items_loses_no_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the killed run left of users' states already holds the new events: the items' must get them, too."""
+    spec = spec_of(FIELDS).model_copy(update={"history": history_spec()})
+    definition, table = HistoryDefinition(history_spec(), 0.4), drawn_events(80)
+    written: list[Path] = []
+
+    def killed(path: Path, schema: pa.Schema, tables: Any) -> int:
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        return add_states(path, schema, tables)
+
+    found: dict[bool, dict[str, bytes]] = {}
+    for kill in (False, True):
+        workspace = Workspace.at(tmp_path / str(kill))
+        with_events(workspace, spec, table.slice(0, 70), "00000")
+        write_states(workspace, spec, definition)
+        with_events(workspace, spec, table.slice(70, 6), "00001-new")
+        if kill:
+            with monkeypatch.context() as patched:
+                patched.setattr(states, "add_states", killed)
+                with pytest.raises(KeyboardInterrupt):
+                    write_states(workspace, spec, definition)
+        with_events(workspace, spec, table.slice(76, 4), "00002-new")  # another day comes before it is run again
+        write_states(workspace, spec, definition)
+        found[kill] = {
+            f"{owner} {key}": content
+            for owner in ("user", "item")
+            for key, (_, content) in newest_of(workspace, spec, definition.version, owner).items()
+        }
+    assert len(written) == 1
+    assert found[True] == found[False]

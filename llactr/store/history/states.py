@@ -158,6 +158,7 @@ def write_states(workspace: Workspace, spec: DatasetSpec, definition: HistoryDef
     added = covered is not None and whole and hashes[: len(covered)] == covered
     outdated = added and len(changed) > 0 and _happened(changed, files[: len(covered or ())], spec)
     if added and not outdated:
+        _forget_unfinished(tables.values(), definition.version, covered=len(covered or ()))
         fresh = files[len(covered or ()) :]
         if not fresh:
             write_newer(workspace, spec, definition.version, newer)
@@ -187,6 +188,17 @@ def write_states(workspace: Workspace, spec: DatasetSpec, definition: HistoryDef
     atomic.write_text(home / _COVERED, json.dumps(hashes))
     write_newer(workspace, spec, definition.version, newer)  # last: a run that is killed before makes all of it again
     return StatesWritten(definition.version, written, rows.num_rows, anew)
+
+
+def _forget_unfinished(tables: Iterable[Path], version: str, *, covered: int) -> None:
+    """Removes what a run wrote that was killed before it was done: those states hold events that others lack.
+
+    The names of files say of how many files of events they are.
+    """
+    for table in tables:
+        for path in table.glob(f"{version}@*.parquet"):
+            if int(path.stem.partition("@")[2].partition("-")[0]) > covered:
+                path.unlink()
 
 
 @dataclass(frozen=True)
