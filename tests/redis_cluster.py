@@ -7,11 +7,14 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.ports import free_port
 
 NODES = 3
 SLOTS = 16384
@@ -34,17 +37,16 @@ class Node:
         command += ["--cluster-enabled", "yes", "--cluster-port", str(self.bus_port)]
         command += ["--cluster-node-timeout", "1000"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(200):
-            try:
+        for _ in range(3000):
+            with suppress(OSError):
                 if self.command("PING") == b"+PONG\r\n":
                     return
-            except OSError:
-                time.sleep(0.02)
+            time.sleep(0.02)
         raise AssertionError("redis-server does not answer")
 
     def command(self, *words: str) -> bytes:
         """The first part of a reply, at most 64 kB."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             packed = f"*{len(words)}\r\n" + "".join(f"${len(w.encode())}\r\n{w}\r\n" for w in words)
             connection.sendall(packed.encode())
             return connection.recv(1 << 16)
@@ -63,7 +65,7 @@ class Cluster:
     def start(cls) -> Cluster:
         if shutil.which("redis-server") is None:
             pytest.skip("no redis-server on this machine: install the package redis-server")
-        ports = _free_ports(2 * NODES)
+        ports = [free_port() for _ in range(2 * NODES)]
         made = cls()
         try:
             for port, bus_port in zip(ports[:NODES], ports[NODES:], strict=True):
@@ -86,7 +88,7 @@ class Cluster:
             assert meet == b"+OK\r\n"
         self.wait()
 
-    def wait(self, *, seconds: float = 20) -> None:
+    def wait(self, *, seconds: float = 120) -> None:
         """Until all nodes say that all is well."""
         for _ in range(int(seconds / 0.05)):
             said = [node.command("CLUSTER", "INFO") for node in self.nodes]
@@ -143,14 +145,3 @@ class Cluster:
             if node.process is not None and node.process.poll() is None:
                 node.kill()
             shutil.rmtree(node.folder, ignore_errors=True)
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

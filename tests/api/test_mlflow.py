@@ -19,7 +19,8 @@ import pytest
 import llactr
 from llactr.errors import DataError, StepError
 from tests.jobs.tiny_dataset import CONFIG
-from tests.serving.serving_process import ROOT, free_port
+from tests.ports import free_port
+from tests.serving.serving_process import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 EVALUATION = {"backbones": ["fm"], "arms": ["plain", "paper"], "seeds": 2,

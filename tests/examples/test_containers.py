@@ -20,7 +20,8 @@ import yaml
 from llactr.jobs.cli import app
 from llactr.serving.config import ServeConfig
 from llactr.workspace import Workspace
-from tests.serving.serving_process import Redis, Served, environment, free_port
+from tests.ports import free_port
+from tests.serving.serving_process import Redis, Served, environment
 from tests.serving.serving_workspace import REDIS_CONFIG, build
 
 ROOT = Path(__file__).resolve().parents[2]

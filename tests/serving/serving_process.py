@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from llactr.workspace import Workspace
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 240.0
@@ -36,12 +38,6 @@ except LlactrError as error:
     print(f"llactr: {error}", file=sys.stderr)
     sys.exit(error.exit_code)
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -62,7 +58,7 @@ class Served:
     log: Path
     headers: dict[str, str] = field(default_factory=dict)
 
-    def ask(self, method: str, path: str, body: Any = None, *, timeout: float = 30, **headers: str) -> Answer:
+    def ask(self, method: str, path: str, body: Any = None, *, timeout: float = 120, **headers: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
@@ -100,7 +96,7 @@ class Served:
         if self.process.poll() is None:
             self.process.send_signal(number)
             try:
-                self.process.wait(30)
+                self.process.wait(120)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -162,16 +158,15 @@ class Redis:
         command = ["redis-server", "--port", str(self.port), "--dir", str(self.folder), "--save", ""]
         command += ["--appendonly", "yes", "--appendfsync", "always", "--bind", "127.0.0.1"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(200):
-            try:
+        for _ in range(1200):
+            with suppress(OSError):
                 if self.command("PING").startswith(b"+PONG"):
                     return
-            except OSError:
-                time.sleep(0.05)
+            time.sleep(0.05)
         raise AssertionError("redis-server does not answer")
 
     def command(self, *words: str) -> bytes:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             packed = f"*{len(words)}\r\n" + "".join(f"${len(w.encode())}\r\n{w}\r\n" for w in words)
             connection.sendall(packed.encode())
             return connection.recv(4096)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from llactr.datasets.recipes.amazon import AMAZON_CATEGORIES, AmazonReviews2023
 from llactr.errors import DataError, StepError
 from llactr.spec import load_spec
 from llactr.workspace import Workspace
+from tests.ports import free_port
 
 EXAMPLES = Path(__file__).parents[3] / "llactr" / "specs"
 CATEGORY = {recipe.name: recipe.category for recipe in AMAZON_CATEGORIES}
@@ -213,11 +213,8 @@ def test_another_number_of_reviews_is_not_the_release(
 
 
 def test_a_site_out_of_reach_says_which_files_to_get(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     with pytest.raises(StepError, match=r"amazon-gift-cards cannot be fetched: .*meta_Gift_Cards.jsonl.gz by hand"):
-        _recipe(f"http://127.0.0.1:{port}").fetch(folder=None, cache=tmp_path / "cache")
+        _recipe(f"http://127.0.0.1:{free_port()}").fetch(folder=None, cache=tmp_path / "cache")
 
 
 @pytest.mark.parametrize(

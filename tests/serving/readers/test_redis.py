@@ -48,10 +48,17 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    def _run(self) -> None:
-        for _ in range(5000):
-            if self._ending.is_set():
+    def await_more(self, status: int, *, count: int = 20) -> None:
+        """Waits for some more answers of a status."""
+        wanted = self.statuses[status] + count
+        for _ in range(1200):
+            if self.statuses[status] >= wanted:
                 return
+            time.sleep(0.05)
+        raise AssertionError(f"no {status} came: {self.statuses}, {self.failures}")
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
             try:
                 answer = self.served.ask("POST", "/v1/rank", BODY, timeout=60)
             except OSError as error:
@@ -81,13 +88,13 @@ def test_killed_and_restarted_under_load(redis: Redis, redis_served: Served) -> 
     expected = np.array(redis_served.ask("POST", "/v1/rank", BODY).json["scores"])
     with Load(redis_served) as load:
         for _ in range(2):
-            time.sleep(0.6)
+            load.await_more(200)
             redis.kill()
             redis_served.wait_ready(status=503, seconds=60)
-            time.sleep(0.4)
+            load.await_more(503)
             redis.up()
             redis_served.wait_ready(seconds=60)
-        time.sleep(0.6)
+        load.await_more(200)
     assert load.failures == []
     assert set(load.statuses) == {200, 503}
     # Micro-batches differ in the last bit; nothing else may.

@@ -14,6 +14,7 @@ from llactr.datasets import RECIPES, fetch
 from llactr.datasets.recipes.movielens import MovieLens100K, hundred_thousand
 from llactr.errors import DataError, SpecError, StepError
 from llactr.spec import load_spec
+from tests.ports import free_port
 
 EXAMPLE = Path(__file__).parents[4] / "llactr" / "specs" / "movielens-100k.yaml"
 
@@ -60,10 +61,7 @@ def _check_tables(folder: Path) -> None:
 
 
 def _no_site(**changes: object) -> MovieLens100K:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    return MovieLens100K(site=f"http://127.0.0.1:{port}", **changes)  # type: ignore[arg-type]
+    return MovieLens100K(site=f"http://127.0.0.1:{free_port()}", **changes)  # type: ignore[arg-type]
 
 
 def test_a_given_folder_of_grouplens_files(grouplens: Path, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from llactr.datasets.recipes.movielens import MovieLens1M
 from llactr.errors import DataError, StepError
 from llactr.spec import load_spec
 from llactr.workspace import Workspace
+from tests.ports import free_port
 
 EXAMPLE = Path(__file__).parents[4] / "llactr" / "specs" / "movielens-1m.yaml"
 
@@ -109,9 +109,7 @@ def test_another_number_of_rows_is_not_movielens_1m(zipped: Path, tmp_path: Path
 
 
 def test_a_site_that_cannot_be_reached_says_what_to_do(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        recipe = MovieLens1M(site=f"http://127.0.0.1:{free.getsockname()[1]}")
+    recipe = MovieLens1M(site=f"http://127.0.0.1:{free_port()}")
     with pytest.raises(StepError, match=r"MovieLens-1M cannot be fetched: .* Download ml-1m.zip by hand"):
         recipe.fetch(folder=None, cache=tmp_path / "cache")
 
