@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from llactr.ctr.attention import PARTS, TargetAttention
 from llactr.ctr.backbones.base import perceptron
 from llactr.ctr.config import HistoryInputConfig
+from llactr.ctr.scaled import ScaledFields
 from llactr.errors import DataError
 
 __all__ = ["HistoryInput", "with_history", "without_level"]
@@ -105,6 +106,10 @@ class HistoryInput(nn.Module):
                 deviation = float(values.std())
                 self.deviation[places] = deviation if deviation > _SMALLEST_STD else 1.0
 
+    def ids(self, rows: Tensor) -> Tensor:
+        """Ids (B, C) of rows (B, C + H)."""
+        return rows[:, : -self.count]
+
     def split(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Ids (B, C), and numbers (B, 2, G): standardised, and 1 where they are missing."""
         if rows.dtype != torch.int32:
@@ -113,7 +118,7 @@ class HistoryInput(nn.Module):
         missing = torch.isnan(raw)
         scaled = ((raw - self.mean) / self.deviation).clamp(-_BOUND, _BOUND)
         numbers = torch.stack([scaled.masked_fill(missing, 0), missing.to(scaled.dtype)], dim=1)  # (B, 2, H)
-        return rows[:, : -self.count], self._attended(numbers) if len(self.attention) else numbers
+        return self.ids(rows), self._attended(numbers) if len(self.attention) else numbers
 
     def _attended(self, numbers: Tensor) -> Tensor:
         """Numbers (B, 2, G) of (B, 2, H): what attention makes of sequences is never missing."""
@@ -124,13 +129,11 @@ class HistoryInput(nn.Module):
             found.append(torch.stack([sums, torch.zeros_like(sums)], dim=1))
         return torch.cat(found, dim=2)
 
-    def embed(self, numbers: Tensor) -> Tensor:
-        """(B, E, D) embeddings of numbers (B, 2, G)."""
-        chosen = numbers.index_select(2, self._embedded)  # (B, 2, E)
-        # A product of matrices for each field: (B, 2, E, D) in memory would cost more than all that is made of it.
-        return torch.bmm(chosen.permute(2, 0, 1), self.vectors.transpose(0, 1)).transpose(0, 1)  # (B, E, D)
+    def scaled(self, numbers: Tensor) -> ScaledFields:
+        """The E embedded fields of numbers (B, 2, G)."""
+        return ScaledFields(numbers.index_select(2, self._embedded), self.vectors)
 
     def logit(self, numbers: Tensor) -> Tensor:
         """(B,) what numbers (B, 2, G) add to the logit by themselves."""
-        first = _PACE * (numbers * self.weights).sum((1, 2))
+        first = numbers.flatten(1) @ (_PACE * self.weights).flatten()
         return first if self.mlp is None else first + self.mlp(numbers.flatten(1)).squeeze(1)

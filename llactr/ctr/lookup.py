@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llactr.ctr.scaled import ScaledFields
+
 __all__ = ["Lookup", "Segments", "distinct_rows", "factorization_terms", "gather_rows", "segment_sums"]
 
 _PIECE_NUMBERS = 131_072  # half a megabyte of float32
@@ -100,7 +102,7 @@ def gather_rows(table: Tensor, entries: Tensor, segments: Segments | None) -> Te
     return _GatherRows.apply(table, entries, segments.order, segments.starts)
 
 
-def factorization_terms(lookup: Lookup) -> tuple[Tensor, Tensor]:
+def factorization_terms(lookup: Lookup, scaled: ScaledFields | None = None) -> tuple[Tensor, Tensor]:
     """Both terms of a factorization machine, without an array of the size B x C x D in either direction.
 
     With s the sum of a row's embeddings, sum_{i<j} <e_i, e_j> = (|s|^2 - sum |e_i|^2) / 2, and the gradient of e_i is
@@ -108,23 +110,33 @@ def factorization_terms(lookup: Lookup) -> tuple[Tensor, Tensor]:
 
     Args:
         lookup: of different rows, entries in row-major order; or of whole tables, where no gradients are wanted.
+        scaled: fields without ids, which have no first-order weights here.
 
     Returns:
         Sum of first-order weights (B,) and sum over pairs (B,).
     """
     assert lookup.linear is not None
     assert not lookup.field_major
+    beside, squares = (None, None) if scaled is None else (scaled.total(), scaled.squares())
     segments = lookup.segments
     if segments is None:
         assert not torch.is_grad_enabled()
-        return _scored_terms(lookup.table, lookup.linear, lookup.rows)
+        first, second = _scored_terms(lookup.table, lookup.linear, lookup.rows, beside)
+        return first, second if squares is None else second - squares / 2
     terms: tuple[Tensor, Tensor] = _FactorizationTerms.apply(
-        lookup.table, lookup.linear, lookup.entries, segments.order, segments.starts, lookup.rows.shape[1]
+        lookup.table,
+        lookup.linear,
+        lookup.entries,
+        segments.order,
+        segments.starts,
+        lookup.rows.shape[1],
+        beside,
+        squares,
     )
     return terms
 
 
-def _scored_terms(table: Tensor, linear: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+def _scored_terms(table: Tensor, linear: Tensor, rows: Tensor, beside: Tensor | None) -> tuple[Tensor, Tensor]:
     """Both terms, a piece of the batch at a time, so that its embeddings stay in cache and the table is not walked."""
     count, slots = rows.shape
     first, second = linear.new_empty(count), table.new_empty(count)
@@ -134,6 +146,8 @@ def _scored_terms(table: Tensor, linear: Tensor, rows: Tensor) -> tuple[Tensor, 
         embedded = table.index_select(0, piece).view(-1, slots, table.shape[1])  # (b, F, D)
         total, squares = embedded.sum(1), embedded.flatten(1).square_()  # (b, D), (b, FD); `embedded` is overwritten
         stop = start + len(total)
+        if beside is not None:
+            total = total + beside[start:stop]
         second[start:stop] = (total.square_().sum(1) - squares.sum(1)) / 2
         first[start:stop] = linear.index_select(0, piece).view(-1, slots).sum(1)
     return first, second
@@ -156,18 +170,29 @@ class _GatherRows(torch.autograd.Function):
 class _FactorizationTerms(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, table: Tensor, linear: Tensor, entries: Tensor, order: Tensor, starts: Tensor, slots: int
+        ctx: Any,
+        table: Tensor,
+        linear: Tensor,
+        entries: Tensor,
+        order: Tensor,
+        starts: Tensor,
+        slots: int,
+        beside: Tensor | None,
+        beside_squares: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         offsets = torch.arange(0, len(entries) + 1, slots, dtype=entries.dtype, device=entries.device)
         total = torch.embedding_bag(table, entries, offsets, mode=0, include_last_offset=True)[0]  # (B, D)
-        beside = torch.stack([linear, table.square().sum(1)], dim=1)  # (U, 2)
-        sums = torch.embedding_bag(beside, entries, offsets, mode=0, include_last_offset=True)[0]  # (B, 2)
+        if beside is not None:
+            total = total + beside
+        both = torch.stack([linear, table.square().sum(1)], dim=1)  # (U, 2)
+        sums = torch.embedding_bag(both, entries, offsets, mode=0, include_last_offset=True)[0]  # (B, 2)
         ctx.save_for_backward(table, total, order, starts)
         ctx.slots = slots
-        return sums[:, 0].clone(), (total.square().sum(1) - sums[:, 1]) / 2
+        twice = total.square().sum(1) - sums[:, 1]
+        return sums[:, 0].clone(), (twice if beside_squares is None else twice - beside_squares) / 2
 
     @staticmethod
-    def backward(ctx: Any, for_first: Tensor, for_second: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
+    def backward(ctx: Any, for_first: Tensor, for_second: Tensor) -> tuple[Tensor | None, ...]:
         table, total, order, starts = ctx.saved_tensors
         dim = table.shape[1]
         values = total.new_empty(len(total), dim + 2)  # (B, D + 2): g s, g, first-order g
@@ -175,4 +200,6 @@ class _FactorizationTerms(torch.autograd.Function):
         values[:, dim], values[:, dim + 1] = for_second, for_first
         sums = segment_sums(values, Segments(order, starts), entries_per_value=ctx.slots)  # (U, D + 2)
         for_table = torch.addcmul(sums[:, :dim], table, sums[:, dim : dim + 1], value=-1)
-        return for_table, sums[:, dim + 1], None, None, None, None
+        for_beside = values[:, :dim] if ctx.needs_input_grad[6] else None
+        for_squares = for_second / -2 if ctx.needs_input_grad[7] else None
+        return for_table, sums[:, dim + 1], None, None, None, None, for_beside, for_squares

@@ -131,6 +131,10 @@ class CTRModel(nn.Module):
         lookup = self.embedding.lookup(ids) if lookup is None else lookup
         return self._logits(lookup, ids, numbers, self._needed(version))[1]
 
+    def ids(self, rows: Tensor) -> Tensor:
+        """Ids (B, C) of rows."""
+        return rows if self.history is None else self.history.ids(rows)
+
     def split(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Ids (B, C) of rows, and history numbers (B, 2, G) where the model reads them; see `llactr.ctr.history`."""
         return (rows, None) if self.history is None else self.history.split(rows)
@@ -168,12 +172,19 @@ class CTRModel(nn.Module):
     ) -> tuple[Tensor | None, Tensor]:
         pairs = None if self.enhancement is None else self.enhancement.pair_weights(version)
         if self._reads_tables and (lookup.segments is not None or not torch.is_grad_enabled()):
-            return None, self.backbone.from_tables(lookup)
+            if self.history is None or numbers is None:
+                return None, self.backbone.from_tables(lookup)
+            logits = self.backbone.from_tables(lookup, scaled=self.history.scaled(numbers))
+            return None, logits + self.history.logit(numbers)
         embedded = self.embedding.embed(lookup, ids=ids, field_major=self.backbone.field_major)  # (B, F, D)
         first_order = None if lookup.linear is None else self.embedding.first_order(lookup, ids=ids)
         if self.history is None or numbers is None:
             return embedded, self.backbone(embedded, first_order=first_order, pairs=pairs)
-        everything = torch.cat([embedded, self.history.embed(numbers)], dim=1)  # (B, F + E, D)
+        scaled = self.history.scaled(numbers)
+        if self.backbone.takes_scaled and pairs is None:
+            logits = self.backbone.with_scaled(embedded, scaled, first_order=first_order)
+            return embedded, logits + self.history.logit(numbers)
+        everything = torch.cat([embedded, scaled.embeddings()], dim=1)  # (B, F + E, D)
         if pairs is not None:  # FIE knows of pairs of fields with ids alone
             wide = widened(pairs.vectors, field_count=self.layout.field_count, wanted=self._with_past)
             pairs = PairWeights(wide, pairs.version)
@@ -187,10 +198,10 @@ class CTRModel(nn.Module):
 
     @property
     def _reads_tables(self) -> bool:
-        """Whether the backbone takes tables instead of embeddings: one value a field, no pair weights, no history."""
+        """Whether the backbone takes tables instead of embeddings: one value a field, no pair weights."""
         weighs_pairs = self.enhancement is not None and self.enhancement.config.fie
         takes = self.backbone.reads_tables and not weighs_pairs and not self.embedding.multi_valued
-        return takes and self.history is None
+        return takes and (self.history is None or self.backbone.takes_scaled)
 
     def _needed(self, version: Tensor | None) -> Tensor | None:
         if self.version_count == 1:

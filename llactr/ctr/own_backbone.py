@@ -14,6 +14,7 @@ from llactr.ctr.backbones.base import Backbone
 from llactr.ctr.config import ModelConfig
 from llactr.ctr.lookup import Lookup
 from llactr.ctr.pairs import PairWeights
+from llactr.ctr.scaled import ScaledFields
 from llactr.errors import InputError
 
 __all__ = ["OwnBackbone", "OwnModelConfig"]
@@ -66,7 +67,8 @@ class OwnBackbone(Backbone):
             )
         return logits
 
-    def from_tables(self, lookup: Lookup) -> Tensor:
+    def from_tables(self, lookup: Lookup, *, scaled: ScaledFields | None = None) -> Tensor:
         """Logits (B,) straight from the tables."""
+        assert scaled is None, "only where `takes_scaled`"
         logits: Tensor = self.module.from_tables(lookup)  # type: ignore[operator]
         return logits

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llactr.ctr.scaled import ScaledFields
+
 __all__ = ["PairWeights", "all_pairs", "pair_count", "pair_matrix", "weighted_pairs", "widened"]
 
 _PIECE_NUMBERS = 131_072  # half a megabyte of float32
@@ -55,9 +57,11 @@ def widened(vectors: Tensor, *, field_count: int, wanted: int) -> Tensor:
     return found
 
 
-def all_pairs(embedded: Tensor) -> Tensor:
-    """Sum over i<j of <e_i, e_j>, as (|sum e|^2 - sum |e|^2) / 2: (B, F, D) to (B,)."""
-    return _AllPairs.apply(embedded)
+def all_pairs(embedded: Tensor, scaled: ScaledFields | None = None) -> Tensor:
+    """Sum over i<j of <e_i, e_j>, as (|sum e|^2 - sum |e|^2) / 2: (B, F, D), and fields beside those, to (B,)."""
+    if scaled is None:
+        return _AllPairs.apply(embedded, None, None)
+    return _AllPairs.apply(embedded, scaled.total(), scaled.squares())
 
 
 def weighted_pairs(embedded: Tensor, weights: PairWeights, *, linear: Tensor | None = None) -> Tensor:
@@ -84,16 +88,21 @@ class _AllPairs(torch.autograd.Function):
     """Spares autograd's five passes over (B, F, D): the gradient of e_i is sum e - e_i."""
 
     @staticmethod
-    def forward(ctx: Any, embedded: Tensor) -> Tensor:
+    def forward(ctx: Any, embedded: Tensor, beside: Tensor | None, beside_squares: Tensor | None) -> Tensor:
         total = embedded.sum(1)  # (B, D)
+        if beside is not None:
+            total = total + beside
         ctx.save_for_backward(embedded, total)
         squares = embedded.square()  # (B, F, D)
-        return (total.square() - squares.sum(1)).sum(1) / 2
+        twice = (total.square() - squares.sum(1)).sum(1)
+        return (twice if beside_squares is None else twice - beside_squares) / 2
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         embedded, total = ctx.saved_tensors
-        return (total.unsqueeze(1) - embedded).mul_(gradient.view(-1, 1, 1))
+        for_embedded = (total.unsqueeze(1) - embedded).mul_(gradient.view(-1, 1, 1))
+        for_beside = total * gradient.unsqueeze(1) if ctx.needs_input_grad[1] else None
+        return for_embedded, for_beside, gradient / -2 if ctx.needs_input_grad[2] else None
 
 
 class _WeightedPairs(torch.autograd.Function):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from llactr.ctr.backbones._settings import BackboneSettings
 from llactr.ctr.lookup import Lookup
 from llactr.ctr.pairs import PairWeights
+from llactr.ctr.scaled import ScaledFields
 
 __all__ = ["Backbone", "perceptron"]
 
@@ -26,6 +27,7 @@ class Backbone(nn.Module):
         linear: whether it wants first-order weights.
         field_major: how it wants the embeddings to lie in memory: field by field, or row by row.
         reads_tables: whether it has `from_tables`.
+        takes_scaled: whether it has `with_scaled`, and a `from_tables` that takes such fields.
     """
 
     settings: ClassVar[type[BackboneSettings]] = BackboneSettings
@@ -33,6 +35,7 @@ class Backbone(nn.Module):
     linear: ClassVar[bool]
     field_major: ClassVar[bool] = False
     reads_tables: ClassVar[bool] = False
+    takes_scaled: ClassVar[bool] = False
 
     def __init__(self, settings: BackboneSettings, *, field_count: int, dim: int) -> None:
         super().__init__()
@@ -51,7 +54,23 @@ class Backbone(nn.Module):
         """
         raise NotImplementedError
 
-    def from_tables(self, lookup: Lookup) -> Tensor:
+    def with_scaled(self, embedded: Tensor, scaled: ScaledFields, *, first_order: Tensor | None) -> Tensor:
+        """Logits of a batch with fields whose embedding is a vector times a number, as history's.
+
+        Called where `takes_scaled` and there are no pair weights. Equals `forward` with the embeddings of `scaled`
+        after the others, up to rounding.
+
+        Args:
+            embedded: (B, F, D) the embeddings of fields with ids.
+            scaled: the other fields.
+            first_order: as in `forward`.
+
+        Returns:
+            (B,) logits.
+        """
+        raise NotImplementedError
+
+    def from_tables(self, lookup: Lookup, *, scaled: ScaledFields | None = None) -> Tensor:
         """Logits of a batch straight from the tables, for a backbone that needs no (B, F, D) array of embeddings.
 
         Called where `reads_tables`, every field has one value, there are no pair weights, and either the lookup is of
@@ -59,6 +78,7 @@ class Backbone(nn.Module):
 
         Args:
             lookup: the tables, and the batch's rows (B, F) of them.
+            scaled: fields after those, where there are any; given only where `takes_scaled`.
 
         Returns:
             (B,) logits.

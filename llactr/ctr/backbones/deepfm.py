@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from llactr.ctr.backbones import BACKBONES, BackboneSettings
 from llactr.ctr.backbones.base import Backbone, perceptron
 from llactr.ctr.pairs import PairWeights, all_pairs, weighted_pairs
+from llactr.ctr.scaled import ScaledFields
 
 __all__ = ["DeepFM", "DeepFMSettings"]
 
@@ -29,6 +31,7 @@ class DeepFM(Backbone):
     training_defaults: ClassVar = {"weight_decay": 1e-3}
     linear = True
     field_major = False
+    takes_scaled = True
 
     def __init__(self, settings: DeepFMSettings, *, field_count: int, dim: int) -> None:
         super().__init__(settings, field_count=field_count, dim=dim)
@@ -42,3 +45,13 @@ class DeepFM(Backbone):
         else:
             second_order = weighted_pairs(embedded, PairWeights(pairs.vectors + 1, pairs.version))
         return first_order + second_order + self.mlp(embedded.flatten(1)).squeeze(1)
+
+    def with_scaled(self, embedded: Tensor, scaled: ScaledFields, *, first_order: Tensor | None) -> Tensor:
+        """See `Backbone.with_scaled`."""
+        assert first_order is not None
+        first = self.mlp[0]
+        assert isinstance(first, nn.Linear)
+        flat = embedded.flatten(1)  # (B, FD)
+        of_ids, of_scaled = first.weight.tensor_split([flat.shape[1]], dim=1)
+        hidden = functional.linear(flat, of_ids, first.bias) + scaled.through(of_scaled)
+        return first_order + all_pairs(embedded, scaled) + self.mlp[1:](hidden).squeeze(1)

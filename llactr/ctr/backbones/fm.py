@@ -9,6 +9,7 @@ from llactr.ctr.backbones import BACKBONES, BackboneSettings
 from llactr.ctr.backbones.base import Backbone
 from llactr.ctr.lookup import Lookup, factorization_terms
 from llactr.ctr.pairs import PairWeights, all_pairs, weighted_pairs
+from llactr.ctr.scaled import ScaledFields
 
 __all__ = ["FM"]
 
@@ -24,6 +25,7 @@ class FM(Backbone):
     linear = True
     field_major = True
     reads_tables = True
+    takes_scaled = True
 
     def __init__(self, settings: BackboneSettings, *, field_count: int, dim: int) -> None:
         super().__init__(settings, field_count=field_count, dim=dim)
@@ -38,7 +40,12 @@ class FM(Backbone):
             second_order = weighted_pairs(embedded, PairWeights(pairs.vectors + 1, pairs.version))
         return first_order + second_order + self.bias
 
-    def from_tables(self, lookup: Lookup) -> Tensor:
+    def with_scaled(self, embedded: Tensor, scaled: ScaledFields, *, first_order: Tensor | None) -> Tensor:
+        """See `Backbone.with_scaled`."""
+        assert first_order is not None
+        return first_order + all_pairs(embedded, scaled) + self.bias
+
+    def from_tables(self, lookup: Lookup, *, scaled: ScaledFields | None = None) -> Tensor:
         """See `Backbone.from_tables`."""
-        first_order, second_order = factorization_terms(lookup)
+        first_order, second_order = factorization_terms(lookup, scaled)
         return first_order + second_order + self.bias

@@ -93,7 +93,7 @@ class TrainingStep:
                 loss = self.model.loss(*self._arguments(share))
             else:
                 rows, leaves, lookup = self.model.embedding.distinct_lookup(
-                    self.model.split(share.ids)[0], self.tables.fetch, field_major=self.model.reads_field_major
+                    self.model.ids(share.ids), self.tables.fetch, field_major=self.model.reads_field_major
                 )
                 fetched = rows, leaves
                 loss = self.model.loss(*self._arguments(share), lookup=lookup)
@@ -115,7 +115,7 @@ class TrainingStep:
         if not isinstance(self.tables, ShardedTables):
             return self.model(ids, needed)
         _, _, lookup = self.model.embedding.distinct_lookup(
-            self.model.split(ids)[0], self.tables.fetch, field_major=self.model.reads_field_major
+            self.model.ids(ids), self.tables.fetch, field_major=self.model.reads_field_major
         )
         return self.model(ids, needed, lookup=lookup)
 
