@@ -119,7 +119,7 @@ class WalkedRows:
             folder, before, made, rows, self.config,
             warm_settings(self._settings, warm),
             facts.model_copy(update={"until_us": until, "tables": f"{known} rows", "base": base.name}),
-            workspace=self.job.workspace, spec=self.spec,
+            workspace=self.job.workspace, spec=self.spec, warm=warm,
             known=None if before.bundle.history is None else self._events.take(np.arange(known)),
         )  # fmt: skip
         return True

@@ -35,6 +35,7 @@ from llactr.ctr.training.step import Moments
 from llactr.ctr.training.trainer import EpochRecord, train
 from llactr.ctr.training.training_set import TrainingSet
 from llactr.ctr.training.warm.config import WarmConfig
+from llactr.ctr.training.warm.new_values import train_new_values
 from llactr.ctr.training.warm.rows import WarmRows, warm_rows
 from llactr.ctr.training.warm.start import WarmBase, moved_moments, take_over, unlike_fields, unlike_models
 from llactr.ctr.training.warm.state import TrainedState, TrainingFacts
@@ -170,7 +171,7 @@ def train_warm(
         known = None if base.bundle.history is None else events_of(spec, events)
         made = kept_warm(
             draft, base, training_set, rows, config, settings, facts,
-            workspace=job.workspace, spec=spec, known=known, progress=shown,
+            workspace=job.workspace, spec=spec, warm=warm, known=known, progress=shown,
         )  # fmt: skip
         advance(1, 1, f"{rows.new_count:,} new rows on {base.name}: test AUC {made.metrics.test.auc:.4f}")
         return made
@@ -206,6 +207,7 @@ def kept_warm(
     *,
     workspace: Workspace,
     spec: DatasetSpec,
+    warm: WarmConfig,
     known: Events | None,
     progress: Callable[[EpochRecord], None] | None = None,
 ) -> TrainSummary:
@@ -221,6 +223,7 @@ def kept_warm(
         facts: what the new bundle says of its training.
         workspace: where value vectors are.
         spec: of the dataset.
+        warm: how often new values are trained by themselves.
         known: all events so far, for a model that reads history; None for another.
         progress: called after each epoch.
     """
@@ -231,7 +234,16 @@ def kept_warm(
         history = RowHistory(definition, history_rows(definition, known, mine, frozen=frozen))
     values = _value_tables(workspace, spec, training_set, base) if has_values(str(config.arm)) else None
     model, data, moments = warm_model(base, training_set, config, values=values, history=history)
-    cold = ColdStart.of(spec, training_set.transform, config.cold_share)
+    own = training_set.transform
+    train_new_values(
+        model,
+        data,
+        settings,
+        rows=data.split.train[rows.new],
+        known=own.rows_in(base.bundle.transform) >= 0,
+        passes=warm.new_value_passes,
+    )
+    cold = ColdStart.of(spec, own, config.cold_share)
     result = train(model, data, settings, progress=progress, cold=cold, moments=moments)
     made = kept_bundle(
         draft,
