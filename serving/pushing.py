@@ -36,10 +36,9 @@ async def events(service: Service, request: Request) -> Response:
         with service.metrics.stage("json_in"):
             if isinstance(body, dict) and "events" in body:
                 asked: Any = validated(several, body)
-                given = asked.events
+                found = _logged(loaded, asked.events, [f"/events/{place}" for place in range(len(asked.events))])
             else:
-                given = [validated(one, body)]
-            found = _logged(loaded, given)
+                found = _logged(loaded, [validated(one, body)], [""])
         try:
             counted = await gate.push(found)
         except StoreError as error:
@@ -61,12 +60,12 @@ async def events(service: Service, request: Request) -> Response:
     return Response(orjson.dumps(content), media_type="application/json")
 
 
-def _logged(loaded: LoadedBundle, given: list[Any]) -> list[LoggedEvent]:
+def _logged(loaded: LoadedBundle, given: list[Any], places: list[str]) -> list[LoggedEvent]:
     now = datetime.now(UTC)
     found = []
-    for place, event in enumerate(given):
+    for event, place in zip(given, places, strict=True):
         moment = event.timestamp or now
-        _check_moment(loaded, moment, now, f"/events/{place}/timestamp" if len(given) > 1 else "/timestamp")
+        _check_moment(loaded, moment, now, f"{place}/timestamp")
         context = {name: getattr(event.context, attribute) for attribute, name in loaded.schemas.context_names.items()}
         found.append(
             LoggedEvent(

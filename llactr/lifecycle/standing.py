@@ -20,7 +20,7 @@ from llactr.manifest import hash_once
 from llactr.spec import DatasetSpec
 from llactr.store.events import EventLog, state_store
 from llactr.store.events.filling import snapshot_of
-from llactr.store.events.offline import positions_in, taken_files
+from llactr.store.events.offline import taken_files, untaken_events
 from llactr.store.feast.open import open_store
 from llactr.store.history import covered_files
 from llactr.workspace import Workspace
@@ -80,7 +80,7 @@ def _behind(workspace: Workspace, spec: DatasetSpec, version: str) -> Iterator[t
             f"{waiting:,} pushed events are logged and not in its states online",
             "start the service, or run 'llactr push': either applies them",
         )
-    if untaken := _after(log, positions_in(workspace, spec.name, list(files))):
+    if untaken := untaken_events(workspace, spec):
         yield (f"{untaken:,} pushed events are not in the dataset yet", "run 'llactr push'")
 
 

@@ -65,6 +65,10 @@ def test_pushed_events_are_followed_into_states_and_dataset(online: Online) -> N
     assert said(online) == [("3 pushed events are not in the dataset yet", "run 'llactr push'")]
     take_in(online)
     assert [do for _, do in said(online)] == [""]
+    with EventLog(online.workspace, online.spec.name).writer() as writer:
+        writer.append(drawn(3)[:1])  # a client sends one again, whose answer was lost
+    online.pusher().catch_up()
+    assert [do for _, do in said(online)] == [""], "it is in the dataset: 'llactr push' would add nothing"
 
 
 def test_states_that_nobody_has_are_missed(online: Online) -> None:

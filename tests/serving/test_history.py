@@ -285,6 +285,16 @@ def test_events_that_are_none_are_refused_and_nothing_is_logged(
     assert EventLog(past_workspace, DATASET).segments() == {}
 
 
+def test_the_place_of_a_bad_moment_is_that_of_the_request(asgi: Asgi) -> None:
+    bad = event("u1", "3", 0) | {"timestamp": "2190-01-01T00:00:00Z"}
+    for body, pointer in (
+        (bad, "/timestamp"),
+        ({"events": [bad]}, "/events/0/timestamp"),
+        ({"events": [event("u1", "3", 0), bad]}, "/events/1/timestamp"),
+    ):
+        assert [one["pointer"] for one in asgi.ask("POST", "/v1/events", body).json["errors"]] == [pointer]
+
+
 def test_too_many_events_are_refused(past_workspace: Workspace) -> None:
     with started(past_workspace, max_rows=3) as asgi:
         answer = asgi.ask("POST", "/v1/events", {"events": [event("u1", "3", n) for n in range(4)]})

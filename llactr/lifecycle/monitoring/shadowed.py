@@ -79,7 +79,7 @@ def shadowed(
     keys = [entity.join_key for entity in spec.entities.values()]
     log = _logged(workspace, spec, bundle, keys)
     return tuple(
-        _figures(bundle, name, rows, _outcomes(rows, workspace, spec, keys, within), keys) for name, rows in log
+        _figures(bundle, name, rows, _outcomes(rows, workspace, spec, keys, within), spec) for name, rows in log
     )
 
 
@@ -117,12 +117,15 @@ def _outcomes(
     return label
 
 
-def _figures(bundle: str, name: str, rows: pa.Table, outcome: NDArray[np.float64], keys: list[str]) -> Shadowed:
+def _figures(bundle: str, name: str, rows: pa.Table, outcome: NDArray[np.float64], spec: DatasetSpec) -> Shadowed:
     first, second = (rows[column].to_numpy().astype(np.float32) for column in ("served_score", "shadow_score"))
     known = ~np.isnan(outcome)
     label = outcome[known].astype(np.float32)
     one, other = measure(label, first[known]), measure(label, second[known])
-    users = rows[keys[0]].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    users = None
+    if "user" in spec.entities:
+        column = rows[spec.entities["user"].join_key].combine_chunks()
+        users = column.dictionary_encode().indices.to_numpy(zero_copy_only=False)[known].astype(np.int64)
     return Shadowed(
         bundle=bundle,
         shadow=name,
@@ -131,7 +134,7 @@ def _figures(bundle: str, name: str, rows: pa.Table, outcome: NDArray[np.float64
         clicks=one.clicks,
         auc=one.auc,
         shadow_auc=other.auc,
-        gain=_gain(one, label, first[known], second[known], users[known].astype(np.int64)),
+        gain=_gain(one, label, first[known], second[known], users),
         logloss=one.logloss,
         shadow_logloss=other.logloss,
         mean_difference=float((second.astype(np.float64) - first).mean()),
@@ -143,7 +146,7 @@ def _gain(
     label: NDArray[np.float32],
     first: NDArray[np.float32],
     second: NDArray[np.float32],
-    users: NDArray[np.int64],
+    users: NDArray[np.int64] | None,
 ) -> tuple[float, float] | None:
     if found.auc is None:
         return None

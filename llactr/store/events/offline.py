@@ -28,7 +28,7 @@ from llactr.store.events.log import EventLog, LoggedEvent
 from llactr.store.training import events_table
 from llactr.workspace import Workspace
 
-__all__ = ["event_rows", "positions_in", "take_in", "taken_files"]
+__all__ = ["event_rows", "positions_in", "take_in", "taken_files", "untaken_events"]
 
 _TAKEN = "taken.json"
 
@@ -68,13 +68,7 @@ def take_in(workspace: Workspace, spec: DatasetSpec) -> IngestSummary | None:
     """
     log = EventLog(workspace, spec.name)
     known = _noted(log)
-    start = _furthest(taken_files(workspace, spec.name).values())
-    events, positions = [], dict(start)
-    for segment in log.segments():
-        for frame in log.frames(segment, start.get(segment, 0)):
-            events += frame.events
-            positions[segment] = frame.end
-    rows = _unknown(workspace, spec, event_rows(spec, events)) if events else None
+    rows, positions = _waiting(workspace, spec, log)
     if rows is None or not rows.num_rows:
         return None
 
@@ -82,6 +76,27 @@ def take_in(workspace: Workspace, spec: DatasetSpec) -> IngestSummary | None:
         atomic.write_text(log.folder / _TAKEN, json.dumps({**known, digest: positions}, indent=1) + "\n")
 
     return append_events(spec, workspace, rows, announce=announce)
+
+
+def untaken_events(workspace: Workspace, spec: DatasetSpec) -> int:
+    """How many logged events `take_in` would add.
+
+    Raises:
+        NotReadyError, StoreError: see `take_in`.
+    """
+    rows, _ = _waiting(workspace, spec, EventLog(workspace, spec.name))
+    return 0 if rows is None else rows.num_rows
+
+
+def _waiting(workspace: Workspace, spec: DatasetSpec, log: EventLog) -> tuple[pa.Table | None, dict[str, int]]:
+    """The logged events that the dataset does not have, and up to where the log holds no other ones."""
+    start = _furthest(taken_files(workspace, spec.name).values())
+    events, positions = [], dict(start)
+    for segment in log.segments():
+        for frame in log.frames(segment, start.get(segment, 0)):
+            events += frame.events
+            positions[segment] = frame.end
+    return (_unknown(workspace, spec, event_rows(spec, events)) if events else None), positions
 
 
 def taken_files(workspace: Workspace, dataset: str) -> dict[str, dict[str, int]]:

@@ -121,6 +121,8 @@ def test_a_better_one_is_seen_to_be_better(tmp_path: Path, spec: DatasetSpec) ->
     assert (one.auc, one.shadow_auc) == (0.5, 1.0)
     assert one.gain is not None
     assert 0.4 < one.gain[0] < 0.5 < one.gain[1] < 0.6
+    item_first = spec.model_copy(update={"entities": dict(reversed(spec.entities.items()))})
+    assert found(workspace, item_first).gain == one.gain, "over users, whatever the spec names first"
 
 
 def test_logs_of_before_and_of_services_without_a_second_bundle_say_nothing(tmp_path: Path, spec: DatasetSpec) -> None:
