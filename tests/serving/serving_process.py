@@ -163,6 +163,7 @@ class Redis:
                 if self.command("PING").startswith(b"+PONG"):
                     return
             time.sleep(0.05)
+        self.stop()
         raise AssertionError("redis-server does not answer")
 
     def command(self, *words: str) -> bytes:
