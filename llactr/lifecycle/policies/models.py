@@ -29,10 +29,10 @@ from llactr.ctr.training.step import Moments
 from llactr.ctr.training.trainer import train
 from llactr.ctr.training.training_set import TrainingSet
 from llactr.ctr.training.warm.config import WarmConfig
+from llactr.ctr.training.warm.fit import grown_set, kept_warm, warm_settings
 from llactr.ctr.training.warm.rows import warm_rows
 from llactr.ctr.training.warm.start import WarmBase
 from llactr.ctr.training.warm.state import TrainedState, TrainingFacts
-from llactr.ctr.training.warm.step import grown_set, kept_warm, warm_settings
 from llactr.history import Events
 from llactr.lifecycle.gates import Figures, Gates, Trial, decide, figures_of
 from llactr.semantics import FieldVectors

@@ -11,8 +11,6 @@ where the model reads history.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,33 +18,26 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from llactr.columns import EVENT_TIMESTAMP, TIMESTAMP
-from llactr.ctr.config import ModelConfig, TrainConfig
+from llactr.ctr.config import ModelConfig
 from llactr.ctr.find import find_bundle
 from llactr.ctr.history_arms import history_input
-from llactr.ctr.model import CTRModel
-from llactr.ctr.training.build import build_model, train_config
-from llactr.ctr.training.cold_start import ColdStart
+from llactr.ctr.training.build import train_config
 from llactr.ctr.training.config import TrainJobConfig, enhancement_of, has_values, history_arm
-from llactr.ctr.training.data import CTRData
-from llactr.ctr.training.fit import Trained, TrainSummary, bundle_place, kept_bundle, model_facts, resolved_arm
-from llactr.ctr.training.history import RowHistory, past_of, section_of
+from llactr.ctr.training.fit import TrainSummary, bundle_place, model_facts, resolved_arm
+from llactr.ctr.training.history import past_of, section_of
 from llactr.ctr.training.join import JoinSummary
-from llactr.ctr.training.step import Moments
-from llactr.ctr.training.trainer import EpochRecord, train
+from llactr.ctr.training.trainer import EpochRecord
 from llactr.ctr.training.training_set import TrainingSet
 from llactr.ctr.training.warm.config import WarmConfig
-from llactr.ctr.training.warm.new_values import train_new_values
+from llactr.ctr.training.warm.fit import grown_set, kept_warm, warm_settings
 from llactr.ctr.training.warm.rows import WarmRows, warm_rows
-from llactr.ctr.training.warm.start import WarmBase, moved_moments, take_over, unlike_fields, unlike_models
-from llactr.ctr.training.warm.state import TrainedState, TrainingFacts
-from llactr.ctr.values.embedding import ValueTables
+from llactr.ctr.training.warm.start import WarmBase, unlike_fields, unlike_models
+from llactr.ctr.training.warm.state import TrainingFacts
 from llactr.errors import InputError
-from llactr.history import Events, history_rows
 from llactr.manifest import file_hash
-from llactr.semantics import FieldVectors
 from llactr.spec import DatasetSpec
 from llactr.steps import Advance, Job, Step, StepOutcome
-from llactr.store import events_table, read_field_vectors, read_value_vectors, training_rows
+from llactr.store import events_table, read_field_vectors, training_rows
 from llactr.store.history import events_of, write_states
 from llactr.store.ingested import dataset_hash, dataset_spec, release_hash, values_hash
 from llactr.store.releases import releases
@@ -56,13 +47,9 @@ from llactr.transforms import chronological_split
 from llactr.workspace import Workspace
 
 __all__ = [
-    "grown_set",
-    "kept_warm",
     "train_on",
     "train_warm",
     "waiting_rows",
-    "warm_model",
-    "warm_settings",
     "why_cold",
 ]
 
@@ -196,115 +183,12 @@ def train_warm(
     return outcome
 
 
-def kept_warm(
-    draft: Path,
-    base: WarmBase,
-    training_set: TrainingSet,
-    rows: WarmRows,
-    config: TrainJobConfig,
-    settings: TrainConfig,
-    facts: TrainingFacts,
-    *,
-    workspace: Workspace,
-    spec: DatasetSpec,
-    warm: WarmConfig,
-    known: Events | None,
-    progress: Callable[[EpochRecord], None] | None = None,
-) -> TrainSummary:
-    """Trains on from a bundle and writes the new bundle into a folder.
-
-    Args:
-        draft: the folder.
-        base: the bundle.
-        training_set: of `rows`, as `grown_set` makes it.
-        rows: which of the events these are.
-        config: the model, with an arm.
-        settings: see `warm_settings`.
-        facts: what the new bundle says of its training.
-        workspace: where value vectors are.
-        spec: of the dataset.
-        warm: how often new values are trained by themselves.
-        known: all events so far, for a model that reads history; None for another.
-        progress: called after each epoch.
-    """
-    definition, history = base.bundle.history, None
-    if definition is not None and known is not None:
-        mine = known.take(rows.places)
-        frozen = mine.time >= facts.history_before_us
-        history = RowHistory(definition, history_rows(definition, known, mine, frozen=frozen))
-    values = _value_tables(workspace, spec, training_set, base) if has_values(str(config.arm)) else None
-    model, data, moments = warm_model(base, training_set, config, values=values, history=history)
-    own = training_set.transform
-    train_new_values(
-        model,
-        data,
-        settings,
-        rows=data.split.train[rows.new],
-        known=own.rows_in(base.bundle.transform) >= 0,
-        passes=warm.new_value_passes,
-    )
-    cold = ColdStart.of(spec, own, config.cold_share)
-    result = train(model, data, settings, progress=progress, cold=cold, moments=moments)
-    made = kept_bundle(
-        draft,
-        Trained(model, data, training_set, config, settings, result),
-        spec=spec,
-        history=definition,
-        state=TrainedState(facts, moments.tensors),
-    )
-    counts = {"base": base.name, "new_rows": rows.new_count, "replayed_rows": len(rows.new) - rows.new_count}
-    return made.model_copy(update=counts)
-
-
 def waiting_rows(workspace: Workspace, dataset: str, base: WarmBase) -> int:
     """How many rows of the training split have come since a bundle was trained."""
     spec = dataset_spec(workspace, dataset)
     times = _times(events_table(workspace, spec))
     end = len(chronological_split(len(times), spec.split).train)
     return max(0, end - int(np.searchsorted(times, base.state.facts.until_us, side="right")))
-
-
-def warm_settings(settings: TrainConfig, warm: WarmConfig) -> TrainConfig:
-    """How a warm training is trained: so many passes, whatever patience says; the output's shift is there already."""
-    changes = {"max_epochs": warm.epochs, "patience": warm.epochs, "min_steps": 0, "prior": "off"}
-    return TrainConfig.model_validate({**settings.model_dump(), **changes})
-
-
-def grown_set(
-    base: WarmBase, spec: DatasetSpec, table: pa.Table, rows: WarmRows, vectors_of: Callable[[str], FieldVectors]
-) -> TrainingSet:
-    """The training set of joined rows (M), with the bundle's vocabularies grown by the new ones."""
-    train = table.slice(0, len(rows.new)).filter(pa.array(rows.new))
-    return TrainingSet.of(
-        spec,
-        table,
-        vectors_of,
-        split=rows.split,
-        transform=base.bundle.transform.grown(train),
-    )
-
-
-def warm_model(
-    base: WarmBase,
-    training_set: TrainingSet,
-    config: TrainJobConfig,
-    *,
-    values: ValueTables | None,
-    history: RowHistory | None,
-) -> tuple[CTRModel, CTRData, Moments]:
-    """A model with the bundle's weights and moments in the rows of the same values, and the rows that it reads."""
-    model, data = build_model(
-        training_set,
-        config.backbone,
-        enhancement=enhancement_of(str(config.arm), config.enhancement),
-        settings=config.settings,
-        seed=config.seed,
-        values=values,
-        history=history,
-    )
-    own, other = training_set.transform, base.bundle.transform
-    take_over(model, base.weights, own=own, other=other)
-    return model, data, Moments(moved_moments(base.state.moments, own=own, other=other))
 
 
 def _joined(
@@ -348,17 +232,6 @@ def _joined(
         quiet=True,
     )
     return outcome, TrainingSet.load(outcome.folder)
-
-
-def _value_tables(workspace: Workspace, spec: DatasetSpec, training_set: TrainingSet, base: WarmBase) -> ValueTables:
-    """Value vectors of all values, placed as the bundle places them."""
-    known = base.bundle.values
-    assert known is not None
-    vectors = read_value_vectors(workspace, spec, known.version, training_set.values_wanted())
-    pcas = {name: field.pca for name, field in known.fields.items()}
-    made = ValueTables.fit(training_set.transform, vectors, known.config, training_set.unseen, pcas)
-    by_name = {field.name: field for field in made.fields}
-    return dataclasses.replace(made, fields=tuple(by_name[name] for name in known.fields))
 
 
 def _times(events: pa.Table) -> NDArray[np.int64]:
