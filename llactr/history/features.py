@@ -88,7 +88,7 @@ def user_features(
     for field in definition.spec.fields:
         if isinstance(field, WindowField):
             if field.owner == "user":
-                found[field.name] = _window(definition, definition.user, users, field, rows.now)
+                found[field.name] = rows.own(field)
             elif field.owner == "pair":
                 found[field.name] = rows.pair(field)
         elif isinstance(field, SequenceField):
@@ -148,6 +148,13 @@ class _UserRows:
         if self._past is None:
             self._past = self.definition.index.places(self.users.items)
         return self._past
+
+    def own(self, field: WindowField) -> NDArray[np.float32]:
+        """A window of the user, which is made once where all candidates share user and moment."""
+        if len(self.users) == 1 and len(self.now) > 1 and bool((self.now == self.now[0]).all()):
+            once = _window(self.definition, self.layout, self.users, field, self.now[:1])
+            return np.full(len(self.now), once[0])
+        return _window(self.definition, self.layout, self.users, field, self.now)
 
     def pair(self, field: WindowField) -> NDArray[np.float32]:
         """Means over the candidate's values; a rate is drawn to the person's own. NaN where it has no value."""
