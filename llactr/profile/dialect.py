@@ -13,6 +13,7 @@ from llactr.profile.shapes import MISSING
 __all__ = ["Dialect", "sniff"]
 
 _SEPARATORS = (",", "\t", ";", "|", "::", "\x01", ":", " ")
+_TYPED = re.compile(r".+:(token|token_seq|float|float_seq)")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ def sniff(text: str, encoding: str = "utf-8") -> Dialect:
     first = rows[0]
     header = _is_header(first, [row for row in rows[1:] if len(row) == width])
     given = tuple(first) if header else ()
+    if header and all(map(_TYPED.fullmatch, first)):  # RecBole's `user_id:token`
+        first = [name.rpartition(":")[0] for name in first]
     if header and len(first) == width - 1:  # R's row names have none
         first = ["", *first]
     names: list[str] = []

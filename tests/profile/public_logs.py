@@ -124,6 +124,20 @@ def _dressipi(folder: Path) -> None:
                                           for n in range(25) for k in range(3)])  # fmt: skip
 
 
+def _recbole(folder: Path) -> None:
+    """Names of columns that tell their type."""
+    _of("ml.inter", lambda n, r: f"{r['user_id']}\t{r['item_id']}\t{_stars(1)(n, r)}.0\t{r['ts']}.0",
+        "user_id:token\titem_id:token\trating:float\ttimestamp:float")(folder)  # fmt: skip
+    _lines(
+        "ml.item",
+        [
+            "item_id:token\tmovie_title:token_seq\tclass:token_seq",
+            *(f"{n}\tFilm of {n}\t{'AB'[n % 2]}" for n in range(25)),
+        ],
+        folder,
+    )
+
+
 _FEEDBACK = "user_id,video_id,time_ms,is_click,is_like,long_view,play_time_ms,duration_ms,tab,tag"
 _WATCHED = "user_id,video_id,play_duration,video_duration,time,date,timestamp,watch_ratio"
 
@@ -197,6 +211,9 @@ PUBLIC: Mapping[str, tuple[Callable[[Path], None], Found, tuple[str, ...]]] = {
         f"cr{r['item_id']}\t{10000 + n % 9},{10010 + n % 7},{10020 + n % 5}"
     ), "click\ttimestamp\tuid\tcreative\tusertag"), Found(
         ("log.txt",), "click", "timestamp", "uid", "creative", fields=("usertag", "hour"),
+    ), ()),
+    "RecBole": (_recbole, Found(
+        ("ml.inter", "ml.item"), "rating > 3, without 3", "timestamp", rows=0, fields=("movie_title", "class"),
     ), ()),
     "KKBox": (_kkbox, Found(("train.csv", "members.csv"), "target", None, "msno", "song_id", fields=("city",)), ()),
     "Dressipi": (_dressipi, Found(
