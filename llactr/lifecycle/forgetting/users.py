@@ -119,11 +119,13 @@ def forget_users(
 
 def _online(workspace: Workspace, spec: DatasetSpec, keys: Collection[str]) -> dict[str, int]:
     from llactr.store import materialize  # feast
+    from llactr.store.events.filling import filling_again
     from llactr.store.feast.expire import expire_users
 
     removed = expire_users(workspace, spec, keys)
     if known_versions(workspace, spec.name):
-        materialize(workspace)  # the items' states
+        with filling_again():  # items' states, also those that hold pushed events of these users
+            materialize(workspace)
     return {f"online {view}": count for view, count in removed.items()}
 
 

@@ -24,6 +24,7 @@ from llactr.store.feast.forget import forget_rows
 from llactr.store.feast.online_state import lost_keys, registered_views
 from llactr.store.feast.open import open_store
 from llactr.store.feast.sqlite import WorkspaceSqliteOnlineStore
+from llactr.store.history import known_versions
 from llactr.store.ingested import dataset_spec
 from llactr.store.keysets import KeySet
 from llactr.store.marks import Mark, Marks, new_run
@@ -101,9 +102,10 @@ def expire_users(
     with store_failures("removing users from the online store", then="run 'llactr forget' again"):
         marks = Marks(store.config, store.provider.online_store)
         marks.prepare()
+        key = names.join_key("user")
         for view in (names.view("user"), names.history_view("user")):
             if view in known:
-                removed[view] = _forget(store, marks, view, {names.join_key("user"): keys})
+                removed[view] = _forget(store, marks, view, {key: keys}, versions=known_versions(workspace, spec.name))
         if texts and VALUE_SEMANTICS in known:
             wanted = {DATASET: [spec.name], FIELD: texts, VALUE: keys}
             removed[VALUE_SEMANTICS] = _forget(store, marks, VALUE_SEMANTICS, wanted)
@@ -119,8 +121,18 @@ def _reads_key(spec: DatasetSpec, field: Field) -> bool:
     return bool(field.column == spec.entities["user"].join_key)
 
 
-def _forget(store: FeatureStore, marks: Marks, view: str, wanted: Mapping[str, Collection[str]]) -> int:
-    """Removes the rows whose keys hold the texts: those that the marks list, and those of keys as they are given."""
+def _forget(
+    store: FeatureStore,
+    marks: Marks,
+    view: str,
+    wanted: Mapping[str, Collection[str]],
+    *,
+    versions: Collection[str] = (),
+) -> int:
+    """Removes the rows whose keys hold the texts: those that the marks list, and those of keys as they are given.
+
+    Of states that only pushed events have made the marks list nothing: they are of one of the history's `versions`.
+    """
     mark = marks.read([view])[view]
     if mark is not None and mark.writing:
         raise StoreError(f"{view!r} is being filled, or its filling was killed: run 'llactr materialize' first")
@@ -138,9 +150,14 @@ def _forget(store: FeatureStore, marks: Marks, view: str, wanted: Mapping[str, C
             marks.complete(view, run, listed.minus(gone))
     registered = store.get_feature_view(view)
     columns = [column.name for column in registered.entity_columns]
-    if sorted(columns) == sorted(wanted):
-        given = KeySet.of(pa.table({name: [*texts] for name, texts in wanted.items()})) if len(wanted) == 1 else gone
-        gone = gone.union(given)
+    if len(wanted) == 1 and sorted(columns) == sorted(wanted):
+        gone = gone.union(KeySet.of(pa.table({name: [*texts] for name, texts in wanted.items()})))
+    elif len(wanted) == 1 and sorted(columns) == sorted([*wanted, HISTORY_VERSION]):
+        ((name, texts),) = wanted.items()
+        both = [(text, version) for version in versions for text in texts]
+        table = {name: pa.array([text for text, _ in both], pa.string())}
+        table[HISTORY_VERSION] = pa.array([version for _, version in both], pa.string())
+        gone = gone.union(KeySet.of(pa.table(table)))
     pieces = [gone.slice(start, _PIECE) for start in range(0, len(gone), _PIECE)]
     there = sum(len(piece) - lost_keys(store, view, piece) for piece in pieces)
     forget_rows(store, registered, gone)
