@@ -2,7 +2,8 @@
 
 The stream is the newest events that the bundle did not train on (validation and test). Unchanged: windows drawn from it
 with replacement, each compared with the profile. Changed: the same with one thing done to the raw rows, which then go
-through the bundle's own transform and model; windows grow by 100 rows until there is an alarm.
+through the bundle's own transform and model; windows grow by 100 rows until there is an alarm. A model that reads the
+past is given each row's own past, as of its moment, whatever was done to the row.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from numpy.typing import NDArray
 from llactr.columns import LABEL
 from llactr.ctr import Bundle, predict
 from llactr.ctr.find import find_bundle
+from llactr.history import history_rows
 from llactr.lifecycle.monitoring.profile import Profile, build_profile
 from llactr.lifecycle.monitoring.window import Finding, Window, compare
 from llactr.spec import NumericField
 from llactr.store import training_rows
+from llactr.store.history import events_of, with_newer_items
 from llactr.transforms import chronological_split, raw_column
 from llactr.workspace import Workspace
 
@@ -29,6 +32,8 @@ __all__ = ["Stream", "drifts", "main"]
 
 Change = Callable[[pa.Table, np.random.Generator], pa.Table]
 STEP, LIMIT = 100, 1000
+_PAST = "read of the past"
+"""The column of history numbers that goes with each row."""
 
 
 class Stream:
@@ -37,10 +42,13 @@ class Stream:
     def __init__(self, workspace: Workspace, dataset: str, bundle: Bundle) -> None:
         rows = training_rows(workspace, bundle.spec, with_release=False)
         split = chronological_split(rows.num_rows, bundle.spec.split)
+        if bundle.history is not None:
+            past = with_newer_items(workspace, bundle.spec, bundle.history)
+            numbers = history_rows(past, events_of(bundle.spec, rows), neighbour_steps=0)  # (N, H)
+            flat = pa.array(numbers.astype(np.float32).ravel())
+            rows = rows.append_column(_PAST, pa.FixedSizeListArray.from_arrays(flat, numbers.shape[1]))
         self.rows = rows.slice(len(split.train))
         self.bundle = bundle
-        if bundle.history is not None:
-            raise SystemExit("the bundle reads the past, which changed rows do not have: 'llactr promote' one without")
         whole = self.window(self.rows)
         assert whole.labels is not None
         self.profile: Profile = build_profile(
@@ -49,8 +57,11 @@ class Stream:
 
     def window(self, rows: pa.Table) -> Window:
         """Rows as a window, through the bundle's transform and model."""
-        ids = self.bundle.transform.ids(rows)
-        return Window(ids, predict(self.bundle.model, ids), rows[LABEL].to_numpy().astype(np.float32))
+        ids, numbers = self.bundle.transform.ids(rows), None
+        if _PAST in rows.column_names:
+            numbers = rows[_PAST].combine_chunks().flatten().to_numpy().reshape(rows.num_rows, -1)
+        scores = predict(self.bundle.model, self.bundle.rows(ids, numbers))
+        return Window(ids, scores, rows[LABEL].to_numpy().astype(np.float32))
 
     def findings(self, window: Window) -> tuple[Finding, ...]:
         """What monitoring says of a window."""
@@ -168,11 +179,12 @@ def main() -> None:
     """Prints both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workspace", type=Path)
+    parser.add_argument("--bundle", help="id of a bundle; by default what is served")
     parser.add_argument("--windows", type=int, default=5000)
     arguments = parser.parse_args()
     workspace = Workspace.at(arguments.workspace)
     (dataset,) = workspace.datasets()
-    stream = Stream(workspace, dataset, Bundle.load(find_bundle(workspace, dataset)))
+    stream = Stream(workspace, dataset, Bundle.load(find_bundle(workspace, dataset, arguments.bundle)))
     alarms = stream.false_alarms(arguments.windows)
     print(f"{dataset}: {stream.rows.num_rows:,} rows, {len(stream.profile.fields)} fields")
     print(f"unchanged: {alarms} alarms in {arguments.windows:,} windows of {LIMIT:,} rows")
