@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from llactr.store.history.snapshots import SnapshotsWritten, has_snapshots, write_snapshots
     from llactr.store.history.states import (
         StatesWritten,
-        covered_files,
-        definition_of,
         events_of,
-        known_definitions,
-        known_versions,
         newest_moment,
-        remade_mark,
         states_hash,
         write_states,
+    )
+    from llactr.store.history.versions import (
+        covered_files,
+        definition_of,
+        known_definitions,
+        known_versions,
+        remade_mark,
     )
 
 __all__ = [
@@ -50,16 +52,16 @@ __getattr__ = loader(
     {
         "SnapshotsWritten": "snapshots",
         "StatesWritten": "states",
-        "covered_files": "states",
-        "definition_of": "states",
+        "covered_files": "versions",
+        "definition_of": "versions",
         "events_of": "states",
         "has_snapshots": "snapshots",
         "history_of_rows": "requests",
-        "known_definitions": "states",
-        "known_versions": "states",
+        "known_definitions": "versions",
+        "known_versions": "versions",
         "newer_items": "items",
         "newest_moment": "states",
-        "remade_mark": "states",
+        "remade_mark": "versions",
         "stored_newer": "newer",
         "with_newer_items": "newer",
         "states_hash": "states",

@@ -37,7 +37,6 @@ from llactr.store.history.states import (
     OWNERS,
     DatedState,
     add_states,
-    definitions_folder,
     events_of,
     key_names,
     newest_moment,
@@ -46,6 +45,7 @@ from llactr.store.history.states import (
     state_tables,
     write_states,
 )
+from llactr.store.history.versions import definitions_folder
 from llactr.workspace import Workspace
 
 __all__ = ["SnapshotsWritten", "has_snapshots", "write_snapshots"]

@@ -12,7 +12,6 @@ is the past as it counts for any later moment.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +26,7 @@ from numpy.typing import NDArray
 from llactr import atomic
 from llactr.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, HISTORY_VERSION, KEY, LABEL, STATE, TIMESTAMP
 from llactr.datasets import table_files
-from llactr.errors import BundleError, DataError
+from llactr.errors import DataError
 from llactr.history import (
     Event,
     Events,
@@ -43,6 +42,7 @@ from llactr.manifest import content_hash, hash_once
 from llactr.spec import DatasetSpec
 from llactr.store.history.items import newer_items
 from llactr.store.history.newer import stored_newer, write_newer
+from llactr.store.history.versions import covered_by, definitions_folder, note_covered, note_remade
 from llactr.store.training import events_table
 from llactr.workspace import Workspace
 
@@ -51,17 +51,10 @@ __all__ = [
     "DatedState",
     "StatesWritten",
     "add_states",
-    "covered_by",
-    "covered_files",
-    "definition_of",
-    "definitions_folder",
     "events_of",
     "key_names",
-    "known_definitions",
-    "known_versions",
     "newest_moment",
     "read_events",
-    "remade_mark",
     "state_schema",
     "state_tables",
     "states_hash",
@@ -70,7 +63,6 @@ __all__ = [
 
 OWNERS: tuple[Owner, ...] = ("user", "item")
 _ROWS_AT_ONCE = 5000
-_COVERED, _REMADE = "covered.json", "remade.txt"
 
 
 @dataclass(frozen=True)
@@ -88,41 +80,6 @@ def events_of(spec: DatasetSpec, table: pa.Table) -> Events:
     keys = {owner: table[spec.entities[owner].join_key].to_pylist() for owner in OWNERS}
     times = table[EVENT_TIMESTAMP].cast(TIMESTAMP).cast(pa.int64()).to_numpy()
     return Events.of(keys["user"], keys["item"], times, table[LABEL].to_numpy())
-
-
-def known_versions(workspace: Workspace, dataset: str) -> tuple[str, ...]:
-    """The versions of history definitions that states were written of, sorted."""
-    return tuple(sorted(path.name for path in definitions_folder(workspace, dataset).glob("[!.]*") if path.is_dir()))
-
-
-def known_definitions(workspace: Workspace, dataset: str) -> Iterator[HistoryDefinition]:
-    """The definitions of these versions.
-
-    Raises:
-        BundleError: one is damaged.
-    """
-    for version in known_versions(workspace, dataset):
-        yield HistoryDefinition.load(definitions_folder(workspace, dataset) / version)
-
-
-def remade_mark(workspace: Workspace, dataset: str, version: str) -> str:
-    """What tells states apart that were made anew of the same events, with newer items; empty where none were."""
-    path = definitions_folder(workspace, dataset) / version / _REMADE
-    return path.read_text(encoding="utf-8") if path.exists() else ""
-
-
-def covered_files(workspace: Workspace, dataset: str, version: str) -> list[str] | None:
-    """Hashes of the files of events that a version's newest states hold; None where nobody can say."""
-    return covered_by(definitions_folder(workspace, dataset) / version)
-
-
-def definition_of(workspace: Workspace, dataset: str, version: str) -> HistoryDefinition:
-    """The definition of a version.
-
-    Raises:
-        BundleError: it is damaged, or there is none.
-    """
-    return HistoryDefinition.load(definitions_folder(workspace, dataset) / version)
 
 
 def states_hash(workspace: Workspace, dataset: str) -> str | None:
@@ -184,8 +141,8 @@ def write_states(workspace: Workspace, spec: DatasetSpec, definition: HistoryDef
         for owner, made in states.items()
     )
     if mark:
-        atomic.write_text(home / _REMADE, mark)
-    atomic.write_text(home / _COVERED, json.dumps(hashes))
+        note_remade(home, mark)
+    note_covered(home, hashes)
     write_newer(workspace, spec, definition.version, newer)  # last: a run that is killed before makes all of it again
     return StatesWritten(definition.version, written, rows.num_rows, anew)
 
@@ -341,18 +298,3 @@ def key_names(table: pa.Table, spec: DatasetSpec, owner: Owner) -> dict[int, str
     """Hash -> key of an owner's keys."""
     distinct = table[spec.entities[owner].join_key].unique().to_pylist()
     return dict(zip(key_hashes(distinct).tolist(), distinct, strict=True))
-
-
-def definitions_folder(workspace: Workspace, dataset: str) -> Path:
-    """Where what the states of versions are made by lies, a folder each."""
-    return workspace.offline_table(dataset, "user_history").parent / "definitions"
-
-
-def covered_by(home: Path) -> list[str] | None:
-    """Hashes of the event files that a version's states cover; None where there are none, or they are not known."""
-    try:
-        found = json.loads((home / _COVERED).read_text(encoding="utf-8"))
-        HistoryDefinition.load(home)
-    except (OSError, ValueError, BundleError):
-        return None
-    return [str(one) for one in found] if isinstance(found, list) else None
