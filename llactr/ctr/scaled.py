@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 __all__ = ["ScaledFields"]
 
@@ -46,3 +47,15 @@ class ScaledFields:
         by_field = weight.unflatten(1, self.vectors.shape[1:]).permute(1, 2, 0)  # (E, D, U)
         products = torch.bmm(self.vectors.transpose(0, 1), by_field)  # (E, 2, U)
         return self.numbers.transpose(1, 2).flatten(1) @ products.flatten(0, 1)
+
+    def linear(self, embedded: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """(B, U) what a linear layer makes of embeddings (B, F, D) and those of these fields behind them.
+
+        Args:
+            embedded: of other fields.
+            weight: (U, (F + E) D).
+            bias: (U,).
+        """
+        flat = embedded.flatten(1)  # (B, FD)
+        before, behind = weight.tensor_split([flat.shape[1]], dim=1)
+        return functional.linear(flat, before, bias) + self.through(behind)

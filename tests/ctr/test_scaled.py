@@ -11,7 +11,7 @@ from llactr.ctr.lookup import Lookup, distinct_rows
 from llactr.ctr.scaled import ScaledFields
 
 ROWS, FIELDS, SCALED, DIM, TABLE = 7, 3, 2, 4, 9
-TAKING = ("deepfm", "fm")
+TAKING = ("deepfm", "din", "finalmlp", "fm")
 
 
 def fields() -> ScaledFields:

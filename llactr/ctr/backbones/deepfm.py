@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
 from llactr.ctr.backbones import BACKBONES, BackboneSettings
 from llactr.ctr.backbones.base import Backbone, perceptron
@@ -51,7 +50,5 @@ class DeepFM(Backbone):
         assert first_order is not None
         first = self.mlp[0]
         assert isinstance(first, nn.Linear)
-        flat = embedded.flatten(1)  # (B, FD)
-        of_ids, of_scaled = first.weight.tensor_split([flat.shape[1]], dim=1)
-        hidden = functional.linear(flat, of_ids, first.bias) + scaled.through(of_scaled)
+        hidden = scaled.linear(embedded, first.weight, first.bias)
         return first_order + all_pairs(embedded, scaled) + self.mlp[1:](hidden).squeeze(1)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from llactr.ctr.backbones import BACKBONES, BackboneSettings
 from llactr.ctr.backbones.base import Backbone
 from llactr.ctr.pairs import PairWeights, weighted_pairs
+from llactr.ctr.scaled import ScaledFields
 
 __all__ = ["DIN", "DINSettings"]
 
@@ -39,6 +40,7 @@ class DIN(Backbone):
     training_defaults: ClassVar = {"weight_decay": 1e-3}
     linear = False
     field_major = False
+    takes_scaled = True
 
     def __init__(self, settings: DINSettings, *, field_count: int, dim: int) -> None:
         super().__init__(settings, field_count=field_count, dim=dim)
@@ -53,3 +55,10 @@ class DIN(Backbone):
         """See `Backbone.forward`."""
         logits: Tensor = self.mlp(embedded.flatten(1)).squeeze(1)
         return logits if pairs is None else logits + weighted_pairs(embedded, pairs)
+
+    def with_scaled(self, embedded: Tensor, scaled: ScaledFields, *, first_order: Tensor | None) -> Tensor:
+        """See `Backbone.with_scaled`."""
+        first = self.mlp[0]
+        assert isinstance(first, nn.Linear)
+        logits: Tensor = self.mlp[1:](scaled.linear(embedded, first.weight, first.bias)).squeeze(1)
+        return logits

@@ -19,6 +19,7 @@ from torch.nn import functional
 from llactr.ctr.backbones import BACKBONES, BackboneSettings
 from llactr.ctr.backbones.base import Backbone, perceptron
 from llactr.ctr.pairs import PairWeights, weighted_pairs
+from llactr.ctr.scaled import ScaledFields
 
 __all__ = ["FinalMLP", "FinalMLPSettings"]
 
@@ -48,6 +49,7 @@ class FinalMLP(Backbone):
     training_defaults: ClassVar = {"weight_decay": 3e-3}
     linear = False
     field_major = False
+    takes_scaled = True
 
     def __init__(self, settings: FinalMLPSettings, *, field_count: int, dim: int) -> None:
         super().__init__(settings, field_count=field_count, dim=dim)
@@ -62,14 +64,29 @@ class FinalMLP(Backbone):
 
     def forward(self, embedded: Tensor, *, first_order: Tensor | None, pairs: PairWeights | None) -> Tensor:
         """See `Backbone.forward`."""
+        weight, bias = self._both_first()
+        logits = self._behind(functional.linear(embedded.flatten(1), weight, bias))
+        return logits if pairs is None else logits + weighted_pairs(embedded, pairs)
+
+    def with_scaled(self, embedded: Tensor, scaled: ScaledFields, *, first_order: Tensor | None) -> Tensor:
+        """See `Backbone.with_scaled`."""
+        return self._behind(scaled.linear(embedded, *self._both_first()))
+
+    def _both_first(self) -> tuple[Tensor, Tensor]:
+        """Weights (U + W, FD) and bias (U + W,) of both first layers, the gates in them."""
         first, second = self.first[0], self.second[0]
         assert isinstance(first, nn.Linear)
         assert isinstance(second, nn.Linear)
-        weight = torch.cat([first.weight * self.first_gate(), second.weight * self.second_gate()])  # (U + W, FD)
-        both = functional.linear(embedded.flatten(1), weight, torch.cat([first.bias, second.bias]))  # (B, U + W)
-        x, y = both.split([first.out_features, second.out_features], dim=1)
-        logits = self.fusion(self.first[1:](x), self.second[1:](y))
-        return logits if pairs is None else logits + weighted_pairs(embedded, pairs)
+        weight = torch.cat([first.weight * self.first_gate(), second.weight * self.second_gate()])
+        return weight, torch.cat([first.bias, second.bias])
+
+    def _behind(self, both: Tensor) -> Tensor:
+        """Logits (B,) of what the first layers say (B, U + W)."""
+        first = self.first[0]
+        assert isinstance(first, nn.Linear)
+        x, y = both.tensor_split([first.out_features], dim=1)
+        logits: Tensor = self.fusion(self.first[1:](x), self.second[1:](y))
+        return logits
 
 
 class _Gate(nn.Module):
