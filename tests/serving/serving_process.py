@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import http.client
 import json
 import os
@@ -116,6 +117,7 @@ def serve_process(
     port = free_port()
     content = {"workspace": str(workspace.root), "port": port} | PATIENT | settings
     descriptor, name = tempfile.mkstemp(prefix="serve-", suffix=".log")
+    atexit.register(Path(name).unlink, missing_ok=True)  # a test may read it after the service has ended
     with os.fdopen(descriptor, "wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", _SCRIPT, json.dumps(content)],
