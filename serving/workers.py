@@ -33,6 +33,7 @@ _POLL_S = 0.2
 _PARENT_POLL_S = 0.5
 _LAST_WORD_S = 15.0
 _RESTARTS_PER_MINUTE = 10
+_REFUSED_PAUSE_S = 10.0
 
 
 def supervise(config: ServeConfig, listener: socket.socket) -> None:
@@ -58,6 +59,7 @@ class _Supervisor:
         self._workers: list[subprocess.Popen[bytes]] = []
         self._ending = False
         self._restarts: list[float] = []
+        self._refused: dict[int, float] = {}  # place of a worker that would not serve -> when another is tried
 
     def run(self) -> None:
         signal.signal(signal.SIGTERM, self._end)
@@ -98,11 +100,12 @@ class _Supervisor:
     def _replace_dead(self) -> None:
         for place, worker in enumerate(self._workers):
             code = worker.poll()
-            if code is None or self._ending:
+            if code is None or self._ending or self._waits(place):
                 continue
             mark_process_dead(worker.pid, str(self._folder))
             if code == InputError.exit_code:
-                raise InputError("the workers refuse to serve: the message above says why")
+                self._wait_or_end(place, worker)
+                continue
             self._restarts = [moment for moment in self._restarts if moment > time.monotonic() - 60] + [
                 time.monotonic()
             ]
@@ -110,6 +113,29 @@ class _Supervisor:
                 raise StepError(f"workers died {len(self._restarts)} times within a minute: the log above says why")
             _LOG.error("worker %d ended with code %d, another one takes its place", worker.pid, code)
             self._workers[place] = self._start()
+
+    def _waits(self, place: int) -> bool:
+        """Whether a place stays empty for now, as the last worker there would not serve; else another one starts."""
+        if place not in self._refused:
+            return False
+        if time.monotonic() >= self._refused[place]:
+            del self._refused[place]
+            self._workers[place] = self._start()
+        return True
+
+    def _wait_or_end(self, place: int, worker: subprocess.Popen[bytes]) -> None:
+        """Where others serve, a worker that would not is tried again later: what it could not load may come back.
+
+        Raises:
+            InputError: no other is left.
+        """
+        if all(other.poll() is not None for other in self._workers):
+            raise InputError("the workers refuse to serve: the message above says why")
+        self._refused[place] = time.monotonic() + _REFUSED_PAUSE_S
+        _LOG.error(
+            "worker %d refuses to serve, as the message above says; the others go on, another one is tried in %g s",
+            worker.pid, _REFUSED_PAUSE_S,
+        )  # fmt: skip
 
     def _stop_all(self) -> None:
         self._signal(signal.SIGTERM)
