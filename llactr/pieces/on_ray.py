@@ -152,8 +152,11 @@ class _Crew:
             *(actor for actor, _ in self._beginning.values()),
             *(actor for actor, _, _ in self._busy.values()),
         ]:
-            with contextlib.suppress(self._ray.exceptions.RayError):
-                self._ray.kill(actor)
+            self._end(actor)
+
+    def _end(self, actor: Any) -> None:
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            self._ray.kill(actor)
 
     def _hire(self, seat: int) -> None:
         actor = self._actor.options(
@@ -183,6 +186,7 @@ class _Crew:
             result = self._outcome(reference)
             if isinstance(result, _Lost):
                 log.warning("a worker on Ray ended with piece %d, which is done again: %s", number + 1, result.said)
+                self._end(actor)  # where only its result was lost it still holds its CPUs
                 self._hire(seat)
             else:
                 self._free.append((actor, seat))

@@ -37,16 +37,18 @@ def in_processes(begin: Begin[P, R], pieces: Iterable[P], workers: Workers) -> I
         count, mp_context=context, initializer=_begin, initargs=(os.getpid(), seats, begin, count, threads)
     ) as pool:
         held: deque[Future[R]] = deque(pool.submit(_do, piece) for piece in islice(left, PIECES_AHEAD * count))
-        while held:
-            try:
+        try:
+            while held:
                 result = held.popleft().result()
-            except BrokenProcessPool:
-                raise StepError(
-                    "a process that did a part of the work was killed, perhaps for lack of memory: run the command "
-                    "again, it goes on with what is left, or use fewer processes"
-                ) from None
-            held.extend(pool.submit(_do, piece) for piece in islice(left, 1))
-            yield result
+                held.extend(pool.submit(_do, piece) for piece in islice(left, 1))
+                yield result
+        except BrokenProcessPool:
+            raise StepError(
+                "a process that did a part of the work was killed, perhaps for lack of memory: run the command "
+                "again, it goes on with what is left, or use fewer processes"
+            ) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # after a failure nothing else is begun
 
 
 _seat: Seat
