@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import sys
 from pathlib import Path
 
 __all__ = ["free_port"]
@@ -16,14 +17,16 @@ def free_port() -> int:
     """A port of the loopback address that is free, and spoken for until this process ends.
 
     It lies below those that the system gives to connections by itself. A name in Linux's abstract name space tells other
-    processes of tests that it is taken; the system lets go of it with the process, however it ends.
+    processes of tests that it is taken; the system lets go of it with the process, however it ends. Elsewhere it is
+    only free.
     """
     end = int(_GIVEN_OUT.read_text().split()[0]) if _GIVEN_OUT.exists() else _DEFAULT_END
     ports = range(_FIRST, end) if end > _FIRST + 1000 else range(_FIRST, _DEFAULT_END)
     for port in random.SystemRandom().sample(ports, len(ports)):
         claim = socket.socket(socket.AF_UNIX)
         try:
-            claim.bind(f"\0llactr-tests-port-{port}")
+            if sys.platform == "linux":
+                claim.bind(f"\0llactr-tests-port-{port}")
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
         except OSError:
