@@ -41,8 +41,10 @@ class Process:
 
     def __init__(self, command: list[str], port: int, environment: dict[str, str]) -> None:
         self.port = port
+        # Not a pipe: one that nobody reads is full some day, and the service waits for it.
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=self._said
         )
         deadline = time.monotonic() + _START_S
         while True:
@@ -52,8 +54,9 @@ class Process:
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     self.process.kill()
-                    _, said = self.process.communicate()
-                    raise SystemExit(f"the service does not start: {said.decode()[-2000:]}") from None
+                    self.process.wait()
+                    self._said.seek(0)
+                    raise SystemExit(f"the service does not start: {self._said.read().decode()[-2000:]}") from None
                 time.sleep(0.2)
 
     def get(self, path: str) -> bytes:
@@ -67,10 +70,11 @@ class Process:
     def stop(self) -> None:
         self.process.terminate()
         try:
-            self.process.communicate(timeout=30)
+            self.process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.communicate()
+            self.process.wait()
+        self._said.close()
 
 
 def children(pid: int) -> list[int]:

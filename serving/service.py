@@ -16,7 +16,7 @@ from llactr.lifecycle.running import Registration
 from llactr.serving.answers import ReloadResponse
 from llactr.serving.config import ServeConfig
 from llactr.serving.control import NEWEST, Control
-from llactr.serving.drifting import judge_window
+from llactr.serving.drifting import DriftWatch
 from llactr.serving.events import EventGate
 from llactr.serving.keeping import EventKeeper
 from llactr.serving.loaded import LoadedBundle, bundle_folder, last_promotion, load_bundle, served_dataset
@@ -50,6 +50,7 @@ class Service:
         self.config = config
         self._control = control
         self.metrics = Metrics(control.folder if control else None)
+        self._drift = DriftWatch(self.metrics)
         self.log = ServedLog(
             Workspace.at(config.workspace),
             rate=config.log_rate,
@@ -158,10 +159,10 @@ class Service:
         return self._keeper.gate
 
     def watch(self, loaded: LoadedBundle, scored: Scored) -> None:
-        """Gathers scored rows; a window that is full is compared with the bundle's profile beside the requests."""
+        """Gathers scored rows; one full window a second is compared with the bundle's profile, beside the requests."""
         window = None if loaded.watched is None else loaded.watched.add(scored.ids, scored.scores)
-        if window is not None:
-            self.background(judge_window(loaded, window, self.metrics))
+        if window is not None and self._drift.is_due():
+            self.background(self._drift.judge(loaded, window))
 
     @property
     def not_ready(self) -> str:
