@@ -48,7 +48,7 @@ def in_processes(begin: Begin[P, R], pieces: Iterable[P], workers: Workers) -> I
                 "again, it goes on with what is left, or use fewer processes"
             ) from None
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # after a failure nothing else is begun
+            pool.shutdown(cancel_futures=True)  # after a failure what waits is not begun
 
 
 _seat: Seat

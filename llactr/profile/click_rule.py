@@ -23,6 +23,7 @@ class Label:
         above: of `above`; `equals` likewise; `drop` leaves rows out.
         share: of clicks among the rows that stay.
         score: how likely it is what is meant; `reason` in words.
+        holds: ratings on a scale, or kinds of acts such as view and purchase; empty where the column holds neither.
     """
 
     kind: LabelKind
@@ -34,6 +35,12 @@ class Label:
     equals: str | None = None
     drop: tuple[float, ...] = ()
     share: float = 0.0
+    holds: Literal["", "ratings", "acts"] = ""
+
+    @property
+    def rates(self) -> bool:
+        """Whether a click is a rating above something."""
+        return self.kind == "above" and self.holds == "ratings"
 
     @property
     def sure(self) -> bool:

@@ -81,8 +81,7 @@ def find_keys(
         found["item"] = _shown_key(events, label, join_shown)
     if label.kind == "counts" and stated.item is None:
         found["item"] = _package_key(events, found["item"]) or found["item"]
-    told = any(word in label.reason for word in ("scale", "stars", "kinds of events"))
-    acts = time.column is not None or bool(joined) or slate or label.kind == "chosen" or told
+    acts = time.column is not None or bool(joined) or slate or label.kind == "chosen" or bool(label.holds)
     few = len(events.columns) <= (6 if events.headed else _NAMELESS)
     if acts and few and (not events.headed or found["user"] is found["item"] is None):
         _by_place(events, joined, label, time, stated, found)

@@ -119,12 +119,14 @@ def _actions(column: Column) -> Label | None:
         share = counted[value] / column.filled
         if share * column.filled * 0.1 >= _TEST_POSITIVES:
             return Label(
-                "equals", column.name, 7, f"it names kinds of events, among them {value!r}", equals=value, share=share
-            )
+                "equals", column.name, 7, f"it names kinds of events, among them {value!r}", equals=value, share=share,
+                holds="acts",
+            )  # fmt: skip
     value = max(above, key=lambda v: counted[v], default=strong[0])
     return Label(
-        "equals", column.name, 6, "it names kinds of events", equals=value, share=counted[value] / column.filled
-    )
+        "equals", column.name, 6, "it names kinds of events", equals=value, share=counted[value] / column.filled,
+        holds="acts",
+    )  # fmt: skip
 
 
 def _amount(column: Column) -> Label | None:

@@ -49,7 +49,8 @@ def rating_label(column: Column, *, headed: bool, sure: bool = False) -> Label |
         else "of five stars, 4 and 5 say that it was liked, and 3 says neither"  # fmt: skip
     if 0.0 in drop:
         reason += ", nor does 0, taken for no rating" if five else "; 0 is taken for no rating"
-    return Label("above", column.name, score, reason, above=above, drop=tuple(sorted(drop)), share=share)
+    left = tuple(sorted(drop))
+    return Label("above", column.name, score, reason, above=above, drop=left, share=share, holds="ratings")
 
 
 def _five(counted: dict[float, int]) -> bool:
@@ -79,4 +80,4 @@ def _continuous(column: Column, *, headed: bool) -> Label | None:
     more = sum(rows for text, rows in column.texts if (number_of(text) or 0.0) > 0)
     share = more / max(sum(rows for _, rows in column.texts), 1)
     reason = f"it is a scale from {low:g} to {high:g}, on both sides of zero"
-    return Label("above", column.name, 8.0 if headed else 4.0, reason, above=0.0, share=share)
+    return Label("above", column.name, 8.0 if headed else 4.0, reason, above=0.0, share=share, holds="ratings")

@@ -66,4 +66,5 @@ def stated_label(text: str, columns: Sequence[Column]) -> Label:
     if sign == ">=":
         below = [n for v, _ in column.texts if (n := number_of(v)) is not None and n < limit]
         limit = (limit + max(below)) / 2 if below else limit - 0.5
-    return Label("above", column.name, 10, "as stated", above=limit, share=share)
+    rated = rating_label(column, headed=True) is not None
+    return Label("above", column.name, 10, "as stated", above=limit, share=share, holds="ratings" if rated else "")

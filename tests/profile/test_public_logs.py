@@ -37,6 +37,14 @@ def test_a_public_log_is_drafted_and_ingested(name: str, tmp_path: Path) -> None
         assert summary.rows == truth.rows
 
 
+def test_a_scale_beside_a_stated_rating_leaks_as_beside_a_found_one(tmp_path: Path) -> None:
+    write, truth, _ = PUBLIC["BeerAdvocate"]
+    write(tmp_path)
+    options = StartOptions(out=tmp_path / "spec.yaml", label="overall > 3")
+    found = start_spec([str(tmp_path / file) for file in truth.files], options)
+    assert "log.taste" in found.left_out
+
+
 @pytest.mark.parametrize("name", list(UNREADABLE))
 def test_what_holds_no_rows_is_refused_in_a_sentence(name: str, tmp_path: Path) -> None:
     file, lines, said = UNREADABLE[name]

@@ -84,7 +84,7 @@ def _records(column: Column) -> bool:
 def _rated_too(work: Work, column: Column) -> bool:
     """Whether a number is on the label's scale, as taste and looks of a beer beside its rating."""
     label = work.roles.label
-    if label.kind != "above" or not ("scale" in label.reason or "stars" in label.reason):
+    if not label.rates:
         return False
     rating = work.roles.events.column(label.column)
     if column.type not in {"integer", "number"} or is_code(column.name) or (rating.high or 0) < 4:
@@ -120,8 +120,7 @@ def _spoils(work: Work, column: Column, owner: Owner) -> tuple[str, bool] | None
                 f"the words of {column.name!r} tell the label (AUC {told:.2f}), as those of a review would"
             )
             return f"its words tell the label (AUC {told:.2f}): it is likely written after the event", told >= _WRITTEN
-        rated = "scale" in work.roles.label.reason or "stars" in work.roles.label.reason
-        if rated and set(column.words) <= {"text", "body", "content"} and column.unique_share > 0.7:
+        if work.roles.label.rates and set(column.words) <= {"text", "body", "content"} and column.unique_share > 0.7:
             work.late.append(column.name)
             return "a text beside a rating, likely written with it", False
         if column.shape.words >= 3:

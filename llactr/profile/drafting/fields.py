@@ -193,11 +193,8 @@ def _field(
 
 def _of_ratings(work: Work, column: Column) -> bool:
     """Whether a number of a person or a thing may be the mean of the ratings that are the label."""
-    label = work.roles.label
-    rated = label.kind == "above" and ("scale" in label.reason or "stars" in label.reason)
-    return rated and column.type in {"integer", "number"} and bool(set(column.words) & RATINGS) and not (
-        set(column.words) & {"count", "counts", "number", "num", "n"}
-    )  # fmt: skip
+    named, counts = set(column.words) & RATINGS, {"count", "counts", "number", "num", "n"} & set(column.words)
+    return work.roles.label.rates and column.type in {"integer", "number"} and bool(named) and not counts
 
 
 def _year(work: Work, column: Column, profile: Profile) -> None:

@@ -65,7 +65,7 @@ def written_name(work: Work, column: str) -> str:
         return column
     label = work.roles.label
     if column == label.column:
-        return "rating" if "scale" in label.reason or "stars" in label.reason else "outcome"
+        return "rating" if label.rates else "outcome"
     return "time" if column == work.roles.time.column else column
 
 

@@ -154,8 +154,7 @@ def _unused(work: Work, profiles: Sequence[Profile]) -> None:
 def _about(work: Work) -> str:
     """What the dataset asks, in a sentence."""
     label, nouns = work.roles.label, work.nouns
-    scale = label.kind == "above" and ("scale" in label.reason or "stars" in label.reason)
-    if scale:
+    if label.rates:
         rule = label.words.replace(label.column, written_name(work, label.column), 1)
         return f"Does this {nouns.person} like this {nouns.thing}? By {rule}."
     if label.kind == "column":

@@ -32,22 +32,21 @@ def _tables(folder: Path) -> dict[str, pa.Table]:
     return {name: pq.ParquetFile(folder / f"{name}.parquet").read() for name in ("ratings", "users", "items")}
 
 
-def _check_tables(folder: Path) -> None:
-    tables = _tables(folder)
-    assert tables["ratings"].to_pydict() == {
+ROWS = {
+    "ratings": {
         "user_id": [196, 186, 22, 196],
         "item_id": [242, 302, 377, 267],
         "rating": [3, 5, 1, 4],
         "timestamp": [881250949, 891717742, 878887116, 881250949],
-    }
-    assert tables["users"].to_pydict() == {
+    },
+    "users": {
         "user_id": [22, 186, 196],
         "age": [25, 39, 49],
         "gender": ["M", "F", "M"],
         "occupation": ["writer", "executive", "writer"],
         "zip_code": ["40206", "00000", "T8H1N"],
-    }
-    assert tables["items"].to_pydict() == {
+    },
+    "items": {
         "item_id": [242, 267, 302, 377],
         "movie_title": [
             "Kolya",
@@ -57,7 +56,12 @@ def _check_tables(folder: Path) -> None:
         ],
         "release_year": [1996, None, 1963, 1995],
         "genres": ["Comedy", "unknown", "Drama", "Animation Children's"],
-    }
+    },
+}
+
+
+def _rows(folder: Path) -> dict[str, dict[str, list[object]]]:
+    return {name: table.to_pydict() for name, table in _tables(folder).items()}
 
 
 def _no_site(**changes: object) -> MovieLens100K:
@@ -65,29 +69,29 @@ def _no_site(**changes: object) -> MovieLens100K:
 
 
 def test_a_given_folder_of_grouplens_files(grouplens: Path, tmp_path: Path) -> None:
-    _check_tables(fetch("movielens-100k", folder=grouplens, cache=tmp_path / "cache"))
+    assert _rows(fetch("movielens-100k", folder=grouplens, cache=tmp_path / "cache")) == ROWS
 
 
 def test_a_given_folder_with_the_unpacked_zip_inside(grouplens: Path, tmp_path: Path) -> None:
     outer = tmp_path / "outer"
     outer.mkdir()
     grouplens.rename(outer / "ml-100k")
-    _check_tables(fetch("movielens-100k", folder=outer, cache=tmp_path / "cache"))
+    assert _rows(fetch("movielens-100k", folder=outer, cache=tmp_path / "cache")) == ROWS
 
 
 def test_a_given_folder_with_the_zip(grouplens_zip: Path, tmp_path: Path) -> None:
-    _check_tables(fetch("movielens-100k", folder=grouplens_zip.parent, cache=tmp_path / "cache"))
+    assert _rows(fetch("movielens-100k", folder=grouplens_zip.parent, cache=tmp_path / "cache")) == ROWS
 
 
 def test_a_given_folder_of_recbole_files(recbole: Path, tmp_path: Path) -> None:
-    _check_tables(fetch("movielens-100k", folder=recbole, cache=tmp_path / "cache"))
+    assert _rows(fetch("movielens-100k", folder=recbole, cache=tmp_path / "cache")) == ROWS
 
 
 @pytest.mark.usefixtures("small_counts")
 def test_the_official_site(grouplens_zip: Path, tmp_path: Path, serve: Callable[[Path], str]) -> None:
     recipe = MovieLens100K(site=serve(grouplens_zip.parent), zip_sha256=_sha256(grouplens_zip))
     folder = recipe.fetch(folder=None, cache=tmp_path / "cache")
-    _check_tables(folder)
+    assert _rows(folder) == ROWS
     assert "ml-100k.zip" in (folder / "origin.json").read_text()
     assert "GroupLens" in (folder / "origin.json").read_text()
 
@@ -96,7 +100,7 @@ def test_the_official_site(grouplens_zip: Path, tmp_path: Path, serve: Callable[
 def test_the_wheel_when_the_site_cannot_be_reached(recbole_wheel: Path, tmp_path: Path) -> None:
     recipe = _no_site(wheel=("recbole", "1.2.1", _sha256(recbole_wheel)))
     folder = recipe.fetch(folder=None, cache=tmp_path / "cache")
-    _check_tables(folder)
+    assert _rows(folder) == ROWS
     assert '"origin": "recbole 1.2.1"' in (folder / "origin.json").read_text()
 
 
@@ -107,7 +111,7 @@ def test_the_wheel_when_the_site_serves_something_else(
     grouplens_zip.write_bytes(b"<html>please log in</html>")
     recipe = MovieLens100K(site=serve(grouplens_zip.parent), wheel=("recbole", "1.2.1", _sha256(recbole_wheel)))
     folder = recipe.fetch(folder=None, cache=tmp_path / "cache")
-    _check_tables(folder)
+    assert _rows(folder) == ROWS
     assert "recbole" in (folder / "origin.json").read_text()
 
 
@@ -129,7 +133,7 @@ def test_a_damaged_copy_in_the_cache_is_made_again(grouplens: Path, tmp_path: Pa
     folder = fetch("movielens-100k", folder=grouplens, cache=tmp_path / "cache")
     (folder / "items.parquet").write_bytes(b"PAR1")
     assert fetch("movielens-100k", folder=grouplens, cache=tmp_path / "cache") == folder
-    _check_tables(folder)
+    assert _rows(folder) == ROWS
 
 
 def test_changed_files_give_another_copy(grouplens: Path, tmp_path: Path) -> None:
@@ -139,7 +143,7 @@ def test_changed_files_give_another_copy(grouplens: Path, tmp_path: Path) -> Non
     second = fetch("movielens-100k", folder=grouplens, cache=tmp_path / "cache")
     assert first != second
     assert _tables(second)["ratings"].num_rows == 5
-    _check_tables(first)
+    assert _rows(first) == ROWS
 
 
 @pytest.mark.usefixtures("wheel_index")

@@ -53,18 +53,18 @@ def _table(folder: Path, name: str) -> pa.Table:
     return pq.ParquetFile(folder / f"{name}.parquet").read()
 
 
-def _check_tables(folder: Path) -> None:
-    assert _table(folder, "ratings").to_pydict() == {
+ROWS = {
+    "ratings": {
         "user_id": [1, 2, 2, 1],
         "item_id": [1193, 661, 1193, 3943],
         "rating": [5, 3, 2, 4],
         "timestamp": [978300760, 978302109, 978302109, 978301968],
-    }
-    assert _table(folder, "users").to_pylist() == [
+    },
+    "users": [
         {"user_id": 1, "age": "under 18", "gender": "F", "occupation": "school student", "zip_code": "48067"},
         {"user_id": 2, "age": "56 or older", "gender": "M", "occupation": "self-employed", "zip_code": "98107-2117"},
-    ]
-    assert _table(folder, "items").to_pylist() == [
+    ],
+    "items": [
         {
             "item_id": 661,
             "movie_title": "James and the Giant Peach",
@@ -73,28 +73,36 @@ def _check_tables(folder: Path) -> None:
         },
         {"item_id": 1193, "movie_title": "Misérables, Les", "release_year": 1995, "genres": "Drama Musical"},
         {"item_id": 3943, "movie_title": "Bamboozled", "release_year": 2000, "genres": "Comedy"},
-    ]
+    ],
+}
+
+
+def _rows(folder: Path) -> dict[str, object]:
+    return {
+        "ratings": _table(folder, "ratings").to_pydict(),
+        **{name: _table(folder, name).to_pylist() for name in ("users", "items")},
+    }
 
 
 def test_a_given_folder(files: Path, tmp_path: Path) -> None:
-    _check_tables(fetch("movielens-1m", folder=files, cache=tmp_path / "cache"))
+    assert _rows(fetch("movielens-1m", folder=files, cache=tmp_path / "cache")) == ROWS
 
 
 def test_a_given_folder_with_the_unpacked_zip_inside(files: Path, tmp_path: Path) -> None:
     (tmp_path / "outer").mkdir()
     files.rename(tmp_path / "outer" / "ml-1m")
-    _check_tables(fetch("movielens-1m", folder=tmp_path / "outer", cache=tmp_path / "cache"))
+    assert _rows(fetch("movielens-1m", folder=tmp_path / "outer", cache=tmp_path / "cache")) == ROWS
 
 
 def test_a_given_folder_with_the_zip(zipped: Path, tmp_path: Path) -> None:
-    _check_tables(fetch("movielens-1m", folder=zipped.parent, cache=tmp_path / "cache"))
+    assert _rows(fetch("movielens-1m", folder=zipped.parent, cache=tmp_path / "cache")) == ROWS
 
 
 def test_the_official_site_is_asked_once(zipped: Path, tmp_path: Path, serve: Callable[[Path], str]) -> None:
     digest = hashlib.sha256(zipped.read_bytes()).hexdigest()
     recipe = MovieLens1M(site=serve(zipped.parent), zip_sha256=digest, sizes=(4, 2, 3))
     folder = recipe.fetch(folder=None, cache=tmp_path / "cache")
-    _check_tables(folder)
+    assert _rows(folder) == ROWS
     assert "GroupLens" in (folder / "origin.json").read_text()
     zipped.unlink()
     assert recipe.fetch(folder=None, cache=tmp_path / "cache") == folder
